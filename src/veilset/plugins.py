@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names to factories, through entry points. The built-ins use the same door.
+
+A package announces a plugin in its own ``pyproject.toml``::
+
+    [project.entry-points."veilset.obfuscators"]
+    my-method = "my_package.module:MyMethod"
+
+The callable is given its settings as keywords and returns an object of the matching
+protocol of ``veilset.protocols``. Nothing is imported before it is asked for by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from veilset.errors import ConfigError, PluginError, UnknownPluginError
+from veilset.protocols import Detector, DetectorSettings, Obfuscator
+
+GROUPS: Mapping[str, str] = {
+    "detector": "veilset.detectors",
+    "obfuscator": "veilset.obfuscators",
+    "engine": "veilset.engines",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One announced plugin, not yet imported.
+
+    Attributes:
+        kind: ``detector``, ``obfuscator`` or ``engine``.
+        name: The name that the command line takes.
+        package: Distribution that brings it, and its version.
+        target: ``module:attribute`` of the factory.
+    """
+
+    kind: str
+    name: str
+    package: str
+    target: str
+
+
+@cache
+def _announced(kind: str) -> Mapping[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUPS[kind]):
+        other = found.get(point.name)
+        if other is not None and other.value != point.value:
+            raise PluginError(
+                f"Two packages bring a {kind} named {point.name!r}: {other.value} and "
+                f"{point.value}. Uninstall one of them."
+            )
+        found[point.name] = point
+    return found
+
+
+def list_plugins(kind: str | None = None) -> list[PluginInfo]:
+    """List the announced plugins, sorted by kind and name, importing none of them.
+
+    Args:
+        kind: ``detector``, ``obfuscator`` or ``engine``; None for all.
+    """
+    kinds = [kind] if kind else sorted(GROUPS)
+    infos = []
+    for each in kinds:
+        for name, point in sorted(_announced(each).items()):
+            package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+            infos.append(PluginInfo(each, name, package, point.value))
+    return infos
+
+
+def load_factory(kind: str, name: str) -> Any:
+    """Import the factory of a plugin.
+
+    Raises:
+        UnknownPluginError: If no plugin of that kind has the name; near names are offered.
+        PluginError: If its module cannot be imported.
+    """
+    known = _announced(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise UnknownPluginError(
+            f"No {kind} is named {name!r}. Known: {', '.join(sorted(known)) or 'none'}.{hint}"
+        )
+    try:
+        return known[name].load()
+    except (ImportError, AttributeError) as error:
+        raise PluginError(
+            f"The {kind} {name!r} ({known[name].value}) cannot be loaded: {error}. "
+            "Reinstall the package that brings it."
+        ) from error
+
+
+def make_detector(name: str, settings: DetectorSettings) -> Detector:
+    """Build a detector by name.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no detector.
+        ConfigError: If the detector cannot honour the settings.
+    """
+    detector = load_factory("detector", name)(settings)
+    if not isinstance(detector, Detector):
+        raise PluginError(f"The plugin {name!r} does not give a Detector. Tell its author.")
+    return detector
+
+
+def make_obfuscator(name: str, parameters: Mapping[str, str | int | float | bool]) -> Obfuscator:
+    """Build an obfuscator by name. Texts, as a command line gives them, are converted.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no obfuscator.
+        ConfigError: If a parameter is unknown or has a value that cannot be used.
+    """
+    factory = load_factory("obfuscator", name)
+    obfuscator = factory(**_converted(f"method {name!r}", factory, parameters))
+    if not isinstance(obfuscator, Obfuscator):
+        raise PluginError(f"The plugin {name!r} does not give an Obfuscator. Tell its author.")
+    return obfuscator
+
+
+def _converted(
+    where: str, factory: object, parameters: Mapping[str, str | int | float | bool]
+) -> dict[str, str | int | float | bool]:
+    """Check parameters against the fields of a dataclass and convert texts to their types."""
+    if not (isinstance(factory, type) and is_dataclass(factory)):
+        return dict(parameters)
+    defaults = {f.name: f.default for f in fields(factory) if f.init and f.default is not MISSING}
+    result: dict[str, str | int | float | bool] = {}
+    for key, value in parameters.items():
+        if key not in defaults:
+            raise ConfigError(
+                f"The {where} has no parameter {key!r}. "
+                f"It takes: {', '.join(sorted(defaults)) or 'none'}."
+            )
+        wanted = type(defaults[key])
+        try:
+            if wanted is bool and isinstance(value, str):
+                value = {"true": True, "false": False}[value.lower()]
+            result[key] = wanted(value)
+        except (KeyError, ValueError) as error:
+            raise ConfigError(
+                f"Parameter {key!r} of the {where} is {value!r}. Give a {wanted.__name__}."
+            ) from error
+    return result

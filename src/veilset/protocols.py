@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The seams of Veilset: what a plugin has to offer. Every built-in goes through them.
+
+A plugin is a callable (a class or a function) announced under an entry-point group of
+``veilset.plugins``; the callable is given its settings and returns one of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+from veilset.types import Image, ImageRecord, IntBoxes, ModelCard, Region
+
+EFFORTS = ("fast", "balanced", "thorough")
+PRECISIONS = ("full", "fast")
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """How a detector is to work. A factory refuses what it cannot honour.
+
+    Attributes:
+        weights: Path of a weight file, for detectors that bring none; None for their own.
+        effort: ``fast``, ``balanced`` or ``thorough``.
+        threshold: Lowest score that counts, in [0, 1]; None for the detector's own
+            choice at that effort.
+        device: ``cpu`` or ``cuda``.
+        precision: ``full`` (float32) or ``fast`` (bfloat16 or int8 where the CPU has it).
+        runtime: ``openvino``, ``onnxruntime`` or ``auto``.
+        n_threads: How many threads will call ``detect`` at the same time.
+    """
+
+    weights: str | None = None
+    effort: str = "balanced"
+    threshold: float | None = None
+    device: str = "cpu"
+    precision: str = "full"
+    runtime: str = "auto"
+    n_threads: int = 1
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds regions. Safe to call from several threads at once."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Where the weights come from."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many images a call likes to get; 1 where batching buys nothing."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        """Find the regions of each image, strongest first, boxes inside the image.
+
+        The result for an image does not depend on the others of the call.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCard:
+    """What an obfuscation method promises.
+
+    Attributes:
+        name: Name of the method, as the command line takes it.
+        version: Counts up whenever the same input would give other bytes.
+        summary: One sentence for people.
+        parameters: Every setting with its value, resolved.
+        reversible: True if the face can be computed back from the output.
+        weak: Why the method should not be relied upon, "" if it may.
+        max_survival: The contract that ``verify`` measures: the largest share of the
+            region's identity-carrying detail, in [0, 1], that may be left in the output.
+        source: Paper or code that the method follows, "" for our own.
+    """
+
+    name: str
+    version: int
+    summary: str
+    parameters: Mapping[str, str | int | float | bool]
+    reversible: bool
+    weak: str
+    max_survival: float
+    source: str = ""
+
+
+@runtime_checkable
+class Obfuscator(Protocol):
+    """Makes regions unreadable. Defined for every region size from 1 px up.
+
+    Regions may overlap, cross the border or lie outside; their order does not matter.
+    """
+
+    @property
+    def card(self) -> MethodCard:
+        """What the method promises."""
+
+    def core(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
+        """Pixels of each region, ``(N, 4)``, in which nothing of the original shows through
+        beyond the method's contract. Always contains the region, rounded outward."""
+
+    def footprint(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
+        """Pixels that each region may change, ``(N, 4)``; contains ``core``.
+
+        Pixels outside every footprint are never changed.
+        """
+
+    def obfuscate(self, image: Image, regions: Sequence[Region], *, seed: int = 0) -> Image:
+        """Give a copy of the image with the regions obfuscated; the input is untouched.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            regions: Any number; none gives an equal copy.
+            seed: Decides whatever is random; same seed, same bytes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A fixed run of consecutive images: the unit of work, of retry and of resume.
+
+    Attributes:
+        index: Place of the shard in the data set, from 0.
+        records: Its images, in the order of the data set.
+    """
+
+    index: int
+    records: tuple[ImageRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What became of a shard. Small: it never holds a result for each image.
+
+    Attributes:
+        index: Index of the shard.
+        counts: How many images ended how, by name.
+        seconds: Thread-seconds by step (``read``, ``decode``, ``detect``, ...).
+        digest: SHA-256 of what the shard wrote; equal on every engine.
+        n_images: Number of images in the shard.
+        first_id: First image of the shard, "" if it is empty.
+        last_id: Last image of the shard, "" if it is empty.
+    """
+
+    index: int
+    n_images: int
+    counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    digest: str = ""
+    first_id: str = ""
+    last_id: str = ""
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A data set that can be read. Images come in a fixed order, ``order_key`` of their id."""
+
+    def count(self) -> int:
+        """Number of images, found without opening one."""
+
+    def shards(self, shard_size: int) -> Iterator[Shard]:
+        """Go through the data set, ``shard_size`` images at a time, holding one shard."""
+
+    def read(self, record: ImageRecord) -> bytes:
+        """Give the bytes of one image.
+
+        Raises:
+            DecodeError: If the file is gone, cannot be read or is over the byte limit.
+        """
+
+    def describe(self) -> Mapping[str, str | int | float | bool]:
+        """What identifies the data set in a run manifest."""
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """A data set that can be written. A file appears whole or not at all."""
+
+    def write(self, record: ImageRecord, data: bytes) -> None:
+        """Write one image under its final name."""
+
+    def discard(self, record: ImageRecord) -> None:
+        """Make sure that nothing is there under that image's name."""
+
+
+class ShardTask(Protocol):
+    """Work on shards that an engine can carry to wherever it runs. Has to pickle."""
+
+    def open(self) -> Callable[[Shard], ShardReport]:
+        """Build what is needed once for each worker (models, connections); give the work."""
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs a task over shards. The outputs do not depend on which engine it is."""
+
+    def run(self, task: ShardTask, shards: Iterable[Shard]) -> Iterator[ShardReport]:
+        """Run the task over every shard; reports come as shards end, in any order."""
