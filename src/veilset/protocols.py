@@ -8,6 +8,7 @@ A plugin is a callable (a class or a function) announced under an entry-point gr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol, runtime_checkable
@@ -191,16 +192,26 @@ class Writer(Protocol):
         """Make sure that nothing is there under that image's name."""
 
 
+Tick = Callable[[int, int], None]
+"""Told as images end: how many more are done, and how many of those failed."""
+
+ShardWork = Callable[[Shard, Tick], ShardReport]
+"""Does one shard, all of it, and reports."""
+
+
 class ShardTask(Protocol):
     """Work on shards that an engine can carry to wherever it runs. Has to pickle."""
 
-    def open(self) -> Callable[[Shard], ShardReport]:
-        """Build what is needed once for each worker (models, connections); give the work."""
+    def open(self) -> AbstractContextManager[ShardWork]:
+        """Build what is needed once for each worker (models, threads); give the work."""
 
 
 @runtime_checkable
 class Engine(Protocol):
     """Runs a task over shards. The outputs do not depend on which engine it is."""
 
-    def run(self, task: ShardTask, shards: Iterable[Shard]) -> Iterator[ShardReport]:
-        """Run the task over every shard; reports come as shards end, in any order."""
+    def run(self, task: ShardTask, shards: Iterable[Shard], *, tick: Tick) -> Iterator[ShardReport]:
+        """Run the task over every shard; reports come as shards end, in any order.
+
+        The caller commits each report before asking for the next one.
+        """

@@ -60,11 +60,21 @@ class ImageRecord:
 
     Attributes:
         image_id: POSIX path of the file below the root of the data set; unique.
-        category: Name of the first folder of the path, or "" for an image at the root.
+        problem: Why the image cannot be used although it was listed, "" if nothing is known.
     """
 
     image_id: str
-    category: str = ""
+    problem: str = ""
+
+    @property
+    def order_key(self) -> tuple[str, ...]:
+        """The order of every data set and annotation set: by the parts of the path."""
+        return tuple(self.image_id.split("/"))
+
+    @property
+    def category(self) -> str:
+        """Name of the folder that holds the image, "" for one at the root."""
+        return self.image_id.rpartition("/")[0].rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True)

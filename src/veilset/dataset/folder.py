@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A data set that is a folder of image files, nested in any way."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from veilset.errors import DatasetError, DecodeError
+from veilset.files import PART_PREFIX, write_atomically
+from veilset.protocols import Shard
+from veilset.types import ImageRecord
+
+SHARD_SIZE = 1024
+MAX_FILE_BYTES = 512 * 1024 * 1024
+
+IMAGE_SUFFIXES = frozenset(
+    ".avif .avifs .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .mpo .png "
+    ".tif .tiff .webp".split()
+)
+
+# Files without such a suffix are opened as far as this, and count as images if they begin
+# like one: a photograph must not be left behind because of its name.
+_MAGIC = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*",
+)  # fmt: skip
+_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+
+
+@dataclass(slots=True)
+class Ignored:
+    """Entries that are not part of the data set, counted by why.
+
+    Attributes:
+        counts: ``hidden``, ``not an image``, ``link out of the data set``, ``link to a
+            folder``, ``not a regular file``.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class FolderReader:
+    """Reads a tree of image files. The order is that of the path, part by part.
+
+    Hidden files and folders are passed over. A link to a file inside the tree is an image
+    like any other; a link that leaves the tree, or leads to a folder, is never followed.
+    What is passed over is counted in ``ignored``.
+    """
+
+    def __init__(self, root: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+        """Open the folder.
+
+        Raises:
+            DatasetError: If it is missing, no folder, or may not be read.
+        """
+        if not root.exists():
+            raise DatasetError(f"There is no folder {root}. Check the path.")
+        if not root.is_dir():
+            raise DatasetError(f"{root} is not a folder. Give the folder that holds the images.")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise DatasetError(f"The folder {root} may not be read. Check its permissions.")
+        self.root = root
+        self.max_file_bytes = max_file_bytes
+        self.ignored = Ignored()
+        self._real_root = root.resolve()
+
+    def describe(self) -> Mapping[str, str | int | float | bool]:
+        """Give what identifies the data set in a run manifest."""
+        return {"layout": "folder", "root": str(self._real_root)}
+
+    def count(self) -> int:
+        """Give the number of images, without opening those that have a known suffix."""
+        self.ignored = Ignored()
+        return sum(1 for _ in self._records(self.root, ""))
+
+    def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
+        """Go through the images, ``shard_size`` at a time; memory holds one shard and the
+        names of the folders that lead to it."""
+        self.ignored = Ignored()
+        index, batch = 0, []
+        for record in self._records(self.root, ""):
+            batch.append(record)
+            if len(batch) == shard_size:
+                yield Shard(index, tuple(batch))
+                index, batch = index + 1, []
+        if batch:
+            yield Shard(index, tuple(batch))
+
+    def read(self, record: ImageRecord) -> bytes:
+        """Give the bytes of one image.
+
+        Raises:
+            DecodeError: If the name cannot be used, or the file is gone, may not be read or
+                is larger than the limit.
+        """
+        if record.problem:
+            raise DecodeError("unsupported", record.problem)
+        path = self.root / record.image_id
+        try:
+            with path.open("rb") as stream:
+                n_bytes = os.fstat(stream.fileno()).st_size
+                if n_bytes > self.max_file_bytes:
+                    raise DecodeError(
+                        "over-limit",
+                        f"The file has {n_bytes:,} bytes, the limit is "
+                        f"{self.max_file_bytes:,}. Make it smaller.",
+                    )
+                return stream.read()
+        except FileNotFoundError as error:
+            raise DecodeError("missing", "The file is gone. Restore it and run again.") from error
+        except OSError as error:
+            raise DecodeError(
+                "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
+            ) from error
+
+    def _records(self, folder: Path, prefix: str) -> Iterator[ImageRecord]:
+        names, folders, links = self._scan(folder)
+        for name in names:
+            if name in folders:
+                yield from self._records(folder / name, f"{prefix}{name}/")
+                continue
+            reason = self._not_an_image(folder / name, is_link=name in links)
+            if reason:
+                self.ignored.counts[reason] += 1
+            else:
+                yield _record(prefix + name)
+
+    def _scan(self, folder: Path) -> tuple[list[str], set[str], set[str]]:
+        """Give the sorted visible names of a folder, and which are folders and links."""
+        names: list[str] = []
+        folders: set[str] = set()
+        links: set[str] = set()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        if not entry.name.startswith(PART_PREFIX):
+                            self.ignored.counts["hidden"] += 1
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.add(entry.name)
+                    elif entry.is_symlink():
+                        links.add(entry.name)
+                    elif not entry.is_file():
+                        self.ignored.counts["not a regular file"] += 1
+                        continue
+                    names.append(entry.name)
+        except OSError as error:
+            raise DatasetError(
+                f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
+            ) from error
+        names.sort()
+        return names, folders, links
+
+    def _not_an_image(self, path: Path, *, is_link: bool) -> str:
+        """Say why a file is not part of the data set, "" if it is."""
+        if is_link:
+            try:
+                target = path.resolve(strict=True)
+            except (OSError, RuntimeError):
+                return "link that leads nowhere"
+            if not target.is_relative_to(self._real_root):
+                return "link out of the data set"
+            if target.is_dir():
+                return "link to a folder"
+            if not target.is_file():
+                return "not a regular file"
+        if path.suffix.lower() in IMAGE_SUFFIXES or _begins_like_an_image(path):
+            return ""
+        return "not an image"
+
+
+class FolderWriter:
+    """Writes images into a folder tree of the same layout."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._made: set[Path] = set()
+
+    def write(self, record: ImageRecord, data: bytes) -> None:
+        """Write one image; the file appears whole or not at all."""
+        path = self._path(record)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
+        write_atomically(path, data)
+
+    def read(self, record: ImageRecord) -> bytes:
+        """Give the bytes of an image that was written; FileNotFoundError if there is none."""
+        return self._path(record).read_bytes()
+
+    def discard(self, record: ImageRecord) -> None:
+        """Make sure that nothing is there under that image's name."""
+        self._path(record).unlink(missing_ok=True)
+
+    def _path(self, record: ImageRecord) -> Path:
+        parts = PurePosixPath(record.image_id)
+        if parts.is_absolute() or ".." in parts.parts:
+            raise DatasetError(
+                f"The image name {record.image_id!r} leads out of the data set. Repair its source."
+            )
+        return self.root / parts
+
+
+def check_apart(source: Path, target: Path) -> None:
+    """Refuse a target that lies in the source, or the other way round.
+
+    Raises:
+        DatasetError: If one is, or contains, the other.
+    """
+    real_source, real_target = source.resolve(), target.resolve()
+    if real_source.is_relative_to(real_target) or real_target.is_relative_to(real_source):
+        raise DatasetError(
+            f"{target} and {source} are the same folder or lie in each other. "
+            "Choose an output folder beside the data set."
+        )
+
+
+def _record(image_id: str) -> ImageRecord:
+    try:
+        image_id.encode("utf-8")
+    except UnicodeEncodeError:
+        readable = image_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return ImageRecord(readable, "The file name is not valid UTF-8. Rename the file.")
+    return ImageRecord(image_id)
+
+
+def _begins_like_an_image(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(16)
+    except OSError:
+        # It may be an image: let it be listed, fail to open, and be recorded.
+        return True
+    return (
+        head.startswith(_MAGIC)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+    )

@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The engine of one machine: shard after shard, the images of a shard on all threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from veilset.protocols import Shard, ShardReport, ShardTask, Tick
+
+
+class LocalEngine:
+    """Runs shards one after another in this process.
+
+    The parallelism is inside a shard (``engine.threads``): decoding, the network and the
+    array work all let go of the interpreter lock, so threads fill the cores, and a small
+    data set of a single shard uses them as well as a large one.
+    """
+
+    def run(self, task: ShardTask, shards: Iterable[Shard], *, tick: Tick) -> Iterator[ShardReport]:
+        """Run the task over every shard, in order; stops at the first exception."""
+        with task.open() as work:
+            for shard in shards:
+                yield work(shard, tick)

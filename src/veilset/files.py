@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that appear whole or not at all, and their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+# Hidden, so that no reader takes a half-written file for an image; the same name every
+# time, so that a killed run leaves nothing behind once it has been resumed.
+PART_PREFIX = ".veilset-part-"
+
+
+def sha256_hex(data: bytes) -> str:
+    """Give the SHA-256 of some bytes, lower-case hex.
+
+    Example:
+        >>> sha256_hex(b"")[:12]
+        'e3b0c44298fc'
+    """
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Give the SHA-256 of a file, lower-case hex, reading it piece by piece."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def part_path(path: Path) -> Path:
+    """Give the temporary name, in the same folder, under which a file is written."""
+    name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:24]
+    return path.with_name(PART_PREFIX + name)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it; its folder must exist.
+
+    A process killed at any instant leaves the old file, or none, or the new one. It is
+    not forced to the disk: after a power cut, digests tell what was lost.
+    """
+    part = part_path(path)
+    try:
+        with part.open("wb") as stream:
+            stream.write(data)
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
