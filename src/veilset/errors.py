@@ -58,6 +58,8 @@ class DecodeError(DatasetError):
         "over-limit",  # more pixels or bytes than the stated limit
         "missing",
         "changed",  # the file is not the one that was looked at
+        "not-looked",  # nobody searched it, so nobody knows what is in it
+        "error",  # something unexpected, logged
     )
 
     def __init__(self, reason: str, message: str) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 from veilset.types import Image, ImageRecord, IntBoxes, ModelCard, Region
@@ -26,6 +25,7 @@ class DetectorSettings:
 
     Attributes:
         weights: Path of a weight file, for detectors that bring none; None for their own.
+        weights_licence: Licence of that file as its owner states it, "" if not stated.
         effort: ``fast``, ``balanced`` or ``thorough``.
         threshold: Lowest score that counts, in [0, 1]; None for the detector's own
             choice at that effort.
@@ -36,6 +36,7 @@ class DetectorSettings:
     """
 
     weights: str | None = None
+    weights_licence: str = ""
     effort: str = "balanced"
     threshold: float | None = None
     device: str = "cpu"
@@ -153,8 +154,8 @@ class ShardReport:
 
     index: int
     n_images: int
-    counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    seconds: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
     first_id: str = ""
     last_id: str = ""

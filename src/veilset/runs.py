@@ -16,7 +16,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -172,8 +172,14 @@ class Run:
         """Whether ``run.json`` is there."""
         return (self.folder / FINISHED).exists()
 
-    def missing(self, shards: Iterable[Shard]) -> Iterator[Shard]:
+    def missing(
+        self, shards: Iterable[Shard], *, on_resumed: Callable[[int], None] | None = None
+    ) -> Iterator[Shard]:
         """Pass on the shards that the ledger lacks, in order.
+
+        Args:
+            shards: All shards of the data set.
+            on_resumed: Told the number of images of each shard that is passed over.
 
         Raises:
             ResumeMismatchError: If a finished shard holds other images than it did.
@@ -192,6 +198,8 @@ class Run:
                     f"{entry['first_id']!r} to {entry['last_id']!r} and now holds others). "
                     "Restore them, or start a new run in another folder."
                 )
+            elif on_resumed:
+                on_resumed(len(shard.records))
 
     def commit(self, report: ShardReport) -> None:
         """Write a finished shard into the ledger; everything it made must be in place."""

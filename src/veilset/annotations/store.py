@@ -1,26 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The annotation set on disk: a folder of Parquet files, one row for each image.
 
-``docs/conventions.md`` describes the columns. Rows are in the order of the data set
-(``ImageRecord.order_key``), so that a data set and its annotations are joined as they
-stream by, without an index in memory.
+``docs/conventions.md`` describes the columns.
 """
 
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from veilset.errors import AnnotationError, RunError
-from veilset.files import sha256_hex, write_atomically
 from veilset.runs import read_manifest
+from veilset.tables import ShardedTable, write_table
 from veilset.types import Annotations, ImageRecord, Origin, Region, Status
 
 FORMAT = "veilset-annotations/1"
@@ -55,13 +50,8 @@ SCHEMA = pa.schema(
 )
 
 
-def shard_path(folder: Path, index: int) -> Path:
-    """Give the path of one file of a set."""
-    return folder / f"shard-{index:05d}.parquet"
-
-
-def write_shard(folder: Path, index: int, rows: Sequence[Annotations]) -> str:
-    """Write one file of a set, whole or not at all.
+def write_annotations(folder: Path, index: int, rows: Sequence[Annotations]) -> str:
+    """Write one shard of a set, whole or not at all.
 
     Args:
         folder: Folder of the set.
@@ -71,15 +61,7 @@ def write_shard(folder: Path, index: int, rows: Sequence[Annotations]) -> str:
     Returns:
         SHA-256 of the file, lower-case hex.
     """
-    ids = [row.image_id for row in rows]
-    table = pa.Table.from_pylist([_row(row) for row in rows], schema=SCHEMA)
-    span = {"first_id": ids[0], "last_id": ids[-1]} if ids else {"first_id": "", "last_id": ""}
-    table = table.replace_schema_metadata({"veilset": FORMAT, **span})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data = sink.getvalue().to_pybytes()
-    write_atomically(shard_path(folder, index), data)
-    return sha256_hex(data)
+    return write_table(folder, index, [_row(row) for row in rows], SCHEMA)
 
 
 class AnnotationSet:
@@ -101,64 +83,16 @@ class AnnotationSet:
             self.manifest = read_manifest(folder)
         except RunError as error:
             raise AnnotationError(f"{error}") from error
-        self.n_shards = int(self.manifest["n_shards"])
-        self._table = lru_cache(maxsize=2)(self._read_rows)
-        self._first_key = lru_cache(maxsize=4096)(self._read_first_key)
+        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
 
     def __iter__(self) -> Iterator[Annotations]:
-        """Go through all rows, holding one shard at a time."""
-        for index in range(self.n_shards):
-            for row in self._read_rows(index).values():
-                yield _annotations(row)
+        """Go through all images in order, holding one shard at a time."""
+        return (_annotations(row) for row in self._table.rows())
 
-    def select(self, records: Sequence[ImageRecord]) -> list[Annotations]:
-        """Give the annotations of some images that follow each other in the data set.
-
-        Args:
-            records: In the order of the data set.
-
-        Returns:
-            One for each record, in the same order; an image that the set does not know
-            comes back as ``not_looked``.
-        """
-        found = []
-        for record in records:
-            row = self._find(record)
-            unknown = Annotations(record.image_id, Status.NOT_LOOKED)
-            found.append(_annotations(row) if row is not None else unknown)
-        return found
-
-    def _find(self, record: ImageRecord) -> dict[str, Any] | None:
-        index = bisect_right(range(self.n_shards), record.order_key, key=self._first_key) - 1
-        return self._table(index).get(record.image_id) if index >= 0 else None
-
-    def _read_first_key(self, index: int) -> tuple[str, ...]:
-        path = shard_path(self.folder, index)
-        metadata = _open(path).schema_arrow.metadata or {}
-        try:
-            return ImageRecord(metadata[b"first_id"].decode()).order_key
-        except KeyError as error:
-            raise AnnotationError(
-                f"{path} was not written by Veilset: it does not name its first image. "
-                "Import it with 'veilset dataset' instead."
-            ) from error
-
-    def _read_rows(self, index: int) -> dict[str, dict[str, Any]]:
-        path = shard_path(self.folder, index)
-        try:
-            rows = _open(path).read().to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            raise AnnotationError(f"{path} cannot be read: {error}. Run detect again.") from error
-        return {row["image_id"]: row for row in rows}
-
-
-def _open(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError as error:
-        raise AnnotationError(f"{path} is missing from the annotation set.") from error
-    except pa.ArrowException as error:
-        raise AnnotationError(f"{path} is damaged: {error}. Run detect again.") from error
+    def find(self, record: ImageRecord) -> Annotations:
+        """Give what is known about an image: ``not_looked`` if the set does not have it."""
+        row = self._table.find(record)
+        return _annotations(row) if row else Annotations(record.image_id, Status.NOT_LOOKED)
 
 
 def _row(row: Annotations) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from veilset.errors import DatasetError, DecodeError
+from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import PART_PREFIX, write_atomically
 from veilset.protocols import Shard
 from veilset.types import ImageRecord
@@ -78,7 +78,11 @@ class FolderReader:
 
     def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
         """Go through the images, ``shard_size`` at a time; memory holds one shard and the
-        names of the folders that lead to it."""
+        names of the folders that lead to it.
+
+        Raises:
+            DatasetError: If there is no image at all, or a folder cannot be listed.
+        """
         self.ignored = Ignored()
         index, batch = 0, []
         for record in self._records(self.root, ""):
@@ -88,6 +92,12 @@ class FolderReader:
                 index, batch = index + 1, []
         if batch:
             yield Shard(index, tuple(batch))
+        elif index == 0:
+            passed_over = ", ".join(f"{n} x {why}" for why, n in self.ignored.counts.items())
+            raise DatasetError(
+                f"{self.root} holds no image. Passed over: {passed_over or 'nothing'}. "
+                "Check the path."
+            )
 
     def read(self, record: ImageRecord) -> bytes:
         """Give the bytes of one image.
@@ -181,12 +191,22 @@ class FolderWriter:
         self._made: set[Path] = set()
 
     def write(self, record: ImageRecord, data: bytes) -> None:
-        """Write one image; the file appears whole or not at all."""
+        """Write one image; the file appears whole or not at all.
+
+        Raises:
+            RunError: If it cannot be written: the disk is full, or read-only.
+        """
         path = self._path(record)
-        if path.parent not in self._made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._made.add(path.parent)
-        write_atomically(path, data)
+        try:
+            if path.parent not in self._made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._made.add(path.parent)
+            write_atomically(path, data)
+        except OSError as error:
+            raise RunError(
+                f"{path} cannot be written ({error.strerror}). "
+                "Mend that, then run the same command again: it goes on from here."
+            ) from error
 
     def read(self, record: ImageRecord) -> bytes:
         """Give the bytes of an image that was written; FileNotFoundError if there is none."""

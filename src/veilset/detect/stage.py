@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Detect: images in, annotation set out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from veilset.annotations.store import write_annotations
+from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
+from veilset.detect.weights import check_licence
+from veilset.engine.drive import OnProgress, drive
+from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.steps import Steps
+from veilset.engine.threads import resolve_workers
+from veilset.errors import DecodeError
+from veilset.files import sha256_hex
+from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
+from veilset.plugins import load_factory, make_detector
+from veilset.protocols import Detector, DetectorSettings, Reader, ShardWork
+from veilset.runs import Run, RunSummary
+from veilset.types import Annotations, Image, ImageRecord, Status
+
+
+@dataclass(frozen=True, slots=True)
+class DetectConfig:
+    """Everything that decides what is detected.
+
+    Attributes:
+        detector: Name of the detector plugin.
+        weights: Path of a weight file, for detectors that bring none.
+        weights_licence: Licence of that file, as its owner states it.
+        effort: ``fast``, ``balanced`` or ``thorough``.
+        threshold: Lowest score that counts, in [0, 1]; None for the detector's choice.
+        device: ``cpu`` or ``cuda``.
+        precision: ``full`` or ``fast``.
+        runtime: ``auto``, ``openvino`` or ``onnxruntime``.
+        commercial_ok: Refuse weights unless their licence allows commercial use.
+        max_pixels: Images with more pixels are refused before they are decoded.
+        shard_size: Images in a shard, the unit of work and of resume.
+    """
+
+    detector: str = "centerface"
+    weights: str | None = None
+    weights_licence: str = ""
+    effort: str = "balanced"
+    threshold: float | None = None
+    device: str = "cpu"
+    precision: str = "full"
+    runtime: str = "auto"
+    commercial_ok: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    shard_size: int = SHARD_SIZE
+
+    def settings(self, n_threads: int) -> DetectorSettings:
+        """Give what the detector has to know."""
+        return DetectorSettings(
+            weights=self.weights,
+            weights_licence=self.weights_licence,
+            effort=self.effort,
+            threshold=self.threshold,
+            device=self.device,
+            precision=self.precision,
+            runtime=self.runtime,
+            n_threads=n_threads,
+        )
+
+
+def detect_dataset(
+    photos: str | Path,
+    out: str | Path,
+    config: DetectConfig | None = None,
+    *,
+    workers: int | None = None,
+    engine: str = "local",
+    on_progress: OnProgress | None = None,
+) -> RunSummary:
+    """Search every image of a data set for faces, and write an annotation set.
+
+    Run again with the same arguments, it goes on where it was stopped. An image that
+    cannot be read becomes a row with the status ``could_not_look`` and the reason.
+
+    Args:
+        photos: Folder of images.
+        out: Folder for the annotation set; it must not lie in ``photos``.
+        config: Settings; None for the defaults.
+        workers: Threads; None for all cores. Does not change the result.
+        engine: Name of the engine plugin.
+        on_progress: Called as images end.
+
+    Returns:
+        Counts: images by status (``looked``, ``could_not_look``), ``with_regions`` and
+        ``n_regions``. What is in the folder but is no image is counted in ``extra``.
+
+    Raises:
+        ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
+    """
+    config = config or DetectConfig()
+    photos, out = Path(photos), Path(out)
+    reader = FolderReader(photos)
+    check_apart(photos, out)
+    n_threads = resolve_workers(workers)
+    runner = load_factory("engine", engine)()
+    detector = make_detector(config.detector, config.settings(n_threads))
+    check_licence(detector.card, commercial=config.commercial_ok)
+    task = DetectTask(reader, out, config, n_threads, detector)
+    with Run.open(out, "detect", _manifest(config, detector), reader.describe()) as run:
+        drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
+        return run.finish(models=[detector.card], extra={"ignored": dict(reader.ignored.counts)})
+
+
+@dataclass(slots=True)
+class DetectTask:
+    """The work of the stage on shards; without its detector, it builds one where it runs."""
+
+    reader: Reader
+    folder: Path
+    config: DetectConfig
+    n_threads: int
+    detector: Detector | None = None
+
+    def __getstate__(self) -> tuple[object, ...]:
+        return self.reader, self.folder, self.config, self.n_threads
+
+    def __setstate__(self, state: tuple[object, ...]) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+    @contextmanager
+    def open(self) -> Iterator[ShardWork]:
+        """Build the detector and the threads; give the work."""
+        detector = self.detector or make_detector(
+            self.config.detector, self.config.settings(self.n_threads)
+        )
+
+        def treat(records: Sequence[ImageRecord], steps: Steps) -> list[Annotations]:
+            opened = [_open(self.reader, record, self.config, steps) for record in records]
+            with steps("detect"):
+                return _search(detector, opened)
+
+        body = Body(
+            treat=treat,
+            count=_count,
+            write=lambda index, rows: write_annotations(self.folder, index, rows),
+            is_failed=lambda row: row.status is not Status.LOOKED,
+            batch_size=detector.batch_size,
+        )
+        with shard_worker(body, self.n_threads) as work:
+            yield work
+
+
+def _open(
+    reader: Reader, record: ImageRecord, config: DetectConfig, steps: Steps
+) -> tuple[Annotations, Image | None]:
+    """Read and decode one image; whatever goes wrong becomes the row's reason."""
+    try:
+        with steps("read"):
+            data = reader.read(record)
+            digest = sha256_hex(data)
+        with steps("decode"):
+            image, _ = decode_image(data, max_pixels=config.max_pixels)
+    except DecodeError as error:
+        return _failed(record.image_id, error.reason, str(error)), None
+    except Exception as error:  # noqa: BLE001  one bad file never stops the run
+        message = describe_failure(record.image_id, error)
+        return _failed(record.image_id, "error", message), None
+    height, width = image.shape[:2]
+    row = Annotations(
+        record.image_id,
+        Status.LOOKED,
+        width=width,
+        height=height,
+        sha256=digest,
+        n_bytes=len(data),
+    )
+    return row, image
+
+
+def _search(
+    detector: Detector, opened: Sequence[tuple[Annotations, Image | None]]
+) -> list[Annotations]:
+    """Search the images that could be opened, together; one by one if that fails."""
+    images = [image for _, image in opened if image is not None]
+    try:
+        found = iter(detector.detect(images) if images else [])
+    except Exception as error:  # noqa: BLE001  one bad image never stops the run
+        if len(opened) > 1:
+            return [row for pair in opened for row in _search(detector, [pair])]
+        image_id = opened[0][0].image_id
+        return [_failed(image_id, "error", describe_failure(image_id, error))]
+    return [row if image is None else replace(row, regions=next(found)) for row, image in opened]
+
+
+def _failed(image_id: str, reason: str, message: str) -> Annotations:
+    return Annotations(image_id, Status.COULD_NOT_LOOK, reason=reason, message=message)
+
+
+def _count(row: Annotations) -> dict[str, int]:
+    counts = {row.status.value: 1, "n_regions": len(row.regions)}
+    if row.regions:
+        counts["with_regions"] = 1
+    return counts
+
+
+def _manifest(config: DetectConfig, detector: Detector) -> dict[str, object]:
+    """Give what decides the result, for the run manifest: resolved, not as asked for."""
+    return {
+        "detector": config.detector,
+        "detector_settings": dict(detector.settings),
+        "weights_sha256": detector.card.sha256,
+        "max_pixels": config.max_pixels,
+        "shard_size": config.shard_size,
+    }

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The body of a stage that treats images one by one: a shard on all threads, in order."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from veilset.engine.steps import Steps
+from veilset.engine.threads import ordered_map
+from veilset.protocols import Shard, ShardReport, ShardWork, Tick
+from veilset.types import ImageRecord
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+
+# Enough under way that no thread waits for the writer of a shard's end, little enough
+# that memory stays at a few images for each thread.
+WINDOW_PER_THREAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[Row]):
+    """What a stage does with images; the rest is the same for every stage.
+
+    Attributes:
+        treat: Gives one row for each record, in order, and never raises for a bad image.
+        count: Gives what a row adds to the counts of the run.
+        write: Writes the rows of a shard; gives the digest of what it wrote.
+        is_failed: Whether a row counts as failed in the progress.
+        batch_size: How many images ``treat`` likes to get at once.
+    """
+
+    treat: Callable[[Sequence[ImageRecord], Steps], list[Row]]
+    count: Callable[[Row], Mapping[str, int]]
+    write: Callable[[int, list[Row]], str]
+    is_failed: Callable[[Row], bool]
+    batch_size: int = 1
+
+
+@contextmanager
+def shard_worker(body: Body[Row], workers: int) -> Iterator[ShardWork]:
+    """Give the function that does a shard on ``workers`` threads."""
+    with ThreadPoolExecutor(workers, thread_name_prefix="veilset") as executor:
+        yield lambda shard, tick: _work(body, executor, workers, shard, tick)
+
+
+def _work(
+    body: Body[Row], executor: Executor, workers: int, shard: Shard, tick: Tick
+) -> ShardReport:
+    def treat(batch: Sequence[ImageRecord]) -> tuple[list[Row], dict[str, float]]:
+        steps = Steps()
+        return body.treat(batch, steps), steps.seconds
+
+    size = body.batch_size
+    batches = [shard.records[at : at + size] for at in range(0, len(shard.records), size)]
+    rows: list[Row] = []
+    seconds: dict[str, float] = {}
+    for new_rows, spent in ordered_map(
+        executor, treat, batches, window=WINDOW_PER_THREAD * workers
+    ):
+        rows += new_rows
+        for name, value in spent.items():
+            seconds[name] = seconds.get(name, 0.0) + value
+        tick(len(new_rows), sum(map(body.is_failed, new_rows)))
+    counts: Counter[str] = Counter()
+    for row in rows:
+        counts.update(body.count(row))
+    steps = Steps()
+    with steps("record"):
+        digest = body.write(shard.index, rows)
+    return ShardReport(
+        index=shard.index,
+        n_images=len(shard.records),
+        counts=dict(counts),
+        seconds=seconds | steps.seconds,
+        digest=digest,
+        first_id=shard.records[0].image_id,
+        last_id=shard.records[-1].image_id,
+    )
+
+
+def describe_failure(image_id: str, error: Exception) -> str:
+    """Say for people what went wrong with one image, and log where in the code.
+
+    The text of a foreign exception stays out of both: it may hold what is in the file.
+    """
+    place = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s: unexpected %s\n%s", image_id, type(error).__name__, place)
+    return (
+        f"An unexpected error stopped the work on it ({type(error).__name__}). "
+        "Please report it; the log has the place."
+    )

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Obfuscate: images and annotation set in, a new data set of the same layout out.
+
+An image reaches the output only if every step for it went well. Everything else is a
+recorded failure: never the original in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import MappingProxyType
+
+from veilset.annotations.store import AnnotationSet
+from veilset.dataset.folder import SHARD_SIZE, FolderReader, FolderWriter, check_apart
+from veilset.engine.drive import OnProgress, drive
+from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.steps import Steps
+from veilset.engine.threads import resolve_workers
+from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
+from veilset.files import sha256_hex
+from veilset.images.decode import DEFAULT_MAX_PIXELS
+from veilset.images.encode import DEFAULT_QUALITY
+from veilset.images.metadata import POLICIES
+from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
+from veilset.plugins import load_factory, make_obfuscator
+from veilset.protocols import Obfuscator, Reader, ShardWork, Writer
+from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
+from veilset.records.places import check_output, record_folder
+from veilset.runs import Run, RunSummary, make_folder
+from veilset.types import Image, ImageRecord, Region
+
+Parameters = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ObfuscateConfig:
+    """Everything that decides the output.
+
+    Attributes:
+        method: Name of the obfuscator plugin.
+        parameters: Its parameters; what is not named keeps its default.
+        kinds: Kinds of regions to hide; empty for all.
+        min_score: Regions of a detector with a lower score are left alone, in [0, 1].
+        metadata: ``safe`` or ``strip``: what embedded metadata survives.
+        quality: Quality of re-encoded lossy WebP and AVIF, 1 to 100. JPEG is never re-encoded.
+        seed: Decides whatever is random in a method.
+        max_pixels: Images with more pixels are refused before they are decoded.
+        shard_size: Images in a shard, the unit of work and of resume.
+    """
+
+    method: str = "veil"
+    parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
+    kinds: tuple[str, ...] = ()
+    min_score: float = 0.0
+    metadata: str = "safe"
+    quality: int = DEFAULT_QUALITY
+    seed: int = 0
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    shard_size: int = SHARD_SIZE
+
+    def __post_init__(self) -> None:
+        if self.metadata not in POLICIES:
+            raise ConfigError(
+                f"There is no metadata policy {self.metadata!r}. Choose: {', '.join(POLICIES)}."
+            )
+        if not 0 <= self.min_score <= 1:
+            raise ConfigError(f"min_score is {self.min_score}. Give a number from 0 to 1.")
+        if not 1 <= self.quality <= 100:
+            raise ConfigError(f"quality is {self.quality}. Give a whole number from 1 to 100.")
+
+    def applies_to(self, region: Region) -> bool:
+        """Whether a region is to be hidden. What a person drew has no score and always is."""
+        strong = region.score is None or region.score >= self.min_score
+        return strong and (not self.kinds or region.kind in self.kinds)
+
+
+def obfuscate_image(
+    image: Image,
+    regions: Sequence[Region],
+    method: str = "veil",
+    parameters: Parameters | None = None,
+    *,
+    seed: int = 0,
+) -> Image:
+    """Give a copy of one image with the regions made unreadable.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB, after EXIF orientation.
+        regions: Where; none gives an equal copy.
+        method: Name of the obfuscator plugin.
+        parameters: Its parameters; None for the defaults.
+        seed: Decides whatever is random in the method.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB; pixels outside the method's footprint are equal.
+
+    Raises:
+        UnknownPluginError, ConfigError: If the method or a parameter is not known.
+    """
+    return make_obfuscator(method, parameters or {}).obfuscate(image, regions, seed=seed)
+
+
+def obfuscate_dataset(
+    photos: str | Path,
+    annotations: str | Path,
+    out: str | Path,
+    config: ObfuscateConfig | None = None,
+    *,
+    record: str | Path | None = None,
+    workers: int | None = None,
+    engine: str = "local",
+    on_progress: OnProgress | None = None,
+) -> RunSummary:
+    """Write a copy of a data set with every annotated region made unreadable.
+
+    Run again with the same arguments, it goes on where it was stopped.
+
+    Args:
+        photos: Folder of images.
+        annotations: Finished annotation set of those images.
+        out: Folder for the new data set: new, empty, or of the run to be resumed.
+        config: Settings; None for the defaults.
+        record: Folder for what is known about the run; None for ``OUT.veilset/obfuscate``.
+        workers: Threads; None for all cores. Does not change the result.
+        engine: Name of the engine plugin.
+        on_progress: Called as images end.
+
+    Returns:
+        Counts: images by outcome (``obfuscated``, ``untouched``, ``failed``), ``n_regions``.
+
+    Raises:
+        ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
+    """
+    config = config or ObfuscateConfig()
+    photos, annotations, out = Path(photos), Path(annotations), Path(out)
+    record = Path(record) if record else record_folder(out) / "obfuscate"
+    reader = FolderReader(photos)
+    for place in (out, record):
+        check_apart(photos, place)
+    check_apart(out, record)
+    n_threads = resolve_workers(workers)
+    runner = load_factory("engine", engine)()
+    obfuscator = make_obfuscator(config.method, config.parameters)
+    known = AnnotationSet(annotations)
+    check_output(out, record)
+    inputs = {
+        **reader.describe(),
+        "annotations_sha256": known.manifest["outputs_sha256"],
+        "out": str(out.resolve()),
+    }
+    task = ObfuscateTask(reader, FolderWriter(out), annotations, record, config, n_threads)
+    with Run.open(record, "obfuscate", _manifest(config, obfuscator), inputs) as run:
+        make_folder(out)
+        drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
+        return run.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class ObfuscateTask:
+    """The work of the stage on shards."""
+
+    reader: Reader
+    writer: Writer
+    annotations: Path
+    record: Path
+    config: ObfuscateConfig
+    n_threads: int
+
+    @contextmanager
+    def open(self) -> Iterator[ShardWork]:
+        """Build the obfuscator and the threads; give the work."""
+        config = self.config
+        obfuscator = make_obfuscator(config.method, config.parameters)
+        known = AnnotationSet(self.annotations)
+
+        def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageOutcome]:
+            return [self._release(record, known, obfuscator, steps) for record in records]
+
+        body = Body(
+            treat=treat,
+            count=_count,
+            write=lambda index, rows: write_outcomes(self.record, index, rows),
+            is_failed=lambda row: row.outcome is Outcome.FAILED,
+        )
+        with shard_worker(body, self.n_threads) as work:
+            yield work
+
+    def _release(
+        self, record: ImageRecord, annotations: AnnotationSet, obfuscator: Obfuscator, steps: Steps
+    ) -> ImageOutcome:
+        """Treat one image and write it, or make sure that nothing of it is in the output."""
+        config, image_id, digest = self.config, record.image_id, ""
+        try:
+            known = annotations.find(record)
+            with steps("read"):
+                data = self.reader.read(record)
+                digest = sha256_hex(data)
+            check_known(known, digest)
+            regions = [region for region in known.regions if config.applies_to(region)]
+            treatment = Treatment(
+                obfuscator,
+                config.metadata,
+                config.quality,
+                image_seed(config.seed, image_id),
+                config.max_pixels,
+            )
+            result = produce(data, known, regions, treatment, steps)
+            with steps("write"):
+                self.writer.write(record, result)
+        except DecodeError as error:
+            self.writer.discard(record)
+            return _failed(image_id, digest, error.reason, str(error))
+        except (DatasetError, RunError):
+            # The annotation set or the output itself is broken: no image can go on.
+            raise
+        except Exception as error:  # noqa: BLE001  one bad file never stops the run
+            self.writer.discard(record)
+            return _failed(image_id, digest, "error", describe_failure(image_id, error))
+        return ImageOutcome(
+            image_id,
+            Outcome.OBFUSCATED if regions else Outcome.UNTOUCHED,
+            n_regions=len(regions),
+            sha256_in=digest,
+            sha256_out=sha256_hex(result),
+            n_bytes_out=len(result),
+        )
+
+
+def _failed(image_id: str, digest: str, reason: str, message: str) -> ImageOutcome:
+    return ImageOutcome(image_id, Outcome.FAILED, sha256_in=digest, reason=reason, message=message)
+
+
+def _count(row: ImageOutcome) -> dict[str, int]:
+    return {row.outcome.value: 1, "n_regions": row.n_regions}
+
+
+def _manifest(config: ObfuscateConfig, obfuscator: Obfuscator) -> dict[str, object]:
+    """Give what decides the result, for the run manifest: resolved, not as asked for."""
+    card = obfuscator.card
+    method = {field.name: getattr(card, field.name) for field in fields(card)}
+    return {
+        "method": method | {"parameters": dict(card.parameters)},
+        "kinds": sorted(config.kinds),
+        "min_score": config.min_score,
+        "metadata": config.metadata,
+        "quality": config.quality,
+        "seed": config.seed,
+        "max_pixels": config.max_pixels,
+        "shard_size": config.shard_size,
+    }

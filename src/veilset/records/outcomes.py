@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What obfuscation did with each image: one row in the record of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+
+from veilset.runs import read_manifest
+from veilset.tables import ShardedTable, write_table
+from veilset.types import ImageRecord
+
+
+class Outcome(StrEnum):
+    """How an image ended."""
+
+    OBFUSCATED = "obfuscated"
+    """It has regions; they were obfuscated, and the metadata policy applied."""
+    UNTOUCHED = "untouched"
+    """It was searched and has no region: the picture is as it was, the metadata policy applied."""
+    FAILED = "failed"
+    """It was not fully processed, and is not in the output."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageOutcome:
+    """What became of one image.
+
+    Attributes:
+        image_id: Name of the image.
+        outcome: How it ended.
+        n_regions: How many regions were obfuscated.
+        sha256_in: Digest of the original file, "" if it could not be read.
+        sha256_out: Digest of the file in the output, "" if there is none.
+        n_bytes_out: Size of the file in the output.
+        reason: Short code why it failed, "" otherwise.
+        message: The same for people, "" otherwise.
+    """
+
+    image_id: str
+    outcome: Outcome
+    n_regions: int = 0
+    sha256_in: str = ""
+    sha256_out: str = ""
+    n_bytes_out: int = 0
+    reason: str = ""
+    message: str = ""
+
+
+SCHEMA = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("outcome", pa.string()),
+        ("n_regions", pa.int32()),
+        ("sha256_in", pa.string()),
+        ("sha256_out", pa.string()),
+        ("n_bytes_out", pa.int64()),
+        ("reason", pa.string()),
+        ("message", pa.string()),
+    ],
+    metadata={"veilset": "veilset-outcomes/1"},
+)
+
+
+def write_outcomes(folder: Path, index: int, rows: Sequence[ImageOutcome]) -> str:
+    """Write one shard of outcomes; give its SHA-256."""
+    return write_table(folder, index, [asdict(row) for row in rows], SCHEMA)
+
+
+class OutcomeTable:
+    """The outcomes of a finished obfuscation run, read shard by shard.
+
+    Attributes:
+        manifest: The ``run.json`` of that run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open the record of a run.
+
+        Raises:
+            RunError: If the folder holds none, or one that is not finished.
+        """
+        self.manifest = read_manifest(folder)
+        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
+
+    def __iter__(self) -> Iterator[ImageOutcome]:
+        """Go through all images in order, holding one shard at a time."""
+        return (_outcome(row) for row in self._table.rows())
+
+    def find(self, record: ImageRecord) -> ImageOutcome | None:
+        """Give what became of an image, None if the run did not see it."""
+        row = self._table.find(record)
+        return _outcome(row) if row else None
+
+
+def _outcome(row: dict[str, object]) -> ImageOutcome:
+    return ImageOutcome(**(row | {"outcome": Outcome(str(row["outcome"]))}))  # type: ignore[arg-type]
