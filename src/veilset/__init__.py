@@ -1,2 +1,109 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Veilset makes large image data sets private, and proves it."""
+"""Veilset makes large image data sets private, and proves it.
+
+The public door: every name below can be imported from ``veilset``. Nothing is loaded
+before it is used; importing does no input or output and starts no thread.
+
+    >>> import numpy as np, veilset
+    >>> image = np.zeros((64, 64, 3), np.uint8)
+    >>> face = veilset.Region((10, 10, 30, 30))
+    >>> veilset.obfuscate_image(image, [face], method="blackout").shape
+    (64, 64, 3)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from veilset.annotations.store import AnnotationSet
+    from veilset.detect.stage import DetectConfig, detect_dataset
+    from veilset.engine.drive import Progress
+    from veilset.errors import VeilsetError
+    from veilset.images.metadata import clean_metadata
+    from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset, obfuscate_image
+    from veilset.plugins import list_plugins, make_detector, make_obfuscator
+    from veilset.protocols import Detector, DetectorSettings, Obfuscator
+    from veilset.report.stage import write_report
+    from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
+    from veilset.runs import RunSummary
+    from veilset.types import Annotations, ImageRecord, Measurement, Origin, Region, Status
+    from veilset.verify.manifest import verify_manifest
+    from veilset.verify.stage import VerifyConfig, verify_dataset
+
+_HOMES = {
+    "AnnotationSet": "veilset.annotations.store",
+    "Annotations": "veilset.types",
+    "DetectConfig": "veilset.detect.stage",
+    "Detector": "veilset.protocols",
+    "DetectorSettings": "veilset.protocols",
+    "ImageRecord": "veilset.types",
+    "Measurement": "veilset.types",
+    "ObfuscateConfig": "veilset.obfuscate.stage",
+    "Obfuscator": "veilset.protocols",
+    "Origin": "veilset.types",
+    "Progress": "veilset.engine.drive",
+    "Region": "veilset.types",
+    "ReleaseSummary": "veilset.run.stage",
+    "RunConfig": "veilset.run.stage",
+    "RunSummary": "veilset.runs",
+    "Status": "veilset.types",
+    "VeilsetError": "veilset.errors",
+    "VerifyConfig": "veilset.verify.stage",
+    "clean_metadata": "veilset.images.metadata",
+    "detect_dataset": "veilset.detect.stage",
+    "list_plugins": "veilset.plugins",
+    "make_detector": "veilset.plugins",
+    "make_obfuscator": "veilset.plugins",
+    "obfuscate_dataset": "veilset.obfuscate.stage",
+    "obfuscate_image": "veilset.obfuscate.stage",
+    "run_dataset": "veilset.run.stage",
+    "verify_dataset": "veilset.verify.stage",
+    "verify_manifest": "veilset.verify.manifest",
+    "write_report": "veilset.report.stage",
+}
+
+__all__ = [
+    "AnnotationSet",
+    "Annotations",
+    "DetectConfig",
+    "Detector",
+    "DetectorSettings",
+    "ImageRecord",
+    "Measurement",
+    "ObfuscateConfig",
+    "Obfuscator",
+    "Origin",
+    "Progress",
+    "Region",
+    "ReleaseSummary",
+    "RunConfig",
+    "RunSummary",
+    "Status",
+    "VeilsetError",
+    "VerifyConfig",
+    "clean_metadata",
+    "detect_dataset",
+    "list_plugins",
+    "make_detector",
+    "make_obfuscator",
+    "obfuscate_dataset",
+    "obfuscate_image",
+    "run_dataset",
+    "verify_dataset",
+    "verify_manifest",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'veilset' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

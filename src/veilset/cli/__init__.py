@@ -1,1 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The command line: one small module for each verb, imported only when it is used."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0 done, 1 known error, 2 usage, 3 leaks or failures."""
+    from veilset.cli.app import app
+    from veilset.errors import VeilsetError
+
+    try:
+        app()
+    except VeilsetError as error:
+        print(f"veilset: {error}", file=sys.stderr)  # noqa: T201  the one place that talks
+        sys.exit(1)
+    except KeyboardInterrupt:
+        message = "veilset: stopped. Run the same command again to go on."
+        print(message, file=sys.stderr)  # noqa: T201
+        sys.exit(130)

@@ -123,7 +123,8 @@ def obfuscate_dataset(
         annotations: Finished annotation set of those images.
         out: Folder for the new data set: new, empty, or of the run to be resumed.
         config: Settings; None for the defaults.
-        record: Folder for what is known about the run; None for ``OUT.veilset/obfuscate``.
+        record: Folder of records; None for ``OUT.veilset``, beside ``out``. The run is
+            recorded in its folder ``obfuscate``.
         workers: Threads; None for all cores. Does not change the result.
         engine: Name of the engine plugin.
         on_progress: Called as images end.
@@ -136,7 +137,7 @@ def obfuscate_dataset(
     """
     config = config or ObfuscateConfig()
     photos, annotations, out = Path(photos), Path(annotations), Path(out)
-    record = Path(record) if record else record_folder(out) / "obfuscate"
+    record = (Path(record) if record else record_folder(out)) / "obfuscate"
     reader = FolderReader(photos)
     for place in (out, record):
         check_apart(photos, place)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``veilset detect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilset.cli import options as opt
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+
+
+def detect(
+    photos: opt.Photos,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the annotation set.")],
+    detector: opt.Detector = "centerface",
+    weights: opt.Weights = None,
+    weights_licence: opt.WeightsLicence = "",
+    effort: opt.Effort = "balanced",
+    threshold: opt.Threshold = None,
+    device: opt.Device = "cpu",
+    precision: opt.Precision = "full",
+    runtime: opt.Runtime = "auto",
+    commercial_ok: opt.CommercialOk = False,
+    max_pixels: opt.MaxPixels = opt.DEFAULT_MAX_PIXELS,
+    shard_size: opt.ShardSize = opt.SHARD_SIZE,
+    workers: opt.Workers = None,
+    engine: opt.Engine = "local",
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Find faces: images in, annotation set out."""
+    from veilset.detect.stage import DetectConfig, detect_dataset
+
+    config = DetectConfig(
+        detector=detector,
+        weights=weights,
+        weights_licence=weights_licence,
+        effort=effort,
+        threshold=threshold,
+        device=device,
+        precision=precision,
+        runtime=runtime,
+        commercial_ok=commercial_ok,
+        max_pixels=max_pixels,
+        shard_size=shard_size,
+    )
+    with ProgressLine(quiet=quiet) as progress:
+        summary = detect_dataset(
+            photos, out, config, workers=workers, engine=engine, on_progress=progress
+        )
+    give(summary_json(summary) if as_json else str(summary.folder))
+    say(f"detect: {counts_line(summary.counts)}")
+    if summary.counts.get("could_not_look"):
+        raise typer.Exit(EXIT_INCOMPLETE)

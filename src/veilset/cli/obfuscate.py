@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``veilset obfuscate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilset.cli import options as opt
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+
+
+def obfuscate(
+    photos: opt.Photos,
+    annotations: Annotated[
+        Path, typer.Option("--annotations", "-a", help="Annotation set of those images.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new data set.")],
+    method: opt.Method = "veil",
+    parameters: opt.Parameter = None,
+    kinds: Annotated[
+        list[str] | None,
+        typer.Option("--kind", help="Hide only regions of this kind; may be repeated."),
+    ] = None,
+    min_score: Annotated[
+        float, typer.Option(help="Leave alone what the detector scored lower, 0 to 1.")
+    ] = 0.0,
+    metadata: opt.Metadata = "safe",
+    quality: opt.Quality = opt.DEFAULT_QUALITY,
+    seed: opt.Seed = 0,
+    max_pixels: opt.MaxPixels = opt.DEFAULT_MAX_PIXELS,
+    shard_size: opt.ShardSize = opt.SHARD_SIZE,
+    record: opt.Record = None,
+    workers: opt.Workers = None,
+    engine: opt.Engine = "local",
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Make the annotated regions unreadable: a new data set of the same layout."""
+    from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
+
+    config = ObfuscateConfig(
+        method=method,
+        parameters=opt.parse_parameters(parameters),
+        kinds=tuple(kinds or ()),
+        min_score=min_score,
+        metadata=metadata,
+        quality=quality,
+        seed=seed,
+        max_pixels=max_pixels,
+        shard_size=shard_size,
+    )
+    with ProgressLine(quiet=quiet) as progress:
+        summary = obfuscate_dataset(
+            photos,
+            annotations,
+            out,
+            config,
+            record=record,
+            workers=workers,
+            engine=engine,
+            on_progress=progress,
+        )
+    give(summary_json(summary) if as_json else str(out))
+    say(f"obfuscate: {counts_line(summary.counts)}")
+    if summary.counts.get("failed"):
+        raise typer.Exit(EXIT_INCOMPLETE)

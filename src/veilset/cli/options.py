@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that several verbs share, and how their texts become settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilset.dataset.folder import SHARD_SIZE
+from veilset.errors import ConfigError
+from veilset.images.limits import DEFAULT_MAX_PIXELS, DEFAULT_QUALITY
+
+__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_QUALITY", "SHARD_SIZE"]
+
+Photos = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
+Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Threads to use; all cores if not given. Never changes the result."),
+]
+Engine = Annotated[str, typer.Option(help="Engine plugin that runs the shards.")]
+Detector = Annotated[str, typer.Option(help="Detector plugin; 'veilset plugins' lists them.")]
+Weights = Annotated[
+    str | None, typer.Option(help="Weight file, for detectors that bring none of their own.")
+]
+WeightsLicence = Annotated[
+    str, typer.Option(help="Licence of that weight file, as its owner states it.")
+]
+Effort = Annotated[str, typer.Option(help="fast, balanced or thorough.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(help="Lowest detector score that counts, 0 to 1; the detector's own if not given."),
+]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Precision = Annotated[
+    str, typer.Option(help="full (float32), or fast (bfloat16, where the CPU has it).")
+]
+Runtime = Annotated[str, typer.Option(help="auto, openvino or onnxruntime.")]
+CommercialOk = Annotated[
+    bool,
+    typer.Option(
+        "--commercial-ok", help="Refuse weights unless their licence allows commercial use."
+    ),
+]
+MaxPixels = Annotated[
+    int, typer.Option(help="Refuse images with more pixels, before they are decoded.")
+]
+ShardSize = Annotated[
+    int, typer.Option(help="Images in a shard, the unit of work and of resume.", min=1)
+]
+Method = Annotated[str, typer.Option(help="Obfuscator plugin; 'veilset plugins' lists them.")]
+Parameter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="A parameter of the method, NAME=VALUE; may be repeated.", metavar="NAME=VALUE"
+    ),
+]
+Metadata = Annotated[
+    str,
+    typer.Option(help="safe: drop whatever can identify; strip: keep colour profile and rotation."),
+]
+Quality = Annotated[
+    int, typer.Option(help="Quality of re-encoded lossy WebP and AVIF, 1 to 100.", min=1, max=100)
+]
+Seed = Annotated[int, typer.Option(help="Decides whatever is random.")]
+Record = Annotated[
+    Path | None,
+    typer.Option(help="Folder for records and report; OUT.veilset, beside OUT, if not given."),
+]
+
+
+def parse_parameters(pairs: list[str] | None) -> dict[str, str | int | float | bool]:
+    """Turn ``NAME=VALUE`` texts into a mapping; values stay texts until the plugin is known.
+
+    Raises:
+        ConfigError: If a text has no ``=``.
+    """
+    result: dict[str, str | int | float | bool] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--set {pair!r} is not of the form NAME=VALUE.")
+        result[name.strip()] = value.strip()
+    return result

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the command line says: data on stdout, progress and talk on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from veilset.engine.drive import Progress
+from veilset.runs import RunSummary
+
+EXIT_INCOMPLETE = 3
+"""Finished, but an image failed or a leak was found."""
+
+_EVERY_S_TERMINAL = 0.1
+_EVERY_S_FILE = 10.0
+
+
+def say(text: str) -> None:
+    """Tell people something."""
+    print(text, file=sys.stderr)  # noqa: T201
+
+
+def give(data: object) -> None:
+    """Print data: a text as it is, anything else as one line of JSON."""
+    line = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, sort_keys=True)
+    print(line)  # noqa: T201
+
+
+def summary_json(summary: RunSummary) -> dict[str, Any]:
+    """Give a summary as JSON values."""
+    return asdict(summary) | {"folder": str(summary.folder)}
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """Give counts as people read them, in the order in which they come."""
+    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items())
+
+
+class ProgressLine:
+    """Draws how far a stage is: a line that renews itself on a terminal, else now and then.
+
+    Use it in a ``with`` block; the line ends with the block.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._is_terminal = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._shown_at = 0.0 if self._is_terminal else self._started
+        self._last = ""
+
+    def __call__(self, progress: Progress) -> None:
+        """Show the progress, if it is time to."""
+        now = time.monotonic()
+        every = _EVERY_S_TERMINAL if self._is_terminal else _EVERY_S_FILE
+        if self._quiet or (now - self._shown_at < every and progress.n_done < progress.n_total):
+            return
+        self._shown_at = now
+        self._show(_text(progress, now - self._started))
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        if self._is_terminal and self._last:
+            sys.stderr.write("\n")
+
+    def _show(self, text: str) -> None:
+        if self._is_terminal:
+            sys.stderr.write("\r" + text.ljust(len(self._last)))
+            sys.stderr.flush()
+            self._last = text
+        else:
+            say(text)
+
+
+def _text(progress: Progress, seconds: float) -> str:
+    n_new = progress.n_done - progress.n_resumed
+    rate = n_new / seconds if seconds > 0 else 0.0
+    left_s = (progress.n_total - progress.n_done) / rate if rate else 0.0
+    share = progress.n_done / progress.n_total if progress.n_total else 1.0
+    failed = f", {progress.n_failed:,} failed" if progress.n_failed else ""
+    return (
+        f"{progress.stage:<9} {share:4.0%}  {progress.n_done:,} of {progress.n_total:,} images, "
+        f"{rate:.1f}/s, {_clock(left_s)} left{failed}"
+    )
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of all tests. Pictures are drawn by code: no photograph of a person is kept here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Shared machines are slow now and then: time limits of single examples would only make
+# noise. CI tries the same examples every time; elsewhere each run tries new ones.
+settings.register_profile(
+    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def real_data_folder() -> Path:
+    """Give the folder of real photographs; it need not exist."""
+    return Path(os.environ.get("VEILSET_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip, visibly, what needs photographs that are not there."""
+    if real_data_folder().is_dir():
+        return
+    skip = pytest.mark.skip(reason=f"no photographs in {real_data_folder()}")
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real photographs, for tests marked ``real``."""
+    return real_data_folder()

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The folder data set: what is an image, in which order, and what is never followed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from veilset.dataset.folder import FolderReader, FolderWriter, check_apart
+from veilset.errors import DatasetError, DecodeError, RunError
+from veilset.types import ImageRecord
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+
+
+def ids(root: Path, shard_size: int = 1024) -> list[str]:
+    shards = FolderReader(root).shards(shard_size)
+    return [record.image_id for shard in shards for record in shard.records]
+
+
+def put(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(PNG)
+
+
+def test_any_nesting_in_path_order(tmp_path: Path) -> None:
+    put(tmp_path, "b/2.jpg", "b/10.JPEG", "a.png", "a/x/y/z.webp", "c.tif", "a-b/1.bmp")
+    assert ids(tmp_path) == ["a/x/y/z.webp", "a-b/1.bmp", "a.png", "b/10.JPEG", "b/2.jpg", "c.tif"]
+    records = [ImageRecord(name) for name in ids(tmp_path)]
+    assert records == sorted(records, key=lambda r: r.order_key)
+    assert [r.category for r in records] == ["y", "a-b", "", "b", "b", ""]
+    assert FolderReader(tmp_path).count() == 6
+
+
+@given(st.sets(st.text(st.sampled_from("aB.-_ é1"), min_size=1, max_size=6), max_size=12))
+def test_order_is_the_order_key(names: set[str]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for i, name in enumerate(sorted(names - {".", ".."})):
+            put(root, f"{name}/x.png" if i % 2 else f"{name}.png")
+        put(root, "always.png")
+        found = ids(root, shard_size=2)
+        assert found == sorted(found, key=lambda n: ImageRecord(n).order_key)
+
+
+def test_shards_are_fixed_runs(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{i}.png" for i in range(5)))
+    shards = list(FolderReader(tmp_path).shards(2))
+    assert [len(s.records) for s in shards] == [2, 2, 1]
+    assert [s.index for s in shards] == [0, 1, 2]
+
+
+def test_hidden_and_foreign_files_are_passed_over_and_counted(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", ".b.png", ".git/c.png", "nameless")
+    (tmp_path / "notes.txt").write_text("x")
+    os.mkfifo(tmp_path / "pipe.png")
+    reader = FolderReader(tmp_path)
+    assert reader.count() == 2  # a.png, and what begins like an image
+    assert reader.ignored.counts == {"hidden": 2, "not an image": 1, "not a regular file": 1}
+
+
+def test_links_out_of_the_tree_are_not_followed(tmp_path: Path) -> None:
+    put(tmp_path, "in/a.png", "out/secret.png")
+    root = tmp_path / "in"
+    (root / "inside.png").symlink_to(root / "a.png")
+    (root / "outside.png").symlink_to(tmp_path / "out" / "secret.png")
+    (root / "folder").symlink_to(tmp_path / "out")
+    (root / "loop").symlink_to(root)
+    (root / "broken.png").symlink_to(root / "nothing.png")
+    reader = FolderReader(root)
+    assert [r.image_id for s in reader.shards() for r in s.records] == ["a.png", "inside.png"]
+    assert reader.ignored.counts == {
+        "link out of the data set": 2,
+        "link to a folder": 1,
+        "link that leads nowhere": 1,
+    }
+
+
+def test_an_empty_folder_says_what_was_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DatasetError, match=r"holds no image\. Passed over: 1 x not an image"):
+        ids(tmp_path)
+
+
+def test_missing_folder_and_file_in_its_place(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="There is no folder"):
+        FolderReader(tmp_path / "nothing")
+    put(tmp_path, "a.png")
+    with pytest.raises(DatasetError, match="is not a folder"):
+        FolderReader(tmp_path / "a.png")
+
+
+def test_reading_says_why_it_could_not(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    reader = FolderReader(tmp_path, max_file_bytes=10)
+    with pytest.raises(DecodeError, match="16 bytes, the limit is 10") as caught:
+        reader.read(ImageRecord("a.png"))
+    assert caught.value.reason == "over-limit"
+    with pytest.raises(DecodeError, match="gone") as caught:
+        reader.read(ImageRecord("b.png"))
+    assert caught.value.reason == "missing"
+
+
+def test_a_name_that_is_not_utf8_is_listed_and_refused(tmp_path: Path) -> None:
+    with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123
+        stream.write(PNG)
+    reader = FolderReader(tmp_path)
+    (record,) = next(reader.shards()).records
+    assert record.image_id == r"caf\xe9.png"
+    with pytest.raises(DecodeError, match="Rename the file") as caught:
+        reader.read(record)
+    assert caught.value.reason == "unsupported"
+
+
+def test_writer_writes_whole_files_and_discards(tmp_path: Path) -> None:
+    writer = FolderWriter(tmp_path)
+    record = ImageRecord("a/b/c.png")
+    writer.write(record, b"1")
+    writer.write(record, b"22")
+    assert [p.name for p in (tmp_path / "a" / "b").iterdir()] == ["c.png"]
+    assert writer.read(record) == b"22"
+    writer.discard(record)
+    writer.discard(record)
+    assert not list((tmp_path / "a" / "b").iterdir())
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "a/../../x.png"])
+def test_writer_never_leaves_its_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DatasetError, match="leads out of the data set"):
+        FolderWriter(tmp_path).write(ImageRecord(name), b"")
+
+
+def test_a_place_that_cannot_be_written_stops_the_run(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        FolderWriter(tmp_path).write(ImageRecord("a/b.png"), b"")
+
+
+@pytest.mark.parametrize(("source", "target"), [("x", "x"), ("x", "x/y"), ("x/y", "x")])
+def test_output_inside_the_input_is_refused(tmp_path: Path, source: str, target: str) -> None:
+    with pytest.raises(DatasetError, match="lie in each other"):
+        check_apart(tmp_path / source, tmp_path / target)
+    check_apart(tmp_path / "x", tmp_path / "xy")

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from veilset.files import part_path, sha256_file, sha256_hex, write_atomically
+
+
+def test_digests_agree(tmp_path: Path) -> None:
+    data = bytes(range(256)) * 999
+    (tmp_path / "x").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert sha256_hex(data) == sha256_file(tmp_path / "x") == expected
+
+
+def test_a_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x"
+    write_atomically(path, b"old")
+
+    def no_space(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_long_name_gets_a_short_part_name(tmp_path: Path) -> None:
+    path = tmp_path / ("é" * 120 + ".jpg")
+    write_atomically(path, b"x")
+    assert len(part_path(path).name.encode()) < 64
+    assert part_path(path).name.startswith(".")

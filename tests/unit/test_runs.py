@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs: started, resumed, refused, finished."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from veilset.errors import ResumeMismatchError, RunError
+from veilset.protocols import Shard, ShardReport
+from veilset.runs import Run, read_manifest
+from veilset.types import ImageRecord
+
+
+def shards(*names: str) -> list[Shard]:
+    return [Shard(i, (ImageRecord(name),)) for i, name in enumerate(names)]
+
+
+def report(shard: Shard) -> ShardReport:
+    return ShardReport(
+        index=shard.index,
+        n_images=1,
+        counts={"looked": 1},
+        seconds={"read": 0.5},
+        digest=shard.records[0].image_id,
+        first_id=shard.records[0].image_id,
+        last_id=shard.records[0].image_id,
+    )
+
+
+def do_all(folder: Path, todo: list[Shard], **config: object) -> list[int]:
+    done = []
+    with Run.open(folder, "detect", config, {"root": "x"}) as run:
+        for shard in run.missing(todo):
+            run.commit(report(shard))
+            done.append(shard.index)
+        run.finish()
+    return done
+
+
+def test_a_finished_run_sums_up_its_shards(tmp_path: Path) -> None:
+    assert do_all(tmp_path / "run", shards("a", "b", "c"), threshold=0.3) == [0, 1, 2]
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest["counts"] == {"looked": 3}
+    assert manifest["seconds"] == {"read": 1.5}
+    assert manifest["n_images"] == manifest["n_shards"] == 3
+    assert manifest["config"] == {"threshold": 0.3}
+
+
+def test_a_stopped_run_goes_on_where_it_was(tmp_path: Path) -> None:
+    todo = shards("a", "b", "c")
+    passed: list[int] = []
+    with Run.open(tmp_path, "detect", {}, {}) as run:
+        for shard in run.missing(todo[:2]):
+            run.commit(report(shard))
+    with pytest.raises(RunError, match=r"not finished\. Run the same command again"):
+        read_manifest(tmp_path)
+    with Run.open(tmp_path, "detect", {}, {}) as run:
+        assert [s.index for s in run.missing(todo, on_resumed=passed.append)] == [2]
+    assert passed == [1, 1]
+
+
+def test_a_finished_run_is_not_rewritten(tmp_path: Path) -> None:
+    do_all(tmp_path, shards("a"))
+    before = (tmp_path / "run.json").read_bytes()
+    assert do_all(tmp_path, shards("a")) == []
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_changed_settings_are_refused_with_both_values(tmp_path: Path) -> None:
+    do_all(tmp_path, shards("a"), threshold=0.3, method={"cells": 6})
+    with pytest.raises(ResumeMismatchError, match=r"method.cells changed from 6 to 8"):
+        do_all(tmp_path, shards("a"), threshold=0.3, method={"cells": 8})
+    with pytest.raises(ResumeMismatchError, match=r"threshold changed from 0.3 to 'not set'"):
+        do_all(tmp_path, shards("a"), method={"cells": 6})
+
+
+def test_another_stage_or_another_version_is_refused(tmp_path: Path) -> None:
+    do_all(tmp_path, shards("a"))
+    with pytest.raises(ResumeMismatchError, match="stage changed from 'detect' to 'verify'"):
+        Run.open(tmp_path, "verify", {}, {"root": "x"})
+    started = json.loads((tmp_path / "started.json").read_text())
+    (tmp_path / "started.json").write_text(json.dumps(started | {"veilset": "0.0.1"}))
+    with pytest.raises(ResumeMismatchError, match=r"veilset changed from '0.0.1'"):
+        do_all(tmp_path, shards("a"))
+
+
+def test_a_changed_data_set_is_refused(tmp_path: Path) -> None:
+    do_all(tmp_path, shards("a", "b"))
+    with pytest.raises(ResumeMismatchError, match=r"images were added.*shard 1 ran from 'b'"):
+        do_all(tmp_path, shards("a", "c"))
+
+
+def test_a_missing_shard_stops_the_finish(tmp_path: Path) -> None:
+    with Run.open(tmp_path, "detect", {}, {}) as run:
+        list(run.missing(shards("a")))
+        with pytest.raises(RunError, match="Shard 0 of the detect run"):
+            run.finish()
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").touch()
+    with pytest.raises(RunError, match=r"not empty \(it holds 'holiday.jpg'\)"):
+        Run.open(tmp_path, "detect", {}, {})
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_a_folder_that_holds_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run of Veilset"):
+        read_manifest(tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunError, match="not valid JSON"):
+        read_manifest(tmp_path)
+    (tmp_path / "run.json").write_text('{"format": "other"}')
+    with pytest.raises(RunError, match="not a run manifest of this version"):
+        read_manifest(tmp_path)
+
+
+def test_a_damaged_ledger_entry_is_named(tmp_path: Path) -> None:
+    do_all(tmp_path, shards("a"))
+    (tmp_path / "ledger" / "00000.json").write_text("{")
+    with pytest.raises(RunError, match="Delete it to redo that shard"):
+        do_all(tmp_path, shards("a"))
+
+
+def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib, veilset.runs, veilset.errors\n"
+        "try: veilset.runs.Run.open(pathlib.Path(sys.argv[1]), 'detect', {}, {})\n"
+        "except veilset.errors.RunError as error: print(error)"
+    )
+    with Run.open(tmp_path, "detect", {}, {}):
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
+        )
+    assert "Another process is working on the run" in done.stdout
+
+
+def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be made"):
+        Run.open(tmp_path / "file", "detect", {}, {})
