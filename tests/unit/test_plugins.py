@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
@@ -12,21 +13,18 @@ from veilset import plugins
 from veilset.errors import ConfigError, PluginError, UnknownPluginError
 from veilset.protocols import DetectorSettings
 
+Announce = Callable[[str, str, str], None]
+
 
 @pytest.fixture
-def announced(monkeypatch: pytest.MonkeyPatch) -> dict[str, EntryPoint]:
-    """Replace what packages announce, for one test."""
+def announce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Announce]:
+    """Announce plugins (name, target, group) in the place of what packages do, for one test."""
     points: list[EntryPoint] = []
     monkeypatch.setattr(
         plugins, "entry_points", lambda group: [p for p in points if p.group == group]
     )
     plugins._announced.cache_clear()
-
-    class Announced(dict[str, EntryPoint]):
-        def __setitem__(self, name: str, point: EntryPoint) -> None:
-            points.append(point)
-
-    yield Announced()  # type: ignore[misc]
+    yield lambda name, target, group: points.append(EntryPoint(name, target, group))
     plugins._announced.cache_clear()
 
 
@@ -50,22 +48,22 @@ def test_unknown_name_offers_a_near_one() -> None:
         plugins.load_factory("obfuscator", "mosaik")
 
 
-def test_two_packages_with_one_name_are_refused(announced: dict[str, EntryPoint]) -> None:
-    announced["a"] = EntryPoint("twice", "one:Thing", "veilset.obfuscators")
-    announced["b"] = EntryPoint("twice", "two:Thing", "veilset.obfuscators")
+def test_two_packages_with_one_name_are_refused(announce: Announce) -> None:
+    announce("twice", "one:Thing", "veilset.obfuscators")
+    announce("twice", "two:Thing", "veilset.obfuscators")
     with pytest.raises(PluginError, match="Uninstall one of them"):
         plugins.list_plugins("obfuscator")
 
 
-def test_a_plugin_that_cannot_be_imported_is_named(announced: dict[str, EntryPoint]) -> None:
-    announced["a"] = EntryPoint("gone", "no_such_module:Thing", "veilset.engines")
+def test_a_plugin_that_cannot_be_imported_is_named(announce: Announce) -> None:
+    announce("gone", "no_such_module:Thing", "veilset.engines")
     with pytest.raises(PluginError, match=r"'gone'.*cannot be loaded"):
         plugins.load_factory("engine", "gone")
 
 
-def test_an_object_that_breaks_its_protocol_is_refused(announced: dict[str, EntryPoint]) -> None:
-    announced["a"] = EntryPoint("bad", f"{__name__}:NoObfuscator", "veilset.obfuscators")
-    announced["b"] = EntryPoint("bad", f"{__name__}:NoDetector", "veilset.detectors")
+def test_an_object_that_breaks_its_protocol_is_refused(announce: Announce) -> None:
+    announce("bad", f"{__name__}:NoObfuscator", "veilset.obfuscators")
+    announce("bad", f"{__name__}:NoDetector", "veilset.detectors")
     with pytest.raises(PluginError, match="does not give an Obfuscator"):
         plugins.make_obfuscator("bad", {})
     with pytest.raises(PluginError, match="does not give a Detector"):
