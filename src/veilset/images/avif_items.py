@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write an AVIF file anew around the items that make up its picture.
+
+Kept are the primary item, the tiles of a grid, their alpha planes and, under ``safe``,
+a rebuilt EXIF item. Thumbnails, gain maps, depth maps, XMP, names and whatever no item
+refers to are not copied. Item properties and brands after the AVIF specification 1.1,
+OBUs after the AV1 specification, section 5.3.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import replace
+
+from veilset.errors import DecodeError
+from veilset.images.exif import clean_exif
+from veilset.images.icc_profile import clean_profile
+from veilset.images.isobmff import Cursor, Item, Items, box_bytes, iterate_boxes, read_items
+from veilset.images.policy import PREVIEW, Cleaned, broken, cleaned, unsupported
+
+_BRANDS = frozenset({b"avif", b"mif1", b"miaf", b"MA1A", b"MA1B"})
+_ALPHA = (
+    b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0",
+    b"urn:mpeg:hevc:2015:auxid:1\0",
+)
+# Property and the lengths that its payload may have.
+_LENGTHS: Mapping[bytes, tuple[int, ...]] = {
+    b"ispe": (12,), b"pixi": (6, 7, 8, 9), b"irot": (1,), b"imir": (1,), b"pasp": (8,),
+    b"clap": (32,), b"clli": (4,), b"mdcv": (24,), b"a1op": (1,), b"lsel": (2,),
+    b"a1lx": (7, 13),
+}  # fmt: skip
+_HANDLER = b"\0\0\0\0\0\0\0\0pict" + b"\0" * 13
+_METADATA_OBU = 5
+_PICTURE_OBUS = frozenset({1, 2, 3, 4, 6, 7})
+
+
+def read_avif(data: bytes) -> tuple[list[bytes], Items, list[bytes]]:
+    """Read the brands, the items and the names of all boxes of an AVIF file.
+
+    Raises:
+        DecodeError: "animated" if it holds an image sequence, "unsupported" if it is
+            another file of the family, otherwise as ``read_items``.
+    """
+    boxes = list(iterate_boxes(data))
+    names = [box.name for box in boxes]
+    if names[:1] != [b"ftyp"] or names.count(b"meta") != 1:
+        raise broken("The AVIF does not begin with its type, or has no list of items.")
+    kind = boxes[0].payload
+    brands = [kind[:4], *(kind[i : i + 4] for i in range(8, len(kind), 4))]
+    if b"avis" in brands or b"moov" in names or b"moof" in names:
+        raise DecodeError("animated", "The AVIF is animated. Split it into single frames first.")
+    if b"avif" not in brands:
+        raise unsupported("The file is of the HEIF family, but no AVIF.")
+    meta = boxes[names.index(b"meta")].payload
+    return brands, read_items(data, meta), names
+
+
+def clean_avif(data: bytes, policy: str) -> Cleaned:
+    """Clean an AVIF file; the coded pictures are copied byte for byte.
+
+    Raises:
+        DecodeError: As ``read_avif``; "unsupported" if the picture needs an item or a
+            property that is not known.
+    """
+    brands, found, names = read_avif(data)
+    kept = picture_items(found)
+    removed = _name_others(found, kept, names)
+    writer = _Writer()
+    removed += writer.add_picture(found, kept)
+    exif_items = [item for item in found.items.values() if item.type == b"Exif"]
+    for item in exif_items[:1]:
+        block = clean_exif(exif_of(item), policy, with_orientation=False)
+        removed += block.removed
+        if block.data:
+            writer.add_exif(max(kept) + 1, block.data, found.primary)
+    if len(exif_items) > 1:
+        removed.append("second EXIF")
+    listed = [brand for brand in dict.fromkeys(brands) if brand in _BRANDS]
+    return cleaned([writer.join(listed, found.primary)], removed)
+
+
+def extract_picture(found: Items, item_id: int) -> bytes:
+    """Write an AVIF file of which the given item is the picture.
+
+    Raises:
+        DecodeError: As ``clean_avif``.
+    """
+    chosen = replace(found, primary=item_id)
+    writer = _Writer()
+    writer.add_picture(chosen, picture_items(chosen))
+    return writer.join([b"avif", b"mif1", b"miaf"], item_id)
+
+
+def exif_of(item: Item) -> bytes:
+    """Give the EXIF block of an item, from its TIFF header on."""
+    return item.data[int.from_bytes(item.data[:4], "big") + 4 :]
+
+
+def picture_items(found: Items) -> set[int]:
+    """Give the numbers of the items that the primary picture is made of."""
+    kept = {found.primary}
+    for _ in range(2):  # first the alpha plane, then the tiles of both
+        for kind, source, targets in found.references:
+            if kind == b"auxl" and found.primary in targets and _is_alpha(found, source):
+                kept.add(source)
+            # A tone-mapped picture is derived from two others: the tiles of a grid only.
+            elif kind == b"dimg" and source in kept and found.items[source].type == b"grid":
+                kept.update(targets)
+    for item_id in kept:
+        item = found.items.get(item_id)
+        if item is None or item.type not in (b"av01", b"grid"):
+            raise unsupported("The picture of the AVIF is of a kind that is not known.")
+        if item_id > 0xFFF0:
+            raise unsupported("The AVIF numbers its items too high.")
+    return kept
+
+
+def _is_alpha(found: Items, item_id: int) -> bool:
+    item = found.items.get(item_id)
+    properties = [found.properties[index] for index, _ in item.properties] if item else []
+    return any(name == b"auxC" and payload[4:] in _ALPHA for name, payload in properties)
+
+
+def _name_others(found: Items, kept: set[int], names: list[bytes]) -> list[str]:
+    removed = []
+    thumbnails = {source for kind, source, _ in found.references if kind == b"thmb"}
+    for item_id, item in found.items.items():
+        if item_id in kept or item.type == b"Exif":
+            continue
+        if item_id in thumbnails:
+            removed.append(f"{PREVIEW} (AVIF thumbnail)")
+        elif item.type == b"mime":
+            removed.append("XMP")
+        else:
+            removed.append(f"{PREVIEW} (AVIF item)")
+    if found.others or set(names) - {b"ftyp", b"meta", b"mdat"}:
+        removed.append("other AVIF boxes")
+    return removed
+
+
+class _Writer:
+    """Collects items and writes them as one file."""
+
+    def __init__(self) -> None:
+        self.items: list[Item] = []
+        self.properties: list[bytes] = []
+        self.references: list[tuple[bytes, int, tuple[int, ...]]] = []
+
+    def add_picture(self, found: Items, kept: set[int]) -> list[str]:
+        """Take over the items of a picture and how they refer to each other."""
+        removed: list[str] = []
+        for item_id in found.items:
+            if item_id in kept:
+                removed += self.add(found, found.items[item_id])
+        for kind, source, targets in found.references:
+            inside = source in kept and all(target in kept for target in targets)
+            if inside and kind in (b"dimg", b"auxl", b"prem"):
+                self.references.append((kind, source, targets))
+        return removed
+
+    def add(self, found: Items, item: Item) -> list[str]:
+        """Take over a picture item with its allowed properties; name what went."""
+        removed: list[str] = []
+        data = item.data
+        new = Item(item.item_id, item.type)
+        names = {found.properties[index][0] for index, _ in item.properties}
+        if item.type == b"av01":
+            data = clean_obus(data)
+            if data != item.data:
+                removed.append("metadata in the AV1 stream")
+                if b"a1lx" in names:
+                    raise unsupported("The AVIF has layers with metadata between them.")
+        elif len(data) not in (8, 12):
+            raise broken("The grid of the AVIF has a wrong length.")
+        new.data = data
+        for index, is_essential in item.properties:
+            name, payload = found.properties[index]
+            allowed = _allowed_property(name, payload)
+            if not allowed and is_essential:
+                raise unsupported("The AVIF needs a property that is not known.")
+            if allowed != payload:
+                removed.append("item properties")
+            if allowed:
+                new.properties.append((self._index(box_bytes(name, allowed)), is_essential))
+        self.items.append(new)
+        return removed
+
+    def add_exif(self, item_id: int, block: bytes, primary: int) -> None:
+        """Add an EXIF item that describes the primary one."""
+        self.items.append(Item(item_id, b"Exif", b"\0\0\0\0" + block))
+        self.references.append((b"cdsc", item_id, (primary,)))
+
+    def _index(self, box: bytes) -> int:
+        if box not in self.properties:
+            self.properties.append(box)
+        return self.properties.index(box)
+
+    def join(self, brands: list[bytes], primary: int) -> bytes:
+        """Write the file: ``ftyp``, ``meta`` and ``mdat``."""
+        kind = box_bytes(b"ftyp", b"avif\0\0\0\0", *brands)
+        # The length of the list of items does not depend on the offsets in it.
+        start = len(kind) + len(self._meta(primary, 0)) + 8
+        data = box_bytes(b"mdat", *(item.data for item in self.items))
+        return kind + self._meta(primary, start) + data
+
+    def _meta(self, primary: int, start: int) -> bytes:
+        entries, places, links = [], [], []
+        for item in self.items:
+            info = struct.pack(">LHH4s", 2 << 24, item.item_id, 0, item.type) + b"\0"
+            entries.append(box_bytes(b"infe", info))
+            places.append(struct.pack(">HHHLL", item.item_id, 0, 1, start, len(item.data)))
+            start += len(item.data)
+            pairs = [(0x8000 if flag else 0) | index + 1 for index, flag in item.properties]
+            if pairs:
+                form = f">HB{len(pairs)}H"
+                links.append(struct.pack(form, item.item_id, len(pairs), *pairs))
+        references = [
+            box_bytes(kind, struct.pack(f">HH{len(to)}H", source, len(to), *to))
+            for kind, source, to in self.references
+        ]
+        count = struct.pack(">H", len(self.items))
+        properties = box_bytes(
+            b"iprp",
+            box_bytes(b"ipco", *self.properties),
+            box_bytes(b"ipma", struct.pack(">LL", 1, len(links)), *links),
+        )
+        return box_bytes(
+            b"meta",
+            b"\0\0\0\0",
+            box_bytes(b"hdlr", _HANDLER),
+            box_bytes(b"pitm", struct.pack(">LH", 0, primary)),
+            box_bytes(b"iloc", b"\0\0\0\0\x44\0", count, *places),
+            box_bytes(b"iinf", b"\0\0\0\0", count, *entries),
+            *([box_bytes(b"iref", b"\0\0\0\0", *references)] if references else []),
+            properties,
+        )
+
+
+def _allowed_property(name: bytes, payload: bytes) -> bytes:
+    """Give what may stay of a property; empty if nothing may."""
+    if name == b"av1C":
+        return payload[:4]  # what follows repeats the sequence header of the stream
+    if name == b"auxC":
+        return payload if payload[4:] in _ALPHA else b""
+    if name == b"colr" and payload[:4] == b"nclx":
+        return payload[:11]
+    if name == b"colr" and payload[:4] in (b"prof", b"rICC"):
+        profile = clean_profile(payload[4:]).data
+        return payload[:4] + profile if profile else b""
+    return payload if len(payload) in _LENGTHS.get(name, ()) else b""
+
+
+def clean_obus(stream: bytes) -> bytes:
+    """Take padding, reserved units and metadata other than HDR light levels out of AV1.
+
+    Raises:
+        DecodeError: "unreadable" if a unit is malformed, "truncated" if one goes beyond
+            the end.
+    """
+    cursor = Cursor(stream)
+    kept: list[bytes] = []
+    while cursor.place < len(stream):
+        start = cursor.place
+        head = cursor.number(1)
+        kind = head >> 3 & 15
+        if head & 0x80:
+            raise broken("The AV1 stream holds a malformed unit.")
+        cursor.take(1 if head & 4 else 0)
+        size = _leb128(cursor) if head & 2 else len(stream) - cursor.place
+        body = cursor.take(size)
+        is_light_level = kind == _METADATA_OBU and body[:1] in (b"\1", b"\2") and size <= 28
+        if kind in _PICTURE_OBUS or is_light_level:
+            kept.append(stream[start : cursor.place])
+    return b"".join(kept)
+
+
+def _leb128(cursor: Cursor) -> int:
+    value = 0
+    for shift in range(0, 56, 7):
+        byte = cursor.number(1)
+        value |= (byte & 0x7F) << shift
+        if not byte & 0x80:
+            return value
+    raise broken("The AV1 stream holds a malformed unit.")

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rebuild the headers of a BMP file around its palette and its pixels.
+
+Header versions after the Windows GDI reference (BITMAPINFOHEADER, V4, V5) and, for 12
+and 64 bytes, OS/2. What lies between headers, palette, pixels and profile is dropped.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from veilset.images.icc_profile import clean_profile
+from veilset.images.policy import Cleaned, broken, cleaned, cut_short, unsupported
+
+_PLAIN, _RLE8, _RLE4, _MASKS = range(4)
+_SRGB, _WINDOWS, _EMBEDDED = b"BGRs", b" niW", b"DEBM"
+_CALIBRATED = b"\0\0\0\0"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    header: bytes
+    width: int
+    n_rows: int
+    bits: int
+    compression: int
+    masks_at: int
+    palette_at: int
+    pixels_at: int
+    palette_bytes: int
+
+
+def clean_bmp(data: bytes, policy: str) -> Cleaned:
+    """Clean a BMP file; palette and pixels are copied byte for byte.
+
+    Raises:
+        DecodeError: "unreadable", "truncated" or "unsupported" (JPEG or PNG inside).
+    """
+    layout = _read_layout(data)
+    removed: list[str] = []
+    size = _pixel_bytes(data, layout)
+    pixels = data[layout.pixels_at : layout.pixels_at + size]
+    middle = data[layout.masks_at : layout.palette_at + layout.palette_bytes]
+    if data[layout.palette_at + layout.palette_bytes : layout.pixels_at].strip(b"\0"):
+        removed.append("bytes between header and pixels")
+    profile = _read_profile(data, layout.header)
+    removed += profile.removed
+    place = 14 + len(layout.header) + len(middle)
+    header = _rebuild(layout, policy, len(pixels), len(profile.data))
+    end = layout.pixels_at + size
+    if data[end:] not in (b"", profile.data):
+        removed.append("bytes after the end of the BMP")
+    total = place + len(pixels) + len(profile.data)
+    head = struct.pack("<2sLHHL", b"BM", total, 0, 0, place)
+    return cleaned([head, header, middle, pixels, profile.data], removed)
+
+
+def pixel_range(data: bytes) -> tuple[int, int]:
+    """Give the places of the first pixel and behind the last.
+
+    Raises:
+        DecodeError: As ``clean_bmp``.
+    """
+    layout = _read_layout(data)
+    return layout.pixels_at, layout.pixels_at + _pixel_bytes(data, layout)
+
+
+def _read_layout(data: bytes) -> _Layout:
+    if data[:2] != b"BM":
+        raise broken("The BMP does not begin with its signature.")
+    if len(data) < 26:
+        raise cut_short("The BMP ends inside its header.")
+    pixels_at, header_size = struct.unpack_from("<LL", data, 10)
+    if header_size not in (12, 40, 52, 56, 64, 108, 124):
+        raise unsupported(f"The BMP has a header of {header_size} bytes, which is not known.")
+    header = data[14 : 14 + header_size]
+    if len(header) < header_size:
+        raise cut_short("The BMP ends inside its header.")
+    compression = n_colours = 0
+    if header_size == 12:
+        width, height, _, bits = struct.unpack_from("<HHHH", header, 4)
+    else:
+        width, height, _, bits, compression = struct.unpack_from("<llHHL", header, 4)
+        (n_colours,) = struct.unpack_from("<L", header, 32)
+    if width <= 0 or not height or bits not in (1, 2, 4, 8, 16, 24, 32):
+        raise broken("The BMP header states a form that does not exist.")
+    if compression > _MASKS or (compression and header_size in (12, 64)):
+        raise unsupported("The BMP uses a compression that cannot be judged.")
+    masks_at = 14 + header_size
+    palette_at = masks_at + (12 if compression == _MASKS and header_size == 40 else 0)
+    n_colours = (n_colours or 1 << bits) if bits <= 8 else 0
+    if n_colours > 256:
+        raise broken("The palette of the BMP has a wrong length.")
+    palette_bytes = n_colours * (3 if header_size == 12 else 4)
+    # Pillow mends files that state the end of the header as the place of the pixels.
+    if pixels_at == masks_at and bits <= 8:
+        pixels_at += palette_bytes
+    if pixels_at < palette_at + palette_bytes:
+        raise broken("The palette and the pixels of the BMP overlap.")
+    return _Layout(
+        header, width, abs(height), bits, compression, masks_at, palette_at, pixels_at,
+        palette_bytes,
+    )  # fmt: skip
+
+
+def _pixel_bytes(data: bytes, layout: _Layout) -> int:
+    """Give the number of bytes from the first pixel to the last."""
+    if layout.compression in (_RLE8, _RLE4):
+        return _run_length_bytes(data, layout)
+    size = (layout.width * layout.bits + 31) // 32 * 4 * layout.n_rows
+    if layout.pixels_at + size > len(data):
+        raise cut_short("The BMP ends before its last pixel.")
+    return size
+
+
+def _run_length_bytes(data: bytes, layout: _Layout) -> int:
+    """Walk through run-length coded pixels to the code that ends the bitmap."""
+    place = layout.pixels_at
+    while place + 2 <= len(data):
+        count, code = data[place], data[place + 1]
+        place += 2
+        if count or code == 0:
+            continue
+        if code == 1:
+            return place - layout.pixels_at
+        if code == 2:
+            place += 2
+        else:
+            size = code if layout.compression == _RLE8 else (code + 1) // 2
+            place += size + size % 2
+    raise cut_short("The BMP ends before the code that ends its pixels.")
+
+
+def _read_profile(data: bytes, header: bytes) -> Cleaned:
+    if len(header) < 124 or header[56:60] != _EMBEDDED:
+        return Cleaned(b"", ("linked ICC profile",) * (header[56:60] == b"KNIL"))
+    start, size = struct.unpack_from("<LL", header, 112)
+    return clean_profile(data[14 + start : 14 + start + size])
+
+
+def _rebuild(layout: _Layout, policy: str, n_pixels: int, n_profile: int) -> bytes:
+    """Rebuild the header; fields that no decoder reads become zero."""
+    old = layout.header
+    if len(old) == 12:
+        return old[:8] + b"\1\0" + old[10:12]
+    new = bytearray(len(old))
+    new[:12] = old[:12]
+    resolution = old[24:32] if policy == "safe" else b"\0" * 8
+    n_colours = old[32:36] if layout.palette_bytes else b"\0" * 4
+    new[12:40] = struct.pack("<HH", 1, layout.bits) + old[16:20] + struct.pack("<L", n_pixels)
+    new[24:40] = resolution + n_colours + b"\0" * 4
+    if layout.compression == _MASKS:
+        new[40:56] = old[40:56]
+    if len(old) >= 108:
+        new[56:60] = old[56:60] if old[56:60] in (_SRGB, _WINDOWS) else _SRGB
+        # End points are fixed-point numbers below one, or they are not end points.
+        points = struct.unpack_from("<9L", old, 60)
+        if old[56:60] == _CALIBRATED and all(point <= 1 << 30 for point in points):
+            new[56:108] = old[56:108]
+    if len(old) == 124:
+        new[108:112] = old[108:112]
+        if n_profile:
+            new[56:60] = _EMBEDDED
+            place = len(old) + (layout.palette_at - layout.masks_at) + layout.palette_bytes
+            new[112:120] = struct.pack("<LL", place + n_pixels, n_profile)
+    return bytes(new)

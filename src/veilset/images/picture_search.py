@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find pictures inside bytes that are not supposed to be one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+MAX_PER_BLOCK = 32
+"""Most pictures reported for one block; who finds so many has found enough."""
+
+_SIGNATURES = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF.{4}WEBP|GIF8[79]a|.{4}ftyp(?:avif|mif1|heic)", re.DOTALL
+)
+# The first bytes of JPEG, PNG and WebP in Base64, as XMP carries them.
+_BASE64 = re.compile(rb"(?:/9j/|iVBORw0KGgo|UklGR)(?:[A-Za-z0-9+/=\s]|&#x?[0-9A-Fa-f]+;)+")
+_NOT_BASE64 = re.compile(rb"&#x?[0-9A-Fa-f]+;|[^A-Za-z0-9+/]")
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A further picture in a file, or what looks like the beginning of one.
+
+    Attributes:
+        where: Place, such as "EXIF IFD1 thumbnail" or "bytes after EOI".
+        data: Bytes from the picture's signature on; they may go beyond its end.
+    """
+
+    where: str
+    data: bytes
+
+
+def find_pictures(
+    where: str, block: bytes, names: Mapping[int, str] | None = None
+) -> Iterator[Preview]:
+    """Give everything in a block that begins like a picture, plain or in Base64.
+
+    Args:
+        where: What the block is called.
+        block: Any bytes.
+        names: Offset in the block to a better name for what begins there.
+
+    Example:
+        >>> [preview.where for preview in find_pictures("comment", b"ab" + bytes.fromhex("ffd8ff"))]
+        ['comment']
+    """
+    for number, match in enumerate(_SIGNATURES.finditer(block)):
+        if number == MAX_PER_BLOCK:
+            break
+        place = match.start()
+        yield Preview((names or {}).get(place, where), block[place:])
+    for number, match in enumerate(_BASE64.finditer(block)):
+        if number == MAX_PER_BLOCK:
+            break
+        text = _NOT_BASE64.sub(b"", match[0])
+        try:
+            yield Preview(where, base64.b64decode(text[: len(text) // 4 * 4]))
+        except binascii.Error:  # pragma: no cover - the alphabet was filtered
+            continue
+
+
+def pixmap(width: int, height: int, rgb: bytes) -> bytes:
+    """Give raw RGB pixels as a PPM file, which any decoder reads.
+
+    Example:
+        >>> pixmap(1, 1, b"abc")
+        b'P6 1 1 255\\nabc'
+    """
+    return b"P6 %d %d 255\n" % (width, height) + rgb[: 3 * width * height]

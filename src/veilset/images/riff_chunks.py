@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Take a WebP file apart into RIFF chunks and put it together from the allowed ones.
+
+Chunks and their order after RFC 9649. The VP8 and VP8L streams are copied: what an
+encoder may have put behind their last symbol is out of reach.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from veilset.errors import DecodeError
+from veilset.images.exif import clean_exif, orientation_in_xmp, strip_exif_marks
+from veilset.images.icc_profile import clean_profile
+from veilset.images.policy import Cleaned, broken, cleaned, cut_short
+
+_ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG = 0x20, 0x10, 0x08
+
+
+def iterate_riff(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Go through (name, payload) of the chunks inside a RIFF form of type WEBP.
+
+    Raises:
+        DecodeError: "unreadable" if it is no WebP, "truncated" if the form or a chunk
+            goes beyond the end of the file or of the form.
+    """
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise broken("The WebP does not begin with its signature.")
+    stop = riff_end(data)
+    if stop > len(data) + 1:
+        raise cut_short("The WebP is shorter than its header states.")
+    stop = min(stop, len(data))
+    place = 12
+    while place + 8 <= stop:
+        name, length = struct.unpack_from("<4sL", data, place)
+        if place + 8 + length > stop:
+            raise cut_short(f"The WebP chunk at byte {place} goes beyond the end of the file.")
+        yield name, data[place + 8 : place + 8 + length]
+        place += 8 + length + length % 2
+
+
+def riff_end(data: bytes) -> int:
+    """Give the place at which the RIFF form ends, by its own word."""
+    size = int.from_bytes(data[4:8], "little")
+    return 8 + size + size % 2
+
+
+def clean_webp(data: bytes, policy: str) -> Cleaned:
+    """Clean a WebP file; the compressed pictures are copied byte for byte.
+
+    Raises:
+        DecodeError: As ``iterate_riff``; "animated" if it has frames; "unreadable" if it
+            does not hold exactly one picture, or repeats a chunk that matters.
+    """
+    kept: dict[bytes, bytes] = {}
+    removed: list[str] = []
+    xmp = b""
+    for name, payload in iterate_riff(data):
+        if name in (b"ANIM", b"ANMF"):
+            raise DecodeError(
+                "animated", "The WebP is animated. Split it into single frames first."
+            )
+        if name in (b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ICCP", b"EXIF"):
+            # libwebp takes the first of a repeated chunk, others may take the last.
+            if name in kept:
+                raise broken("The WebP repeats a chunk that may stand there once.")
+            kept[name] = payload
+        elif name == b"XMP ":
+            xmp = payload
+            removed.append("XMP")
+        else:
+            removed.append("other WebP chunks")
+    if (b"VP8 " in kept) == (b"VP8L" in kept):
+        raise broken("The WebP does not hold exactly one picture.")
+    if riff_end(data) < len(data):
+        removed.append("bytes after the end of the WebP")
+    profile = clean_profile(kept[b"ICCP"]) if b"ICCP" in kept else Cleaned(b"")
+    exif = clean_exif(strip_exif_marks(kept.get(b"EXIF", b"")), policy, orientation_in_xmp(xmp))
+    chunks: list[tuple[bytes, bytes]] = []
+    if b"VP8X" in kept:
+        chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))
+        chunks += [(b"ICCP", profile.data)] * bool(profile.data)
+        chunks += [(b"ALPH", kept[b"ALPH"])] * (b"ALPH" in kept and b"VP8 " in kept)
+    elif len(kept) > 1:
+        removed.append("chunks that need an extended header")
+    picture = b"VP8 " if b"VP8 " in kept else b"VP8L"
+    chunks.append((picture, kept[picture]))
+    if b"VP8X" in kept and exif.data:
+        chunks.append((b"EXIF", exif.data))
+    body = b"".join(_chunk(*chunk) for chunk in chunks)
+    head = struct.pack("<4sL4s", b"RIFF", len(body) + 4, b"WEBP")
+    return cleaned([head, body], [*removed, *profile.removed, *exif.removed])
+
+
+def _extended_header(payload: bytes, profile: bytes, exif: bytes) -> bytes:
+    if len(payload) < 10:
+        raise broken("The extended header of the WebP is too short.")
+    flags = payload[0] & _ALPHA_FLAG
+    flags |= _ICC_FLAG if profile else 0
+    flags |= _EXIF_FLAG if exif else 0
+    return bytes((flags, 0, 0, 0)) + payload[4:10]
+
+
+def _chunk(name: bytes, payload: bytes) -> bytes:
+    return struct.pack("<4sL", name, len(payload)) + payload + b"\0" * (len(payload) % 2)

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rewrite a TIFF file with one directory of allowed tags; strips and tiles are copied.
+
+Tags after TIFF revision 6.0 and its Technical Note 2 (JPEG). The output holds the
+directory, then the strips or tiles in the order of the directory, and nothing else.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+
+from veilset.errors import DecodeError
+from veilset.images.exif import (
+    EXIF_POINTER,
+    ORIENTATION,
+    PRODUCT,
+    RESOLUTION,
+    Allowed,
+    name_of,
+    orientation_in_xmp,
+    orientation_of,
+    pick,
+    settings_tree,
+)
+from veilset.images.icc_profile import clean_profile
+from veilset.images.jpeg_segments import clean_jpeg, clean_tables
+from veilset.images.policy import Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.images.tiff_tags import (
+    LONG,
+    RATIONAL,
+    SHORT,
+    UNDEFINED,
+    Directory,
+    Field,
+    Tree,
+    build_directory,
+    build_header,
+    read_directory,
+    read_header,
+)
+
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115
+_ROWS_PER_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 0x0116, 0x011C, 0x0142, 0x0143
+_STRIPS, _TILES = (0x0111, 0x0117), (0x0144, 0x0145)
+_SUBFILE, _JPEG_TABLES, _XMP, _ICC = 0x00FE, 0x015B, 0x02BC, 0x8773
+_NONE, _OLD_JPEG, _JPEG, _DEFLATE = 1, 6, 7, (8, 32946)
+_DNG_VERSION = 0xC612
+
+_WHOLE = (SHORT, LONG)
+# Tags a decoder needs, with the largest number of values each may have.
+_STRUCTURE: Mapping[int, tuple[tuple[int, ...], int]] = {
+    _WIDTH: (_WHOLE, 1),
+    _HEIGHT: (_WHOLE, 1),
+    _BITS: (_WHOLE, 16),
+    _COMPRESSION: (_WHOLE, 1),
+    0x0106: (_WHOLE, 1),  # PhotometricInterpretation
+    0x010A: (_WHOLE, 1),  # FillOrder
+    _SAMPLES: (_WHOLE, 1),
+    _ROWS_PER_STRIP: (_WHOLE, 1),
+    _PLANAR: (_WHOLE, 1),
+    0x0124: (_WHOLE, 1),  # T4Options
+    0x0125: (_WHOLE, 1),  # T6Options
+    0x013D: (_WHOLE, 1),  # Predictor
+    0x0140: ((SHORT,), 3 << 16),  # ColorMap
+    _TILE_WIDTH: (_WHOLE, 1),
+    _TILE_HEIGHT: (_WHOLE, 1),
+    0x014C: (_WHOLE, 1),  # InkSet
+    0x0152: (_WHOLE, 16),  # ExtraSamples
+    0x0153: (_WHOLE, 16),  # SampleFormat
+    0x0211: ((RATIONAL,), 3),  # YCbCrCoefficients
+    0x0212: (_WHOLE, 2),  # YCbCrSubSampling
+    0x0213: (_WHOLE, 1),  # YCbCrPositioning
+    0x013E: ((RATIONAL,), 2),  # WhitePoint
+}
+
+
+def clean_tiff(data: bytes, policy: str) -> Cleaned:
+    """Clean a TIFF file of one picture.
+
+    Raises:
+        DecodeError: "unreadable" or "truncated" for a damaged file, "multi-picture" if
+            it has a second directory, "unsupported" for BigTIFF, camera raw files and
+            JPEG of the old style.
+    """
+    order, first = _read_first(data)
+    tree = Tree()
+    removed: list[str] = []
+    for tag, value in first.fields.items():
+        rule = _STRUCTURE.get(tag)
+        if rule and value.type in rule[0] and value.count <= rule[1]:
+            tree.fields[tag] = value
+    strips, offsets_tag = _read_strips(data, order, first, removed)
+    _add_color_map(tree, order, first)
+    _add_tables(tree, first, strips)
+    _add_allowed(tree, data, order, first, policy, removed)
+    removed += [
+        name_of(tag)
+        for tag in first.fields
+        if tag not in {*tree.fields, *tree.children, *_STRUCTURE, *_STRIPS, *_TILES, _SUBFILE, _ICC}
+        and tag not in {*RESOLUTION, *PRODUCT}
+        and name_of(tag)
+    ]
+    head, body = _lay_out(tree, order, offsets_tag, strips)
+    return cleaned([head, *body], removed)
+
+
+def picture_ranges(data: bytes) -> list[tuple[int, int]]:
+    """Give the places (start, stop) of the strips or tiles of the first directory."""
+    header = read_header(data)
+    first = read_directory(data, *header) if header else None
+    if header is None or first is None:
+        return []
+    tags = _TILES if _TILES[0] in first.fields else _STRIPS
+    starts, sizes = (_numbers(first, header[0], tag) for tag in tags)
+    return [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+
+
+def _read_first(data: bytes) -> tuple[str, Directory]:
+    if data[:4] in (b"II\x2b\x00", b"MM\x00\x2b"):
+        raise unsupported("The file is a BigTIFF.")
+    header = read_header(data)
+    if header is None:
+        raise broken("The TIFF does not begin with its signature.")
+    order, offset = header
+    first = read_directory(data, order, offset)
+    if first is None or not first.fields:
+        raise cut_short("The TIFF has no directory where its header points.")
+    if first.next_offset:
+        raise DecodeError(
+            "multi-picture", "The TIFF holds several pictures. Split it into single ones first."
+        )
+    subfile = _numbers(first, order, _SUBFILE)
+    if _DNG_VERSION in first.fields or (subfile and subfile[0] & 1):
+        raise unsupported("The TIFF is a camera raw file or holds a reduced picture only.")
+    if _numbers(first, order, _COMPRESSION) == (_OLD_JPEG,):
+        raise unsupported("The TIFF uses JPEG compression of the old style.")
+    return order, first
+
+
+def _numbers(first: Directory, order: str, tag: int) -> tuple[int, ...]:
+    value = first.fields.get(tag)
+    return value.integers(order) if value else ()
+
+
+def _number(first: Directory, order: str, tag: int, default: int) -> int:
+    numbers = _numbers(first, order, tag)
+    return numbers[0] if numbers else default
+
+
+def _read_strips(
+    data: bytes, order: str, first: Directory, removed: list[str]
+) -> tuple[list[bytes], int]:
+    """Give the strips or tiles, cut to what they need, and the tag of their offsets."""
+    tags = _TILES if _TILES[0] in first.fields else _STRIPS
+    offsets, sizes = (_numbers(first, order, tag) for tag in tags)
+    compression = _number(first, order, _COMPRESSION, _NONE)
+    needed = _plain_size(first, order, len(offsets)) if compression == _NONE else None
+    if not sizes and needed:
+        sizes = needed
+    if not offsets or len(offsets) != len(sizes) or len(offsets) > 1 << 20:
+        raise broken("The TIFF does not say where its strips or tiles are.")
+    if min(*offsets, *sizes) < 0 or sum(sizes) > len(data):
+        raise cut_short("The strips of the TIFF are longer than the file.")
+    strips: list[bytes] = []
+    for index, (start, size) in enumerate(zip(offsets, sizes, strict=True)):
+        strip = data[start : start + size]
+        if len(strip) != size:
+            raise cut_short(f"Strip {index} of the TIFF goes beyond the end of the file.")
+        if needed and size > needed[index]:
+            strip = strip[: needed[index]]
+        elif compression in _DEFLATE:
+            strip = _end_of_stream(strip)
+        elif compression == _JPEG and size:
+            jpeg = clean_jpeg(strip, "strip")
+            removed += jpeg.removed
+            strip = jpeg.data
+        removed += ["bytes after a strip"] * (len(strip) < size and compression != _JPEG)
+        strips.append(strip)
+    return strips, tags[0]
+
+
+def _plain_size(first: Directory, order: str, n_strips: int) -> tuple[int, ...] | None:
+    """Give the bytes that each uncompressed strip needs; None if that is not plain.
+
+    Subsampled colours are packed in another way, so they are not judged.
+    """
+    bits = _numbers(first, order, _BITS) or (1,)
+    n_samples = _number(first, order, _SAMPLES, 1)
+    is_planar = _number(first, order, _PLANAR, 1) == 2
+    width, height = (_number(first, order, tag, 0) for tag in (_WIDTH, _HEIGHT))
+    if len(set(bits)) > 1 or _number(first, order, 0x0106, 0) == 6 or not (width and height):
+        return None
+    bits_of_pixel = bits[0] * (1 if is_planar else n_samples)
+    if _TILES[0] in first.fields:
+        tile_width, tile_height = (
+            _number(first, order, tag, 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT)
+        )
+        return ((tile_width * bits_of_pixel + 7) // 8 * tile_height,) * n_strips
+    rows = min(_number(first, order, _ROWS_PER_STRIP, height) or height, height)
+    row_bytes = (width * bits_of_pixel + 7) // 8
+    per_plane = -(-height // rows)
+    if n_strips != per_plane * (n_samples if is_planar else 1):
+        return None
+    return tuple(
+        row_bytes * min(rows, height - rows * (index % per_plane)) for index in range(n_strips)
+    )
+
+
+def _end_of_stream(strip: bytes) -> bytes:
+    """Cut what follows the end of a zlib stream; it is inflated without being kept."""
+    inflater = zlib.decompressobj()
+    pending = strip
+    try:
+        while pending and not inflater.eof:
+            inflater.decompress(pending, 1 << 18)
+            pending = inflater.unconsumed_tail
+    except zlib.error as error:
+        raise broken("A compressed strip of the TIFF is damaged.") from error
+    return strip[: len(strip) - len(inflater.unused_data)]
+
+
+def _add_color_map(tree: Tree, order: str, first: Directory) -> None:
+    color_map = tree.fields.get(0x0140)
+    bits = _number(first, order, _BITS, 1)
+    if color_map and color_map.count != 3 << min(bits, 16):
+        raise broken("The colour map of the TIFF has a wrong length.")
+
+
+def _add_tables(tree: Tree, first: Directory, strips: Sequence[bytes]) -> None:
+    tables = first.fields.get(_JPEG_TABLES)
+    if tables and strips and strips[0][:2] == b"\xff\xd8":
+        raw = clean_tables(tables.raw)
+        tree.fields[_JPEG_TABLES] = Field(UNDEFINED, len(raw), raw)
+
+
+def _add_allowed(
+    tree: Tree, data: bytes, order: str, first: Directory, policy: str, removed: list[str]
+) -> None:
+    """Add what the policy keeps although decoding does not need it."""
+    xmp = first.fields.get(_XMP)
+    orientation = orientation_of(first, order) or (orientation_in_xmp(xmp.raw) if xmp else None)
+    if orientation:
+        tree.fields[ORIENTATION] = Field(SHORT, 1, struct.pack(f"{order}H", orientation))
+    if _ICC in first.fields:
+        profile = clean_profile(first.fields[_ICC].raw)
+        removed += profile.removed
+        if profile.data:
+            tree.fields[_ICC] = Field(UNDEFINED, len(profile.data), profile.data)
+    allowed: Mapping[int, Allowed] = {**RESOLUTION, **PRODUCT}
+    kept, _ = pick(first, order, allowed)
+    settings, more = settings_tree(data, order, first)
+    removed += more
+    if policy == "safe":
+        tree.fields |= kept
+        if not settings.is_empty():
+            tree.children[EXIF_POINTER] = settings
+    elif kept or not settings.is_empty():
+        removed.append("capture settings or resolution")
+    if not allowed.keys() & first.fields.keys() <= kept.keys():
+        removed.append("other EXIF tags")
+
+
+def _lay_out(
+    tree: Tree, order: str, offsets_tag: int, strips: Sequence[bytes]
+) -> tuple[bytes, list[bytes]]:
+    """Place the strips behind the directory; give the head and the padded strips."""
+    sizes_tag = _STRIPS[1] if offsets_tag == _STRIPS[0] else _TILES[1]
+    sizes = [len(strip) for strip in strips]
+    form = f"{order}{len(strips)}L"
+    tree.fields[sizes_tag] = Field(LONG, len(strips), struct.pack(form, *sizes))
+    tree.fields[offsets_tag] = Field(LONG, len(strips), b"\0" * (4 * len(strips)))
+    # The length of the directory does not depend on the offsets in it.
+    place = 8 + len(build_directory(tree, order, 8))
+    body: list[bytes] = []
+    offsets: list[int] = []
+    for strip in strips:
+        offsets.append(place)
+        body.append(strip + b"\0" * (len(strip) % 2))
+        place += len(body[-1])
+    if place >= 1 << 32:
+        raise unsupported("The TIFF is larger than four gigabytes.")
+    tree.fields[offsets_tag] = Field(LONG, len(strips), struct.pack(form, *offsets))
+    return build_header(order) + build_directory(tree, order, 8), body
