@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run a network: OpenVINO or ONNX Runtime on the CPU, ONNX Runtime on an NVIDIA GPU.
+
+Both take the same pictures (``(N, H, W, 3)`` uint8 RGB) and give the same outputs, so a
+detector does not know which one it has. Nothing is chosen silently: what cannot be had
+is refused, and what was chosen stands in ``settings``.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import LifoQueue
+from types import MappingProxyType, ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilset.detect.free_sizes import free_sizes
+from veilset.engine.threads import usable_cores
+from veilset.errors import ConfigError, MissingExtraError
+from veilset.protocols import DEVICES, PRECISIONS, DetectorSettings
+from veilset.types import Image
+
+RUNTIMES = ("auto", "openvino", "onnxruntime")
+
+# Kernels are compiled for each picture size and kept. Left alone, OpenVINO keeps 5,000 of
+# them for each stream, up to 0.7 GB here; this many serve about 60 sizes.
+_N_KEPT_KERNELS = 2_400
+
+_GPU_BATCH = 8
+
+_log = logging.getLogger(__name__)
+_import_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """What a network wants done to the pixels: ``(pixel - mean) / scale``.
+
+    Attributes:
+        is_bgr: Whether it wants blue first.
+        mean: Value taken off each channel, in the network's order, in [0, 255].
+        scale: What the difference is divided by.
+    """
+
+    is_bgr: bool = False
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+
+
+class Session(Protocol):
+    """A network that is ready to run. Safe to call from several threads."""
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs, in the order of the weight file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """What was chosen: runtime, its version, device and the numbers it computes in."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many pictures of one size a run likes to get."""
+
+    def run(self, pictures: Image) -> AbstractContextManager[list[NDArray[np.float32]]]:
+        """Run the network; the outputs may be read inside the ``with`` block only.
+
+        Args:
+            pictures: ``(N, H, W, 3)`` uint8 RGB, contiguous.
+        """
+
+
+def open_session(model: bytes, preparation: Preparation, settings: DetectorSettings) -> Session:
+    """Make a network ready to run, as the settings ask.
+
+    Args:
+        model: An ONNX file with one input, ``(N, 3, H, W)`` float32.
+        preparation: What the network wants done to the pixels.
+        settings: ``device``, ``precision``, ``runtime`` and ``n_threads`` are used.
+
+    Raises:
+        ConfigError: If the settings contradict themselves, or the model cannot be used.
+        MissingExtraError: If the runtime asked for is not installed.
+    """
+    _check(settings)
+    if settings.device == "cuda" or settings.runtime == "onnxruntime":
+        return OnnxRuntimeSession(model, preparation, settings)
+    return OpenVinoSession(model, preparation, settings)
+
+
+def _check(settings: DetectorSettings) -> None:
+    for name, value, known in (
+        ("runtime", settings.runtime, RUNTIMES),
+        ("device", settings.device, DEVICES),
+        ("precision", settings.precision, PRECISIONS),
+    ):
+        if value not in known:
+            raise ConfigError(f"--{name} is {value!r}. Give one of: {', '.join(known)}.")
+    if settings.n_threads < 1:
+        raise ConfigError(f"The number of threads is {settings.n_threads}. Give at least 1.")
+    if settings.device == "cuda" and settings.runtime == "openvino":
+        raise ConfigError(
+            "--runtime openvino cannot use --device cuda. Give --runtime onnxruntime, or auto."
+        )
+
+
+class OpenVinoSession:
+    """A network in OpenVINO, on the CPU. Colour, layout and scaling run inside the graph."""
+
+    def __init__(self, model: bytes, preparation: Preparation, settings: DetectorSettings) -> None:
+        openvino = _import_openvino()
+        core = openvino.Core()
+        hint = _openvino_precision(settings.precision, core)
+        n_cores = usable_cores()
+        # As many streams as callers. Each caller waits for its own stream and leaves the
+        # others free, which costs less than several cores bent over one small picture.
+        n_streams = min(settings.n_threads, n_cores)
+        try:
+            graph = _graph_with_preparation(openvino, core.read_model(model), preparation)
+            compiled = core.compile_model(
+                graph,
+                "CPU",
+                {
+                    # Left to itself OpenVINO takes bfloat16 wherever the CPU has it.
+                    "INFERENCE_PRECISION_HINT": hint,
+                    "NUM_STREAMS": n_streams,
+                    "INFERENCE_NUM_THREADS": n_cores,
+                    # Two processes would pin their threads to the same cores.
+                    "ENABLE_CPU_PINNING": False,
+                    "CPU_RUNTIME_CACHE_CAPACITY": _N_KEPT_KERNELS,
+                },
+            )
+        except RuntimeError as error:
+            raise ConfigError(
+                f"OpenVINO cannot use the weight file: {_reason(error)} "
+                "Give an ONNX model with one input (N, 3, H, W) that bears any picture size."
+            ) from error
+        self._requests: LifoQueue[Any] = LifoQueue()
+        for _ in range(n_streams):
+            self._requests.put(compiled.create_infer_request())
+        self.output_names = tuple(output.get_any_name() for output in graph.outputs)
+        self.batch_size = 1
+        self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
+            {
+                "runtime": "openvino",
+                "runtime_version": openvino.__version__.split("-")[0],
+                "device": "cpu",
+                "precision": hint,
+            }
+        )
+
+    @contextmanager
+    def run(self, pictures: Image) -> Iterator[list[NDArray[np.float32]]]:
+        """Run the network; see ``Session.run``."""
+        request = self._requests.get()
+        try:
+            request.infer([pictures], share_inputs=True, share_outputs=True)
+            yield [request.get_output_tensor(place).data for place in range(len(self.output_names))]
+        finally:
+            self._requests.put(request)
+
+
+def _graph_with_preparation(openvino: ModuleType, graph: Any, preparation: Preparation) -> Any:
+    """Free the sizes, and put colour, scaling and layout into the graph."""
+    if len(graph.inputs) != 1 or len(graph.input(0).partial_shape) != 4:
+        shapes = ", ".join(str(each.partial_shape) for each in graph.inputs)
+        raise ConfigError(
+            f"The weight file takes the inputs {shapes}. Give a network with one input, "
+            "(N, 3, H, W)."
+        )
+    graph.reshape([-1, 3, -1, -1])
+    preprocess = openvino.preprocess
+    steps = preprocess.PrePostProcessor(graph)
+    steps.input().tensor().set_element_type(openvino.Type.u8)
+    steps.input().tensor().set_layout(openvino.Layout("NHWC")).set_shape([-1, -1, -1, 3])
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    if preparation.is_bgr:
+        steps.input().tensor().set_color_format(preprocess.ColorFormat.RGB)
+        steps.input().preprocess().convert_color(preprocess.ColorFormat.BGR)
+    if preparation.scale != 1.0 or any(preparation.mean):
+        steps.input().preprocess().convert_element_type(openvino.Type.f32)
+        steps.input().preprocess().mean(list(preparation.mean)).scale(preparation.scale)
+    return steps.build()
+
+
+def _import_openvino() -> ModuleType:
+    """Import OpenVINO and keep it silent.
+
+    ``import openvino`` imports its model converter, which imports ``openvino_telemetry``,
+    writes an identifier to ``~/intel`` and reports the import to a web service; nothing
+    but a file in the home folder turns that off. Where the package is missing the
+    converter takes a stub instead, so it is made to look missing while it is imported.
+    """
+    with _import_lock:
+        try:
+            if "openvino" not in sys.modules:
+                with _absent("openvino_telemetry"):
+                    import openvino
+            else:
+                import openvino
+        except ImportError as error:
+            raise MissingExtraError(
+                f"OpenVINO cannot be imported: {error}. Install it with: pip install openvino; or "
+                "choose the other runtime: pip install 'veilset[onnxruntime]' and "
+                "--runtime onnxruntime"
+            ) from error
+    return openvino  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _absent(module: str) -> Iterator[None]:
+    """Make a module look as if it were not installed."""
+    before = {name: sys.modules[name] for name in (module,) if name in sys.modules}
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+        sys.modules.update(before)
+
+
+def _openvino_precision(precision: str, core: Any) -> str:
+    """Give the numbers that OpenVINO is to compute in: ``f32``, ``bf16`` or ``f16``."""
+    if precision == "full":
+        return "f32"
+    offered = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    flags = _cpu_flags()
+    # OpenVINO offers bfloat16 on CPUs that have to emulate it as well, where it is slower.
+    if "BF16" in offered and not flags.isdisjoint({"amx_bf16", "avx512_bf16", "bf16"}):
+        return "bf16"
+    if "FP16" in offered and not flags.isdisjoint({"asimdhp"}):
+        return "f16"
+    _log.warning(
+        "--precision fast: this CPU has no fast bfloat16 or half precision, so the network works "
+        "in float32, as with --precision full."
+    )
+    return "f32"
+
+
+def _cpu_flags() -> frozenset[str]:
+    """Give what the CPU says it can do; nothing where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+class OnnxRuntimeSession:
+    """A network in ONNX Runtime, on the CPU or on an NVIDIA GPU."""
+
+    def __init__(self, model: bytes, preparation: Preparation, settings: DetectorSettings) -> None:
+        onnxruntime = _import_onnxruntime(settings.device)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        on_gpu = settings.device == "cuda"
+        if on_gpu:
+            options.use_deterministic_compute = True
+            # Otherwise ONNX Runtime goes on on the CPU when the GPU cannot be had.
+            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        else:
+            if settings.precision == "fast":
+                _log.warning("--precision fast: ONNX Runtime works in float32 on the CPU.")
+            options.intra_op_num_threads = max(1, usable_cores() // settings.n_threads)
+            options.inter_op_num_threads = 1
+            # A waiting thread would spin on a core that another caller could use.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        freed = free_sizes(model)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                freed, options, providers=_providers(settings)
+            )
+        except Exception as error:  # its exceptions share no base but Exception
+            raise _session_error(error, on_gpu) from error
+        used = self._session.get_providers()
+        if on_gpu and (not used or used[0] != "CUDAExecutionProvider"):
+            raise ConfigError(
+                f"--device cuda: ONNX Runtime could not start on the GPU and offers {used} "
+                "instead. Check the driver with nvidia-smi and that the CUDA and cuDNN libraries "
+                "of onnxruntime-gpu are installed, or give --device cpu."
+            )
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise ConfigError(
+                f"The weight file takes the inputs {[each.shape for each in inputs]}. Give a "
+                "network with one input, (N, 3, H, W)."
+            )
+        self._input = inputs[0].name
+        self._preparation = preparation
+        self.output_names = tuple(output.name for output in self._session.get_outputs())
+        self.batch_size = _GPU_BATCH if on_gpu else 1
+        self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
+            {
+                "runtime": "onnxruntime",
+                "runtime_version": onnxruntime.__version__,
+                "device": settings.device,
+                "precision": "tf32" if on_gpu and settings.precision == "fast" else "f32",
+            }
+        )
+
+    @contextmanager
+    def run(self, pictures: Image) -> Iterator[list[NDArray[np.float32]]]:
+        """Run the network; see ``Session.run``."""
+        n_pictures = len(pictures)
+        if 1 < self.batch_size != n_pictures:
+            # The GPU's library chooses its kernels by the batch size; always the same size
+            # keeps a picture's numbers free of how many others came with it.
+            filler = np.zeros((self.batch_size - n_pictures, *pictures.shape[1:]), np.uint8)
+            pictures = np.concatenate([pictures, filler])
+        outputs = self._session.run(None, {self._input: _prepare(pictures, self._preparation)})
+        yield [output[:n_pictures] for output in outputs]
+
+
+def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
+    """Do to the pixels what the network wants: ``(N, 3, H, W)`` float32."""
+    channels = pictures[..., ::-1] if preparation.is_bgr else pictures
+    prepared = channels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    if any(preparation.mean):
+        prepared -= np.asarray(preparation.mean, np.float32).reshape(3, 1, 1)
+    if preparation.scale != 1.0:
+        prepared /= np.float32(preparation.scale)
+    return prepared
+
+
+def _import_onnxruntime(device: str) -> ModuleType:
+    extra = "cuda" if device == "cuda" else "onnxruntime"
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError(
+            f"ONNX Runtime cannot be imported: {error}. Install it with: "
+            f"pip install 'veilset[{extra}]'"
+        ) from error
+    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise MissingExtraError(
+            "--device cuda needs ONNX Runtime built for CUDA, and the installed one is not. "
+            "Install it with: pip uninstall onnxruntime && pip install 'veilset[cuda]'; or give "
+            "--device cpu."
+        )
+    return onnxruntime  # type: ignore[no-any-return]
+
+
+def _providers(settings: DetectorSettings) -> Sequence[str | tuple[str, dict[str, str]]]:
+    if settings.device != "cuda":
+        return ["CPUExecutionProvider"]
+    # The exhaustive search times kernels and takes the fastest, so two runs could differ.
+    use_tf32 = "1" if settings.precision == "fast" else "0"
+    chosen = {"cudnn_conv_algo_search": "HEURISTIC", "use_tf32": use_tf32}
+    return [("CUDAExecutionProvider", chosen)]
+
+
+def _session_error(error: Exception, on_gpu: bool) -> ConfigError:
+    where = " on the GPU (--device cuda)" if on_gpu else ""
+    return ConfigError(
+        f"ONNX Runtime cannot run the weight file{where}: {_reason(error)} "
+        "Give an intact ONNX model that bears any picture size"
+        + (", check the driver with nvidia-smi, or give --device cpu." if on_gpu else ".")
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Give the last line that says something: these libraries put the reason there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") + "." if lines else type(error).__name__ + "."
