@@ -71,7 +71,7 @@ _SETTINGS: Mapping[int, Allowed] = {
     0x8832: _NUMBER,  # RecommendedExposureIndex
     0x8833: _NUMBER,  # ISOSpeed
     0x9000: Allowed((UNDEFINED,), 4, rb"[0-9]{4}"),  # ExifVersion
-    0x9101: Allowed((UNDEFINED,), 4, rb"[\0-\6]{4}"),  # ComponentsConfiguration
+    0x9101: Allowed((UNDEFINED,), 4, rb"[\x00-\x06]{4}"),  # ComponentsConfiguration
     0x9102: _RATIO,  # CompressedBitsPerPixel
     0x9201: _RATIO,  # ShutterSpeedValue
     0x9202: _RATIO,  # ApertureValue
@@ -89,8 +89,8 @@ _SETTINGS: Mapping[int, Allowed] = {
     0xA210: _NUMBER,  # FocalPlaneResolutionUnit
     0xA215: _RATIO,  # ExposureIndex
     0xA217: _NUMBER,  # SensingMethod
-    0xA300: Allowed((UNDEFINED,), 1, rb"[\0-\3]"),  # FileSource
-    0xA301: Allowed((UNDEFINED,), 1, rb"\1"),  # SceneType
+    0xA300: Allowed((UNDEFINED,), 1, rb"[\x00-\x03]"),  # FileSource
+    0xA301: Allowed((UNDEFINED,), 1, rb"\x01"),  # SceneType
     0xA401: _NUMBER,  # CustomRendered
     0xA402: _NUMBER,  # ExposureMode
     0xA403: _NUMBER,  # WhiteBalance
@@ -125,6 +125,8 @@ NAMES: Mapping[int, str] = {
     **dict.fromkeys((0x010D, 0x011D, 0x0129, 0x013C, 0xA40B), "document or host name"),
     **dict.fromkeys((0x9214, 0xA214, 0x4746), "subject area"),
     0xA420: "image identifier",
+    **dict.fromkeys(RESOLUTION, "resolution"),
+    **dict.fromkeys(PRODUCT, "camera make or model"),
     0x02BC: "XMP",
     0x83BB: "IPTC",
     0x8649: "Photoshop resources",

@@ -252,7 +252,9 @@ def _build_header(header: _Header, policy: str) -> tuple[bytes, list[str]]:
     parts: list[bytes] = []
     removed: list[str] = []
     if header.jfif:
-        parts.append(segment_bytes(APP0, _jfif(header.jfif, policy)))
+        jfif = _jfif(header.jfif, policy)
+        parts.append(segment_bytes(APP0, jfif))
+        removed += ["resolution"] * (jfif[7:12] != header.jfif[7:12])
     exif = clean_exif(b"".join(header.exif), policy, orientation_in_xmp(header.xmp))
     removed += exif.removed
     if exif.data:

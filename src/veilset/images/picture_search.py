@@ -7,7 +7,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_PER_BLOCK = 32
 """Most pictures reported for one block; who finds so many has found enough."""
@@ -30,7 +30,7 @@ class Preview:
     """
 
     where: str
-    data: bytes
+    data: bytes = field(repr=False)
 
 
 def find_pictures(

@@ -124,7 +124,7 @@ def clean_png(data: bytes, policy: str) -> Cleaned:
     chunks += [(name, optional[name]) for name in (*_COLOUR, b"sBIT") if name in optional]
     chunks += [(b"PLTE", parts.palette)] * bool(parts.palette)
     chunks += [(b"tRNS", parts.transparency)] * bool(parts.transparency)
-    chunks += [(b"bKGD", optional[b"bKGD"])] * (b"bKGD" in optional)
+    chunks += [(name, optional[name]) for name in (b"bKGD",) if name in optional]
     if b"pHYs" in optional and policy == "safe":
         chunks.append((b"pHYs", optional[b"pHYs"]))
     elif b"pHYs" in optional:

@@ -194,6 +194,8 @@ def _search_tiff(data: bytes) -> Iterator[Preview]:
             yield Preview(f"TIFF {name}", data[:4] + struct.pack(f"{order}L", place) + data[8:])
     rest = bytearray(data)
     for start, stop in picture_ranges(data):
+        if data[start : start + 2] == b"\xff\xd8":
+            yield from _search_jpeg(data[start:stop])
         rest[start:stop] = bytes(len(rest[start:stop]))
     yield from find_pictures("TIFF data", bytes(rest))
 

@@ -107,14 +107,19 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
 
 
 def picture_ranges(data: bytes) -> list[tuple[int, int]]:
-    """Give the places (start, stop) of the strips or tiles of the first directory."""
+    """Give the places (start, stop) of the strips or tiles, and of their JPEG tables."""
     header = read_header(data)
     first = read_directory(data, *header) if header else None
     if header is None or first is None:
         return []
     tags = _TILES if _TILES[0] in first.fields else _STRIPS
     starts, sizes = (_numbers(first, header[0], tag) for tag in tags)
-    return [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+    ranges = [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+    tables = first.fields.get(_JPEG_TABLES)
+    if tables:
+        place = data.find(tables.raw)
+        ranges.append((place, place + len(tables.raw)))
+    return ranges
 
 
 def _read_first(data: bytes) -> tuple[str, Directory]:
