@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from veilset.errors import ConfigError
 from veilset.obfuscate.mask import IntBox
-from veilset.obfuscate.per_region import PerRegion, parameters_of
+from veilset.obfuscate.per_region import MAX_SURVIVAL, PerRegion, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image
 
@@ -36,7 +36,7 @@ class Blur(PerRegion):
 
     strength: float = 0.1
     enlarge: float = 0.1
-    feather: float = 0.12
+    feather: float = 0.2
 
     def __post_init__(self) -> None:
         if not 0.05 <= self.strength <= 1:
@@ -56,7 +56,7 @@ class Blur(PerRegion):
             parameters=parameters_of(self),
             reversible=False,
             weak="Learned deblurring can identify faces behind a Gaussian blur; prefer 'veil'.",
-            max_survival=0.25,
+            max_survival=MAX_SURVIVAL,
         )
 
     def render(self, image: Image, core: IntBox, window: IntBox) -> Image:

@@ -10,8 +10,8 @@ from veilset.errors import ConfigError
 from veilset.obfuscate.mask import MIN_SIDE_PX
 from veilset.types import Image
 
-MAX_CELLS = 64
-"""More cells than this are no obfuscation of anything."""
+MAX_CELLS = 16
+"""With more cells than this faces are recognised by people and machines alike."""
 
 
 def check_cells(method: str, cells: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from veilset.errors import ConfigError
 from veilset.obfuscate.mask import IntBox, check_fraction, check_image, core_boxes, largest_first
-from veilset.obfuscate.per_region import MEAN_RGB, parameters_of
+from veilset.obfuscate.per_region import MAX_SURVIVAL, MEAN_RGB, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image, IntBoxes, Region
 
@@ -57,7 +57,7 @@ class Inpaint:
             parameters=parameters_of(self),
             reversible=False,
             weak="Smears what a tight box leaves of a face, and hides that something was hidden.",
-            max_survival=0.25,
+            max_survival=MAX_SURVIVAL,
             source=f"OpenCV, cv2.inpaint ({self.algorithm})",
         )
 

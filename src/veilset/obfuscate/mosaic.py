@@ -9,7 +9,7 @@ import numpy as np
 
 from veilset.obfuscate.grid import cell_edges, cell_means, check_cells
 from veilset.obfuscate.mask import IntBox
-from veilset.obfuscate.per_region import PerRegion, parameters_of
+from veilset.obfuscate.per_region import MAX_SURVIVAL, PerRegion, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image
 
@@ -19,7 +19,7 @@ class Mosaic(PerRegion):
     """Paints each of ``cells`` x ``cells`` cells of a region in its mean colour.
 
     Attributes:
-        cells: Cells along each side, 1 to 64; regions below ``4 * cells`` px get fewer.
+        cells: Cells along each side, 1 to 16; regions below ``4 * cells`` px get fewer.
         enlarge: Fraction of the region's sides added on every side.
 
     Raises:
@@ -43,7 +43,7 @@ class Mosaic(PerRegion):
             parameters=parameters_of(self),
             reversible=False,
             weak="" if self.cells <= 8 else "More than 8 x 8 means may show who it is.",
-            max_survival=0.25,
+            max_survival=MAX_SURVIVAL,
         )
 
     def render(self, image: Image, core: IntBox, window: IntBox) -> Image:

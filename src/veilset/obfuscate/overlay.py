@@ -20,7 +20,7 @@ from veilset.obfuscate.mask import (
     largest_first,
     mix,
 )
-from veilset.obfuscate.per_region import MEAN_RGB, PerRegion, parameters_of
+from veilset.obfuscate.per_region import MAX_SURVIVAL, MEAN_RGB, PerRegion, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image, IntBoxes, Region
 
@@ -104,7 +104,7 @@ class Overlay(Fill):
             parameters=parameters_of(self),
             reversible=False,
             weak="",
-            max_survival=0.01,
+            max_survival=MAX_SURVIVAL,
             source="Yang et al., A Study of Face Obfuscation in ImageNet, section 4",
         )
 
@@ -136,7 +136,7 @@ class Blackout(Fill):
             parameters=parameters_of(self),
             reversible=False,
             weak="",
-            max_survival=0.01,
+            max_survival=MAX_SURVIVAL,
         )
 
 
@@ -171,7 +171,7 @@ class EllipseMask(Fill):
             parameters=parameters_of(self),
             reversible=False,
             weak="",
-            max_survival=0.01,
+            max_survival=MAX_SURVIVAL,
         )
 
     def footprint(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:

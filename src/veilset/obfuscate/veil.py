@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from veilset.obfuscate.grid import cell_means, check_cells
 from veilset.obfuscate.mask import IntBox
-from veilset.obfuscate.per_region import PerRegion, parameters_of
+from veilset.obfuscate.per_region import MAX_SURVIVAL, PerRegion, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image
 
@@ -27,7 +27,7 @@ class Veil(PerRegion):
     whatever the size of the face.
 
     Attributes:
-        cells: Cells along each side, 1 to 64; regions below ``4 * cells`` px get fewer.
+        cells: Cells along each side, 1 to 16; regions below ``4 * cells`` px get fewer.
         enlarge: Fraction of the region's sides added on every side.
         feather: Fraction of the core's longer side over which the edge fades.
 
@@ -37,7 +37,7 @@ class Veil(PerRegion):
 
     cells: int = 6
     enlarge: float = 0.1
-    feather: float = 0.12
+    feather: float = 0.2
 
     def __post_init__(self) -> None:
         check_cells("veil", self.cells)
@@ -53,7 +53,7 @@ class Veil(PerRegion):
             parameters=parameters_of(self),
             reversible=False,
             weak="" if self.cells <= 8 else "More than 8 x 8 means may show who it is.",
-            max_survival=0.25,
+            max_survival=MAX_SURVIVAL,
         )
 
     def render(self, image: Image, core: IntBox, window: IntBox) -> Image:
