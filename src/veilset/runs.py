@@ -290,6 +290,26 @@ class Run:
         return entry
 
 
+def discard_run(folder: Path) -> None:
+    """Delete the run in a folder, under its lock, so that it can be started anew.
+
+    Only what Veilset writes goes: the ledger, tables and manifests.
+
+    Raises:
+        RunError: If another process is working on it.
+    """
+    lock_fd = _lock(folder)
+    try:
+        # Killed halfway, what is left must neither pass for a finished run nor be resumed,
+        # and the folder must still be known for one of ours.
+        write_atomically(folder / STARTED, b"{}\n")
+        patterns = (FINISHED, f"{LEDGER}/*", "manifest.*", "shard-*.parquet", STARTED)
+        for path in [path for pattern in patterns for path in sorted(folder.glob(pattern))]:
+            path.unlink()
+    finally:
+        os.close(lock_fd)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder for results, with its parents.
 
