@@ -10,6 +10,8 @@ import typer
 
 from veilset.cli import options as opt
 from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.dataset.folder import SHARD_SIZE
+from veilset.images.formats import DEFAULT_MAX_PIXELS
 
 
 def detect(
@@ -24,8 +26,8 @@ def detect(
     precision: opt.Precision = "full",
     runtime: opt.Runtime = "auto",
     commercial_ok: opt.CommercialOk = False,
-    max_pixels: opt.MaxPixels = opt.DEFAULT_MAX_PIXELS,
-    shard_size: opt.ShardSize = opt.SHARD_SIZE,
+    max_pixels: opt.MaxPixels = DEFAULT_MAX_PIXELS,
+    shard_size: opt.ShardSize = SHARD_SIZE,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
     as_json: opt.Json = False,

@@ -10,6 +10,9 @@ import typer
 
 from veilset.cli import options as opt
 from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.dataset.folder import SHARD_SIZE
+from veilset.images.encode import DEFAULT_QUALITY
+from veilset.images.formats import DEFAULT_MAX_PIXELS
 
 
 def obfuscate(
@@ -28,10 +31,10 @@ def obfuscate(
         float, typer.Option(help="Leave alone what the detector scored lower, 0 to 1.")
     ] = 0.0,
     metadata: opt.Metadata = "safe",
-    quality: opt.Quality = opt.DEFAULT_QUALITY,
+    quality: opt.Quality = DEFAULT_QUALITY,
     seed: opt.Seed = 0,
-    max_pixels: opt.MaxPixels = opt.DEFAULT_MAX_PIXELS,
-    shard_size: opt.ShardSize = opt.SHARD_SIZE,
+    max_pixels: opt.MaxPixels = DEFAULT_MAX_PIXELS,
+    shard_size: opt.ShardSize = SHARD_SIZE,
     record: opt.Record = None,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",

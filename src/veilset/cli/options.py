@@ -8,11 +8,7 @@ from typing import Annotated
 
 import typer
 
-from veilset.dataset.folder import SHARD_SIZE
 from veilset.errors import ConfigError
-from veilset.images.limits import DEFAULT_MAX_PIXELS, DEFAULT_QUALITY
-
-__all__ = ["DEFAULT_MAX_PIXELS", "DEFAULT_QUALITY", "SHARD_SIZE"]
 
 Photos = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
 Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
@@ -33,7 +29,9 @@ WeightsLicence = Annotated[
 Effort = Annotated[str, typer.Option(help="fast, balanced or thorough.")]
 Threshold = Annotated[
     float | None,
-    typer.Option(help="Lowest detector score that counts, 0 to 1; the detector's own if not given."),
+    typer.Option(
+        help="Lowest detector score that counts, 0 to 1; the detector's own if not given."
+    ),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Precision = Annotated[
@@ -56,7 +54,9 @@ Method = Annotated[str, typer.Option(help="Obfuscator plugin; 'veilset plugins' 
 Parameter = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", help="A parameter of the method, NAME=VALUE; may be repeated.", metavar="NAME=VALUE"
+        "--set",
+        help="A parameter of the method, NAME=VALUE; may be repeated.",
+        metavar="NAME=VALUE",
     ),
 ]
 Metadata = Annotated[
@@ -65,6 +65,17 @@ Metadata = Annotated[
 ]
 Quality = Annotated[
     int, typer.Option(help="Quality of re-encoded lossy WebP and AVIF, 1 to 100.", min=1, max=100)
+]
+LeakScore = Annotated[
+    float, typer.Option(help="A missed face that scores at least this is a leak, 0 to 1.")
+]
+Recheck = Annotated[
+    str,
+    typer.Option(help="Which outputs are searched again: touched (and a sample), all, none."),
+]
+VerifyEffort = Annotated[
+    str | None,
+    typer.Option(help="Effort of the second look; one step above the release's if not given."),
 ]
 Seed = Annotated[int, typer.Option(help="Decides whatever is random.")]
 Record = Annotated[
@@ -86,3 +97,10 @@ def parse_parameters(pairs: list[str] | None) -> dict[str, str | int | float | b
             raise ConfigError(f"--set {pair!r} is not of the form NAME=VALUE.")
         result[name.strip()] = value.strip()
     return result
+
+
+def parse_seconds(names: list[str] | None) -> tuple[str, ...] | None:
+    """Turn the values of ``--second`` into detector names; None asks for all installed ones."""
+    if names is None or not names:
+        return None
+    return tuple(name for name in names if name != "none")

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``veilset report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilset.cli import options as opt
+from veilset.cli.talk import give
+
+
+def report(
+    out: opt.Out,
+    annotations: Annotated[
+        Path | None,
+        typer.Option(
+            "--annotations", "-a", help="Annotation set of OUT; that of its record if not given."
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option("--page", "-o", help="The page; report.html in the record if not given."),
+    ] = None,
+    record: opt.Record = None,
+) -> None:
+    """Write the page about a release: what was done, with what, and what came out."""
+    from veilset.records.places import record_folder
+    from veilset.report.stage import write_report
+
+    record = record or record_folder(out)
+    annotations = annotations or record / "annotations"
+    give(str(write_report(out, annotations, record, page or record / "report.html")))
