@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the run says it did, and whether its record and the annotation set can be trusted.
+
+Of the record, verification takes over only the method with its parameters and the policy:
+what has to be hidden, and whether it is, is computed again from the originals and the
+annotation set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from veilset.annotations.store import AnnotationSet
+from veilset.errors import AnnotationError, DatasetError, RunError
+from veilset.files import sha256_file
+from veilset.plugins import make_obfuscator
+from veilset.protocols import Obfuscator
+from veilset.runs import read_manifest
+from veilset.tables import table_path
+from veilset.types import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a release has to fulfil.
+
+    Attributes:
+        method: Card of the method as the run recorded it, parameters resolved.
+        metadata: The metadata policy.
+        kinds: Kinds of regions that had to be hidden; empty for all.
+        min_score: Regions of a detector with a lower score were left alone.
+        n_untouched: Images that the run wrote without a region.
+        record_sha256: Digest of the outcomes that the run recorded.
+        annotations_sha256: Digest of the annotation set.
+        effort: Effort with which the annotations were made, None if not known.
+    """
+
+    method: Mapping[str, Any]
+    metadata: str
+    kinds: tuple[str, ...]
+    min_score: float
+    n_untouched: int
+    record_sha256: str
+    annotations_sha256: str
+    effort: str | None
+
+    def to_hide(self, regions: Sequence[Region]) -> tuple[Region, ...]:
+        """Give the regions that had to be hidden."""
+        return tuple(
+            region
+            for region in regions
+            if (region.score is None or region.score >= self.min_score)
+            and self.concerns(region.kind)
+        )
+
+    def concerns(self, kind: str) -> bool:
+        """Whether the release promises anything about regions of a kind."""
+        return not self.kinds or kind in self.kinds
+
+    def make_obfuscator(self) -> Obfuscator:
+        """Build the method anew, to learn which pixels it had to hide.
+
+        Raises:
+            RunError: If the installed method is not the one that the run used.
+            PluginError, ConfigError: If it is not installed.
+        """
+        name, parameters = str(self.method["name"]), dict(self.method["parameters"])
+        obfuscator = make_obfuscator(name, parameters)
+        card = obfuscator.card
+        if card.version != self.method["version"] or dict(card.parameters) != parameters:
+            raise RunError(
+                f"The output was made with version {self.method['version']} of the method "
+                f"{name!r}, and version {card.version} is installed or takes other parameters. "
+                "Verify with the version of Veilset that made it."
+            )
+        return obfuscator
+
+    def warnings(self) -> list[dict[str, str]]:
+        """Name what is weak about the release as a whole, with its reason."""
+        name = self.method["name"]
+        found = []
+        if self.method["weak"]:
+            found.append(("weak-method", f"The method {name!r} is weak: {self.method['weak']}"))
+        if self.method["reversible"]:
+            found.append(
+                ("weak-method", f"The method {name!r} can be undone: faces can be computed back.")
+            )
+        if self.kinds and "face" not in self.kinds:
+            found.append(
+                ("faces-not-hidden", f"Only regions of kind {', '.join(self.kinds)} are hidden.")
+            )
+        return [{"code": code, "message": message} for code, message in found]
+
+
+def read_contract(record: Path, annotations: Path) -> Contract:
+    """Read what a run recorded, and check that nothing was changed since.
+
+    Args:
+        record: Record of the finished obfuscation run.
+        annotations: The annotation set that it is said to have used.
+
+    Raises:
+        RunError: If the record is missing, unfinished or of another stage.
+        DatasetError: If a table of the record was changed.
+        AnnotationError: If the annotation set was changed, or is another one.
+    """
+    manifest = read_manifest(record)
+    if manifest["stage"] != "obfuscate":
+        raise RunError(f"{record} records a run of {manifest['stage']!r}, not of 'obfuscate'.")
+    known = AnnotationSet(annotations).manifest
+    used = manifest["inputs"].get("annotations_sha256")
+    if known["outputs_sha256"] != used:
+        raise AnnotationError(
+            f"The output was made with another annotation set than {annotations} "
+            f"(its digest is {known['outputs_sha256'][:12]}, the run used {str(used)[:12]}). "
+            "Give the one that the run used."
+        )
+    for folder, facts in ((record, manifest), (annotations, known)):
+        check_tables(folder, facts)
+    config = manifest["config"]
+    return Contract(
+        method=config["method"],
+        metadata=config["metadata"],
+        kinds=tuple(config["kinds"]),
+        min_score=float(config["min_score"]),
+        n_untouched=int(manifest["counts"].get("untouched", 0)),
+        record_sha256=manifest["outputs_sha256"],
+        annotations_sha256=known["outputs_sha256"],
+        effort=known["config"].get("detector_settings", {}).get("effort"),
+    )
+
+
+def check_tables(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a table whose files are not those that its run wrote.
+
+    Raises:
+        DatasetError: If a file is missing or was changed.
+    """
+    digest = hashlib.sha256()
+    for index in range(int(manifest["n_shards"])):
+        path = table_path(folder, index)
+        try:
+            digest.update(sha256_file(path).encode())
+        except OSError as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error.strerror}). Restore it, or make {folder} again."
+            ) from error
+    if digest.hexdigest() != manifest["outputs_sha256"]:
+        raise DatasetError(
+            f"The files in {folder} are not those that its run wrote. "
+            "Restore them, or make the folder again."
+        )

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From verdicts on images to a verdict on the release."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from veilset.records.verdicts import ImageVerdict, Level
+from veilset.types import ModelCard
+from veilset.verify.contract import Contract
+from veilset.verify.estimate import missed_face_rate
+
+
+def count_verdict(row: ImageVerdict) -> dict[str, int]:
+    """Give what one image adds to the counts of the run.
+
+    Counts are of images, but for ``n_regions``, ``still_detected`` (detections inside
+    obfuscated regions), ``missed_leak`` and ``missed_review`` (detections that nothing hides).
+    """
+    counts = Counter({row.verdict.value: 1})
+    counts.update(f"finding {code}" for code in {finding.code for finding in row.findings})
+    missed = [finding.level for finding in row.findings if finding.code == "missed-face"]
+    is_untouched = row.n_regions == 0
+    counts.update(
+        {
+            "n_regions": row.n_regions,
+            "still_detected": row.n_still_detected,
+            "missed_leak": missed.count(Level.LEAK),
+            "missed_review": missed.count(Level.REVIEW),
+            f"searched_{row.looked_again}": bool(row.looked_again),
+            "untouched_searched": bool(row.looked_again) and is_untouched,
+            "untouched_with_missed": Level.LEAK in missed and is_untouched,
+        }
+    )
+    return {name: int(value) for name, value in counts.items() if value}
+
+
+def describe_release(
+    reports: Iterable[Mapping[str, Any]],
+    contract: Contract,
+    verification: Mapping[str, Any],
+    cards: Sequence[ModelCard],
+) -> dict[str, Any]:
+    """Say what the release is and what was found; JSON values, the same for the same inputs.
+
+    Args:
+        reports: The ledger of the verification.
+        contract: What the release had to fulfil.
+        verification: Settings of the verification, resolved.
+        cards: Models that searched it.
+    """
+    counts: Counter[str] = Counter()
+    for entry in reports:
+        counts.update(entry["counts"])
+    digests = {"annotations": contract.annotations_sha256, "record": contract.record_sha256}
+    n_searched, n_missed = counts["untouched_searched"], counts["untouched_with_missed"]
+    measured = [missed_face_rate(n_missed, n_searched, digests)] if n_searched else []
+    return {
+        "overall": overall_verdict(counts),
+        "method": dict(contract.method),
+        "metadata": contract.metadata,
+        "kinds": list(contract.kinds),
+        "min_score": contract.min_score,
+        "counts": {name: counts[name] for name in sorted(counts) if counts[name]},
+        "warnings": contract.warnings(),
+        "measurements": [asdict(each) for each in measured],
+        "models": [asdict(card) for card in cards],
+        "inputs": digests,
+        "verification": dict(verification),
+    }
+
+
+def overall_verdict(counts: Mapping[str, int]) -> str:
+    """Give the verdict on a release from the counts of its images.
+
+    Example:
+        >>> overall_verdict({"passed": 7, "review": 1, "absent": 2})
+        'passed'
+    """
+    if counts.get("leak"):
+        return "leaks"
+    return "errors" if counts.get("error") else "passed"

@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The originals, the output and the record of the run, side by side in one order.
+
+Nothing in the output is passed over: hidden files, links and empty folders are entries
+like any other. Memory holds the names of one folder of each tree and a shard of the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE, FolderReader
+from veilset.errors import DecodeError, RunError
+from veilset.protocols import Shard
+from veilset.records.outcomes import ImageOutcome, OutcomeTable
+from veilset.types import ImageRecord
+
+_SortKey = tuple[tuple[str, ...], bool, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found(ImageRecord):
+    """Something in the output.
+
+    Attributes:
+        kind: ``file``, ``link``, ``folder`` (one without a file below it), ``other``.
+    """
+
+    kind: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(ImageRecord):
+    """What is known under one name, before anything is opened.
+
+    Attributes:
+        original: The image in the data set, None if there is none.
+        found: What is in the output, None if there is nothing.
+        outcome: What the run recorded, None if it recorded nothing.
+    """
+
+    original: ImageRecord | None = None
+    found: Found | None = None
+    outcome: ImageOutcome | None = None
+
+
+class Trees:
+    """Reads the three together; what ``drive`` calls a reader. Holds no open file."""
+
+    def __init__(self, photos: FolderReader, out: Path, record: Path) -> None:
+        """Say where they are.
+
+        Args:
+            photos: The originals.
+            out: The output folder.
+            record: Record of the obfuscation run.
+
+        Raises:
+            RunError: If the output folder is missing.
+        """
+        if not out.is_dir():
+            raise RunError(f"There is no folder {out}. Give the output of the obfuscation.")
+        self.photos = photos
+        self.out = out
+        self.record = record
+        self._n_entries: int | None = None
+
+    def describe(self) -> Mapping[str, str | int | float | bool]:
+        """Give what identifies the originals and the output in a run manifest."""
+        return {**self.photos.describe(), "out": str(self.out.resolve())}
+
+    def count(self) -> int:
+        """Give the number of entries."""
+        if self._n_entries is None:
+            self._n_entries = sum(1 for _ in self.entries())
+        return self._n_entries
+
+    def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
+        """Go through the entries, ``shard_size`` at a time."""
+        index, batch = 0, []
+        for entry in self.entries():
+            batch.append(entry)
+            if len(batch) == shard_size:
+                yield Shard(index, tuple(batch))
+                index, batch = index + 1, []
+        if batch:
+            yield Shard(index, tuple(batch))
+
+    def entries(self) -> Iterator[Entry]:
+        """Go through every name that is in the data set, in the output or in the record."""
+        originals = (record for shard in self.photos.shards() for record in shard.records)
+        outcomes = iter(OutcomeTable(self.record))
+        streams = (
+            ((key, "original", item) for key, item in keyed(originals)),
+            ((key, "found", item) for key, item in keyed(list_tree(self.out))),
+            ((key, "outcome", item) for key, item in keyed(outcomes)),
+        )
+        for (_, _, image_id), group in groupby(
+            heapq.merge(*streams, key=itemgetter(0)), key=itemgetter(0)
+        ):
+            named: dict[str, Any] = {name: item for _, name, item in group}
+            yield Entry(image_id, **named)
+
+    def read(self, record: ImageRecord) -> bytes:
+        """Give the bytes of an original; errors as ``FolderReader.read``."""
+        return self.photos.read(record)
+
+    def read_output(self, entry: Entry) -> bytes:
+        """Give the bytes of a file in the output, following no link.
+
+        Raises:
+            DecodeError: If it cannot be read, or is larger than any image may be.
+        """
+        return read_plain_file(self.out / entry.image_id)
+
+    def state(self) -> str:
+        """Give a digest of the names, sizes and times of every file of both trees.
+
+        Any write to a file changes it (``ctime`` cannot be set back by ordinary means), so
+        equal digests mean that a finished verification still speaks of what is there.
+        """
+        digest = hashlib.sha256()
+        n_entries = 0
+        for entry in self.entries():
+            n_entries += 1
+            places = [self.out / entry.image_id] if entry.found and not entry.found.problem else []
+            if entry.original and not entry.original.problem:
+                places.append(self.photos.root / entry.image_id)
+            facts = [_facts(place) for place in places]
+            name = entry.image_id, entry.found and entry.found.kind
+            digest.update(repr((name, facts)).encode("utf-8", "backslashreplace"))
+        self._n_entries = n_entries
+        return digest.hexdigest()
+
+
+def keyed(
+    items: Iterable[ImageRecord] | Iterable[ImageOutcome],
+) -> Iterator[tuple[_SortKey, ImageRecord | ImageOutcome]]:
+    """Give each item with a key that rises along the stream.
+
+    Names that are not UTF-8 are listed by a readable form, which sorts elsewhere than the
+    name itself; such an item gets the place at which it came.
+    """
+    last: tuple[str, ...] = ()
+    for item in items:
+        key = tuple(item.image_id.split("/"))
+        if key > last:
+            last = key
+            yield (key, False, item.image_id), item
+        else:
+            yield (last, True, item.image_id), item
+
+
+def list_tree(root: Path) -> Iterator[Found]:
+    """Go through everything below a folder, in the order of data sets; no link is followed.
+
+    Raises:
+        RunError: If a folder cannot be listed.
+    """
+    # A stack instead of recursion: an attacker's tree may be deeper than Python's stack.
+    stack = [(iter(_names(root)), root, "")]
+    while stack:
+        names, folder, prefix = stack[-1]
+        name = next(names, None)
+        if name is None:
+            stack.pop()
+            continue
+        path = folder / name
+        kind = _kind(path)
+        if kind == "folder":
+            inside = _names(path)
+            if inside:
+                stack.append((iter(inside), path, f"{prefix}{name}/"))
+                continue
+        yield _found(prefix + name, kind)
+
+
+def read_plain_file(path: Path) -> bytes:
+    """Give the bytes of a file that is no link.
+
+    Raises:
+        DecodeError: If it cannot be read, is no plain file or is over the limit.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                raise DecodeError("unreadable", "It is no plain file. Remove it.")
+            if facts.st_size > MAX_FILE_BYTES:
+                raise DecodeError(
+                    "over-limit",
+                    f"The file has {facts.st_size:,} bytes, the limit is {MAX_FILE_BYTES:,}.",
+                )
+            return stream.read()
+    except OSError as error:
+        raise DecodeError(
+            "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
+        ) from error
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as found:
+            return sorted(each.name for each in found)
+    except OSError as error:
+        raise RunError(
+            f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
+        ) from error
+
+
+def _kind(path: Path) -> str:
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return "other"
+    if stat.S_ISLNK(mode):
+        return "link"
+    if stat.S_ISDIR(mode):
+        return "folder"
+    return "file" if stat.S_ISREG(mode) else "other"
+
+
+def _found(name: str, kind: str) -> Found:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        return Found(readable, "The name is not valid UTF-8.", kind)
+    return Found(name, "", kind)
+
+
+def _facts(path: Path) -> tuple[int, ...] | None:
+    try:
+        facts = path.lstat()
+    except OSError:
+        return None
+    return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
