@@ -7,7 +7,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; the exit code is 0 done, 1 known error, 2 usage, 3 leaks or failures."""
+    """Run the command line: 0 done, 1 known error, 2 usage, 3 finished with leaks or failures."""
     from veilset.cli.app import app
     from veilset.errors import VeilsetError
 
