@@ -78,13 +78,20 @@ class Session(Protocol):
         """
 
 
-def open_session(model: bytes, preparation: Preparation, settings: DetectorSettings) -> Session:
+def open_session(
+    model: bytes,
+    preparation: Preparation,
+    settings: DetectorSettings,
+    *,
+    bears_batches: bool = False,
+) -> Session:
     """Make a network ready to run, as the settings ask.
 
     Args:
         model: An ONNX file with one input, ``(N, 3, H, W)`` float32.
         preparation: What the network wants done to the pixels.
         settings: ``device``, ``precision``, ``runtime`` and ``n_threads`` are used.
+        bears_batches: Whether every output has the pictures of a run as its first axis.
 
     Raises:
         ConfigError: If the settings contradict themselves, or the model cannot be used.
@@ -92,7 +99,8 @@ def open_session(model: bytes, preparation: Preparation, settings: DetectorSetti
     """
     _check(settings)
     if settings.device == "cuda" or settings.runtime == "onnxruntime":
-        return OnnxRuntimeSession(model, preparation, settings)
+        batch_size = _GPU_BATCH if bears_batches and settings.device == "cuda" else 1
+        return OnnxRuntimeSession(model, preparation, settings, batch_size)
     return OpenVinoSession(model, preparation, settings)
 
 
@@ -261,7 +269,13 @@ def _cpu_flags() -> frozenset[str]:
 class OnnxRuntimeSession:
     """A network in ONNX Runtime, on the CPU or on an NVIDIA GPU."""
 
-    def __init__(self, model: bytes, preparation: Preparation, settings: DetectorSettings) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        preparation: Preparation,
+        settings: DetectorSettings,
+        batch_size: int = 1,
+    ) -> None:
         onnxruntime = _import_onnxruntime(settings.device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
@@ -300,7 +314,7 @@ class OnnxRuntimeSession:
         self._input = inputs[0].name
         self._preparation = preparation
         self.output_names = tuple(output.name for output in self._session.get_outputs())
-        self.batch_size = _GPU_BATCH if on_gpu else 1
+        self.batch_size = batch_size
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
             {
                 "runtime": "onnxruntime",
