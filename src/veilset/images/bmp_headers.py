@@ -148,7 +148,7 @@ def _rebuild(layout: _Layout, policy: str, n_pixels: int, n_profile: int) -> byt
     new[:12] = old[:12]
     resolution = old[24:32] if policy == "safe" else b"\0" * 8
     n_colours = old[32:36] if layout.palette_bytes else b"\0" * 4
-    new[12:40] = struct.pack("<HH", 1, layout.bits) + old[16:20] + struct.pack("<L", n_pixels)
+    new[12:24] = struct.pack("<HH", 1, layout.bits) + old[16:20] + struct.pack("<L", n_pixels)
     new[24:40] = resolution + n_colours + b"\0" * 4
     if layout.compression == _MASKS:
         new[40:56] = old[40:56]

@@ -81,7 +81,9 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
     if b"VP8X" in kept:
         chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))
         chunks += [(b"ICCP", profile.data)] * bool(profile.data)
-        chunks += [(b"ALPH", kept[b"ALPH"])] * (b"ALPH" in kept and b"VP8 " in kept)
+        # A lossless picture has its alpha inside; a chunk of its own would be dead bytes.
+        if b"ALPH" in kept and b"VP8 " in kept:
+            chunks.append((b"ALPH", kept[b"ALPH"]))
     elif len(kept) > 1:
         removed.append("chunks that need an extended header")
     picture = b"VP8 " if b"VP8 " in kept else b"VP8L"
