@@ -74,7 +74,8 @@ class Session(Protocol):
         """Run the network; the outputs may be read inside the ``with`` block only.
 
         Args:
-            pictures: ``(N, H, W, 3)`` uint8 RGB, contiguous.
+            pictures: ``(N, H, W, 3)`` uint8 RGB, contiguous; N at most ``batch_size``.
+                Outputs may have more than N rows; the first N are the pictures'.
         """
 
 
@@ -327,14 +328,13 @@ class OnnxRuntimeSession:
     @contextmanager
     def run(self, pictures: Image) -> Iterator[list[NDArray[np.float32]]]:
         """Run the network; see ``Session.run``."""
-        n_pictures = len(pictures)
-        if 1 < self.batch_size != n_pictures:
+        missing = self.batch_size - len(pictures)
+        if missing > 0:
             # The GPU's library chooses its kernels by the batch size; always the same size
             # keeps a picture's numbers free of how many others came with it.
-            filler = np.zeros((self.batch_size - n_pictures, *pictures.shape[1:]), np.uint8)
+            filler = np.zeros((missing, *pictures.shape[1:]), np.uint8)
             pictures = np.concatenate([pictures, filler])
-        outputs = self._session.run(None, {self._input: _prepare(pictures, self._preparation)})
-        yield [output[:n_pictures] for output in outputs]
+        yield self._session.run(None, {self._input: _prepare(pictures, self._preparation)})
 
 
 def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
