@@ -31,7 +31,6 @@ Coefficients: TypeAlias = list[NDArray[np.int16]]
 """For each component ``(block rows, block columns, 64)`` int16, natural order."""
 
 _VERSION = "turbo210"
-_OPTIMIZE_CODING = 1 << 6
 _YCC, _GRAY = 3, 1
 
 
@@ -119,14 +118,20 @@ def read_coefficients(jpeg: JpegFile) -> Coefficients:
     return planes
 
 
-def write_sequential(jpeg: JpegFile, planes: Coefficients, *, optimise: bool) -> JpegFile:
-    """Write coefficients as one sequential scan. Safe in threads.
+def _beyond_range() -> DecodeError:
+    return DecodeError(
+        "unsupported",
+        "The JPEG file has coefficients that a sequential 8-bit JPEG cannot hold. "
+        "Save it again with another program first.",
+    )
+
+
+def write_sequential(jpeg: JpegFile, planes: Coefficients) -> JpegFile:
+    """Write coefficients as one scan with the Huffman tables of T.81 annex K. Safe in threads.
 
     Args:
         jpeg: Gives size and sampling.
         planes: As ``read_coefficients`` gives them.
-        optimise: Compute Huffman tables for this picture rather than take those of
-            T.81 annex K.
 
     Returns:
         A bare file; only its Huffman tables and its scan mean anything.
@@ -135,26 +140,26 @@ def write_sequential(jpeg: JpegFile, planes: Coefficients, *, optimise: bool) ->
         DecodeError: ``unsupported`` if a coefficient is beyond what 8-bit JPEG can hold.
     """
     n_components = len(planes)
+    # libjpeg-turbo writes what has no Huffman code as garbage, without a word.
+    for plane in planes:
+        low, high = int(plane.min()), int(plane.max())
+        if low < -1024 or high > 1023 or (low == -1024 and plane[:, :, 1:].min() == low):
+            raise _beyond_range()
     # A single component is never interleaved, whatever its sampling factors say.
     factors = [(c.v, c.h) for c in jpeg.components] if n_components > 1 else [(1, 1)]
     size_hw = (ctypes.c_int * 2)(*jpeg.size_wh[::-1])
     blocks = (ctypes.c_int * 8)(*(n for plane in planes for n in plane.shape[:2]))
     sampling = (ctypes.c_int * 8)(*(n for pair in factors for n in pair))
     planes = [np.ascontiguousarray(plane) for plane in planes]
-    flags = ctypes.c_uint(_OPTIMIZE_CODING if optimise else 0)
     with _memory_file() as (descriptor, path):
         ok = _library().write_jpeg_dct(
             *(None, path, *_pointers(planes), size_hw, blocks, sampling),
             *(_YCC if n_components == 3 else _GRAY, n_components),
             *(None, ctypes.c_short(-1), None, 0, None, None, None),
-            *(flags, ctypes.c_uint(0xFFFFFFFF)),
+            *(ctypes.c_uint(0), ctypes.c_uint(0)),
         )
         if ok != 1:
-            raise DecodeError(
-                "unsupported",
-                "The JPEG file has coefficients that a sequential 8-bit JPEG cannot hold. "
-                "Save it again with another program first.",
-            )
+            raise _beyond_range()
         # The C side reopened the path, so the offset of this descriptor still is 0 or
         # behind what was written here: read from the start by position.
         written = os.pread(descriptor, os.fstat(descriptor).st_size, 0)

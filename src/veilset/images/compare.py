@@ -17,8 +17,13 @@ from veilset.images.orientation import stored_boxes, unorient
 from veilset.images.pictures import Native, native_pixels, open_picture
 from veilset.types import IntBoxes
 
-LOSSY_TOLERANCE: Final = 6.0
-"""Largest mean difference outside, in levels of 255, of a lossy file encoded again."""
+LOSSY_TOLERANCE: Final = 10.0
+"""Largest mean difference outside, in levels of 255, of a lossy file encoded again.
+
+At quality 90 photographs of a few megapixels were off by 0.9 to 1.7, a noisy picture of
+31 x 23 pixels by 6.9. A change of a small part stays below it: this is a check against
+another picture, not a proof.
+"""
 
 
 def find_outside_changes(

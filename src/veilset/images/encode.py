@@ -92,7 +92,7 @@ def replace_pixels(
         stored = unorient(image, info.orientation)
         for box in stored_boxes(boxes, info.size_wh, info.orientation).tolist():
             native = _paste(native, stored, box)
-        return _save(data, native, info, about, quality)
+    return _save(data, native, info, about, quality)
 
 
 def _clipped(footprint: IntBoxes, image: Image) -> IntBoxes:
@@ -162,7 +162,9 @@ def _save(
     if info.format == "BMP" and mode == "LA":
         picture = picture.convert("RGBA")
     if info.format == "WEBP":
-        about |= {"lossless": True, "exact": True} if info.lossless else {"quality": quality}
+        # Without ``exact`` the encoder changes colours below transparent pixels.
+        about |= {"exact": True}
+        about |= {"lossless": True} if info.lossless else {"quality": quality}
     elif info.format == "AVIF":
         about["quality"] = quality
     target = io.BytesIO()

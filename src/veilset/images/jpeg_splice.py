@@ -11,14 +11,16 @@ of image and the multi-picture index (APP2 ``MPF``) that speaks of them, because
 pictures show the original; segments between scans; restart markers, which only guard
 against broken transmission and change no coefficient.
 
+Sequential files are written with the Huffman tables of T.81 annex K: files that came with
+tables of their own grow by 3 % (41 ImageNet photos), and are written twice as fast as with
+tables computed for each picture.
+
 Decoders smooth chroma between neighbouring samples. At 4:2:0 the outermost pixel of a
 footprint that ends on a chroma block may thus take a quarter of its chroma from the
 untouched original sample outside, and the first pixel outside a quarter from inside.
 """
 
 from __future__ import annotations
-
-from typing import Final
 
 from veilset.images.coefficients import Coefficients, read_coefficients, write_sequential
 from veilset.images.jpeg_blocks import forward_blocks, touched_blocks
@@ -35,14 +37,6 @@ from veilset.images.jpeg_markers import (
 )
 from veilset.images.progressive import write_scans
 from veilset.types import Image, IntBoxes
-
-# Start of the Huffman tables of T.81 annex K (K.3.1, K.3.2): class and number, then counts.
-_ANNEX_K: Final = {
-    0x00: bytes.fromhex("00010501010101010100000000000000"),
-    0x01: bytes.fromhex("00030101010101010101010000000000"),
-    0x10: bytes.fromhex("0002010303020403050504040000017d"),
-    0x11: bytes.fromhex("00020102040403040705040400010277"),
-}
 
 
 def splice_jpeg(jpeg: JpegFile, stored: Image, footprint: IntBoxes) -> bytes:
@@ -86,22 +80,10 @@ def _is_mpf(jpeg: JpegFile, segment: Segment) -> bool:
 
 
 def _sequential_scan(jpeg: JpegFile, planes: Coefficients) -> bytes:
-    bare = write_sequential(jpeg, planes, optimise=not _has_annex_k_tables(jpeg))
+    bare = write_sequential(jpeg, planes)
     scan = bare.scans[0]
     header = bytearray(bare.data[scan.segment.start : scan.segment.end])
     for index, component in enumerate(jpeg.components):
         header[5 + 2 * index] = component.ident
     tables = [bare.data[s.start : s.end] for s in bare.segments if s.marker == DHT]
     return b"".join([*tables, header, bare.data[scan.segment.end : scan.data_end]])
-
-
-def _has_annex_k_tables(jpeg: JpegFile) -> bool:
-    """Whether the file uses the tables of annex K, so that writing with them keeps its size."""
-    for payload in jpeg.payloads(DHT):
-        at = 0
-        while at < len(payload):
-            counts = payload[at + 1 : at + 17]
-            if _ANNEX_K.get(payload[at]) != counts:
-                return False
-            at += 17 + sum(counts)
-    return True

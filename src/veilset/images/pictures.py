@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
-from veilset.errors import DecodeError
+from veilset.errors import DecodeError, VeilsetError
 from veilset.images.formats import ImageInfo, animated_error, check_pixels
 from veilset.images.orientation import exif_orientation, oriented_size, unorient
 from veilset.images.png_pixels import split_chunks
@@ -51,7 +51,7 @@ def reader_errors(name: str) -> Iterator[None]:
     """Turn what a reader raises on a broken file into a ``DecodeError``."""
     try:
         yield
-    except DecodeError:
+    except VeilsetError:
         raise
     except (PillowImage.DecompressionBombError, MemoryError) as error:
         raise DecodeError(
@@ -302,5 +302,6 @@ def rgb_pixels(native: Native) -> Image:
     small = (native >> 8).astype(np.uint8) if native.dtype == np.uint16 else native
     if small.ndim == 2:
         small = small[:, :, None]
-    colours = small[:, :, :1] if small.shape[2] <= 2 else small[:, :, :3]
-    return np.ascontiguousarray(np.broadcast_to(colours, (*small.shape[:2], 3)), dtype=np.uint8)
+    if small.shape[2] <= 2:
+        return np.repeat(small[:, :, :1], 3, axis=2).astype(np.uint8, copy=False)
+    return np.ascontiguousarray(small[:, :, :3], dtype=np.uint8)
