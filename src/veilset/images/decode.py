@@ -32,6 +32,16 @@ from veilset.images.orientation import exif_orientation, orient, oriented_size
 from veilset.images.pictures import native_pixels, open_picture, reader_errors, rgb_pixels
 from veilset.types import Image
 
+__all__ = [
+    "DEFAULT_MAX_BYTES",
+    "DEFAULT_MAX_PIXELS",
+    "ImageInfo",
+    "decode_image",
+    "decode_jpeg_header",
+    "inspect_image",
+    "jpeg_pixels_pillow",
+]
+
 
 def inspect_image(
     data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = DEFAULT_MAX_BYTES
