@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was done, with what and how fast: the sections of the page without results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from veilset.report.facts import StageRecord, State
+from veilset.report.figures import share_bar
+from veilset.report.gather import Facts
+from veilset.report.markup import Content, Markup, el, join
+from veilset.report.parts import (
+    card,
+    folded,
+    note,
+    pairs,
+    percent,
+    plain,
+    seconds,
+    section,
+    settings,
+    table,
+)
+from veilset.report.reproduce import commands
+from veilset.report.wording import LIMITS, POLICIES, count
+
+TITLES = {"detect": "Detection", "obfuscate": "Obfuscation", "verify": "Verification"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """Where most of the time went.
+
+    Attributes:
+        stage: Stage with the longest wall-clock time.
+        share: Its share of the wall-clock time of all stages, in [0, 1].
+        step: Its step with the most thread-seconds, "" if none was timed.
+        step_share: Share of that step in the thread-seconds of the stage, in [0, 1].
+    """
+
+    stage: str
+    share: float
+    step: str
+    step_share: float
+
+
+def done_section(facts: Facts) -> Markup:
+    """Tell what was asked for, resolved to what was used."""
+    cards = [
+        card(TITLES[stage.name], *_DESCRIBE[stage.name](stage))
+        if stage.is_finished
+        else card(TITLES[stage.name], note(_absent(stage)))
+        for stage in facts.stages.values()
+    ]
+    return section("done", "What was done", el("div", *cards, class_="cards"))
+
+
+def _absent(stage: StageRecord) -> str:
+    if stage.state is State.UNFINISHED:
+        return "Started and not finished. Run the same command again to finish it."
+    return "Not on record."
+
+
+def _describe_detection(stage: StageRecord) -> Iterator[Content]:
+    config = stage.config
+    used: Mapping[str, Any] = config.get("detector_settings", {})
+    yield pairs([("detector", plain(config.get("detector"))), *settings(used)])
+
+
+def _describe_obfuscation(stage: StageRecord) -> Iterator[Content]:
+    method: Mapping[str, Any] = stage.config.get("method", {})
+    yield el("p", method.get("summary", ""))
+    if method.get("reversible"):
+        yield el("p", "This method is reversible: the faces can be computed back.", class_="alert")
+    if method.get("weak"):
+        yield el("p", f"Weak: {method['weak']}", class_="alert")
+    limit = method.get("max_survival")
+    contract = f"at most {percent(limit)} of a region's detail" if limit is not None else "not set"
+    policy = stage.config.get("metadata", "")
+    yield pairs(
+        [
+            ("method", f"{method.get('name', '')}, version {method.get('version', '')}"),
+            *settings(method.get("parameters", {})),
+            ("contract", contract),
+            ("kinds hidden", plain(stage.config.get("kinds") or "all")),
+            ("lowest score hidden", plain(stage.config.get("min_score"))),
+            ("seed", plain(stage.config.get("seed"))),
+            ("lossy WebP, AVIF", f"quality {plain(stage.config.get('quality'))}"),
+            ("metadata", join(el("b", policy), " ", POLICIES.get(policy, ""))),
+        ]
+    )
+    if method.get("source"):
+        yield note(f"After: {method['source']}")
+
+
+def _describe_verification(stage: StageRecord) -> Iterator[Content]:
+    skip = {"detectors", "max_pixels", "shard_size"}
+    shown = {key: value for key, value in stage.config.items() if key not in skip}
+    yield pairs([("detectors", plain(list(stage.config.get("detectors", {})))), *settings(shown)])
+    skipped = stage.manifest.get("extra", {}).get("skipped_detectors") or {}
+    if isinstance(skipped, Mapping):
+        skipped = [f"{name} ({why})" for name, why in sorted(skipped.items())]
+    if skipped:
+        yield note(f"Not used: {'; '.join(skipped)}")
+
+
+_DESCRIBE = {
+    "detect": _describe_detection,
+    "obfuscate": _describe_obfuscation,
+    "verify": _describe_verification,
+}
+
+
+def models_section(facts: Facts) -> Markup | str:
+    """Tell where the models come from and what may be done with them."""
+    rows = [
+        (
+            join(model["name"], el("small", model["note"]) if model.get("note") else ""),
+            TITLES[stage],
+            plain(model["origin"]),
+            model["licence"],
+            _COMMERCIAL.get(model["commercial_ok"], ""),
+            el("code", model["sha256"][:12] or "–", title=model["sha256"]),  # noqa: RUF001
+        )
+        for stage, model in models_of(facts)
+    ]
+    if not rows:
+        return ""
+    headers = ("Model", "Used for", "Origin", "Licence", "Commercial use", "SHA-256")
+    return section("models", "Models", table("Models that were used", headers, rows))
+
+
+_COMMERCIAL = {True: "allowed", False: "forbidden", None: "not known"}
+
+
+def models_of(facts: Facts) -> list[tuple[str, dict[str, Any]]]:
+    """Give the model cards of the finished stages, with the stage of each."""
+    return [
+        (stage.name, model)
+        for stage in facts.stages.values()
+        for model in stage.manifest.get("models", [])
+    ]
+
+
+def find_bottleneck(stages: Iterable[StageRecord]) -> Bottleneck | None:
+    """Name the slowest stage and its dearest step; None if no time was recorded."""
+    finished = [stage.manifest for stage in stages if stage.is_finished]
+    total = sum(each["wall_s"] for each in finished)
+    if not total:
+        return None
+    slowest = max(finished, key=lambda each: float(each["wall_s"]))
+    steps = slowest["seconds"]
+    spent = sum(steps.values())
+    step = max(steps, key=lambda each: float(steps[each])) if spent else ""
+    return Bottleneck(
+        stage=slowest["stage"],
+        share=slowest["wall_s"] / total,
+        step=step,
+        step_share=steps[step] / spent if spent else 0.0,
+    )
+
+
+def time_section(facts: Facts) -> Markup | str:
+    """Tell how long the stages took and where the time went."""
+    finished = [stage for stage in facts.stages.values() if stage.is_finished]
+    worst = find_bottleneck(finished)
+    if worst is None:
+        return ""
+    total = sum(stage.manifest["wall_s"] for stage in finished)
+    text = f"The bottleneck is {TITLES[worst.stage].lower()}: {percent(worst.share)} of the time"
+    if worst.step:
+        text += f"; in it, the step “{worst.step}” used {percent(worst.step_share)} of the work"
+    n_images = max(stage.manifest["n_images"] for stage in finished)
+    rate = f" All stages together: {seconds(total)}, {n_images / total:.1f} images/s."
+    rows = [_stage_row(stage.manifest, total) for stage in finished]
+    return section(
+        "time",
+        "Time",
+        el("p", f"{text}.{rate}"),
+        table(
+            "Wall-clock time by stage",
+            ("Stage", "Images", "Time", "Images/s", "Threads busy", "Share", ""),
+            rows,
+            numbers=(1, 2, 3, 4, 5),
+        ),
+        folded("Steps of the stages", _steps(finished)),
+        note(
+            "Steps are thread-seconds: they run on several threads at once and add up to more than "
+            "the wall-clock time. Threads busy is their sum by the time of the stage. The time of "
+            "this report is not in it."
+        ),
+    )
+
+
+def _stage_row(manifest: Mapping[str, Any], total: float) -> tuple[Content, ...]:
+    wall_s = manifest["wall_s"]
+    busy = sum(manifest["seconds"].values())
+    return (
+        TITLES[manifest["stage"]],
+        manifest["n_images"],
+        seconds(wall_s),
+        f"{manifest['n_images'] / wall_s:,.1f}" if wall_s else "–",  # noqa: RUF001
+        f"{busy / wall_s:.1f}" if wall_s else "–",  # noqa: RUF001
+        percent(wall_s / total),
+        share_bar(wall_s / total),
+    )
+
+
+def _steps(finished: Iterable[StageRecord]) -> Markup:
+    rows = []
+    for stage in finished:
+        spent = stage.manifest["seconds"]
+        total = sum(spent.values()) or 1.0
+        for step, value in sorted(spent.items(), key=lambda item: (-item[1], item[0])):
+            share = value / total
+            each = 1000 * value / max(stage.manifest["n_images"], 1)
+            bar = share_bar(share, strong=value == max(spent.values()))
+            rows.append(
+                (
+                    f"{TITLES[stage.name]}: {step}",
+                    seconds(value),
+                    f"{each:.2f}",
+                    percent(share),
+                    bar,
+                )
+            )
+    headers = ("Step", "Thread-seconds", "ms for an image", "Share of stage", "")
+    return table("Work by step", headers, rows, numbers=(1, 2, 3))
+
+
+def limits_section() -> Markup:
+    """Tell what this release does not promise."""
+    items = [el("li", el("b", title), " ", text) for title, text in LIMITS]
+    return section("limits", "What this does not promise", el("ul", *items, class_="limits"))
+
+
+def reproduce_section(facts: Facts) -> Markup:
+    """Tell how to make the release again, and with what it was made."""
+    finished = [stage.manifest for stage in facts.stages.values() if stage.is_finished]
+    rows = [
+        (
+            TITLES[each["stage"]],
+            el("code", each["run_id"]),
+            each["finished_at"],
+            el("code", each["outputs_sha256"][:16], title=each["outputs_sha256"]),
+            f"{each['machine']['system']}, {count(each['machine']['n_cores'] or 0, 'core')}, "
+            f"Python {each['machine']['python']}",
+        )
+        for each in finished
+    ]
+    return section(
+        "reproduce",
+        "Make it again",
+        note("The same data, settings and versions give the same digests, on any number of cores."),
+        el("pre", el("code", "\n".join(commands(facts))), tabindex=0),
+        table("Runs", ("Stage", "Run", "Finished", "Digest of results", "Machine"), rows),
+        folded("Versions", _versions(finished)),
+    )
+
+
+def _versions(finished: list[Mapping[str, Any]]) -> Markup:
+    names = sorted({name for each in finished for name in each["packages"]})
+    headers = ["Package", *(TITLES[each["stage"]] for each in finished)]
+    rows = [[name, *(each["packages"].get(name, "–") for each in finished)] for name in names]  # noqa: RUF001
+    return table("Packages whose version can change a result", headers, rows)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands that make a release again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from veilset.report.gather import Facts
+
+_DETECTOR_FLAGS = ("effort", "threshold", "device", "precision", "runtime")
+
+
+def commands(facts: Facts) -> list[str]:
+    """Give the commands of the stages that are on record, with their settings written out.
+
+    The folders are placeholders: the report does not say where on a machine they lie.
+    """
+    found = []
+    if facts.stages["detect"].is_finished:
+        found.append(_line("detect PHOTOS -o ANN", _detect(facts.stages["detect"].config)))
+    if facts.stages["obfuscate"].is_finished:
+        options = _obfuscate(facts.stages["obfuscate"].config)
+        found.append(_line("obfuscate PHOTOS -a ANN -o OUT", options))
+    if facts.stages["verify"].is_finished:
+        options = _verify(facts.stages["verify"].config)
+        found.append(_line("verify PHOTOS OUT -a ANN", options))
+    return found
+
+
+def _line(start: str, options: Iterator[tuple[str, object]]) -> str:
+    words = [f"{flag} {shlex.quote(str(value))}" for flag, value in options]
+    return " ".join(["veilset", start, *words])
+
+
+def _detect(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    yield "--detector", config.get("detector", "centerface")
+    settings = config.get("detector_settings", {})
+    for name in _DETECTOR_FLAGS:
+        if isinstance(settings.get(name), (str, int, float)):
+            yield f"--{name}", settings[name]
+    yield from _sizes(config)
+
+
+def _obfuscate(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    method = config.get("method", {})
+    yield "--method", method.get("name", "")
+    for name, value in method.get("parameters", {}).items():
+        yield "--set", f"{name}={str(value).lower() if isinstance(value, bool) else value}"
+    for kind in config.get("kinds", ()):
+        yield "--kind", kind
+    for flag in ("min-score", "metadata", "quality", "seed"):
+        if (value := config.get(flag.replace("-", "_"))) is not None:
+            yield f"--{flag}", value
+    yield from _sizes(config)
+
+
+def _verify(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for name in ("detector", "effort", "leak_score", "recheck", "seed"):
+        if isinstance(config.get(name), (str, int, float)):
+            yield f"--{name.replace('_', '-')}", config[name]
+    yield from _sizes(config)
+
+
+def _sizes(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for name in ("max_pixels", "shard_size"):
+        if name in config:
+            yield f"--{name.replace('_', '-')}", config[name]

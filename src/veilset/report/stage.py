@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Report: the records of a release in, one page that says what it is worth out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from veilset.errors import ConfigError, RunError
+from veilset.files import write_atomically
+from veilset.records.places import record_folder
+from veilset.report.contact_sheet import make_thumbnails
+from veilset.report.data import render_data
+from veilset.report.gather import Limits, gather
+from veilset.report.pages import render_page
+from veilset.report.wording import headline
+from veilset.runs import make_folder
+
+__all__ = ["ReportConfig", "write_report"]
+
+# An output that is gone or too large for the sheet is replaced from as many in reserve.
+_RESERVE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """What a report holds.
+
+    Attributes:
+        n_thumbnails: Pictures on the contact sheet, 0 to 60.
+        n_listed: Entries of each list on the page, 0 to 2000; the rest is counted.
+
+    Raises:
+        ConfigError: If a value cannot be used.
+    """
+
+    n_thumbnails: int = 24
+    n_listed: int = 200
+
+    def __post_init__(self) -> None:
+        for name, highest in (("n_thumbnails", 60), ("n_listed", 2000)):
+            value = getattr(self, name)
+            if not 0 <= value <= highest:
+                raise ConfigError(f"{name} is {value}. Give a whole number from 0 to {highest}.")
+
+
+def write_report(
+    out: str | Path,
+    annotations: str | Path | None = None,
+    record: str | Path | None = None,
+    page: str | Path | None = None,
+    config: ReportConfig | None = None,
+) -> Path:
+    """Write the report of a release: one self-contained HTML page, and its numbers as JSON.
+
+    It reads records and outputs, never an original: it is not even told where they are.
+    The same records give the same bytes. A stage that is not on record is said to be
+    missing; what was not verified is never said to have passed.
+
+    Args:
+        out: The output folder of the release.
+        annotations: Its annotation set; None for ``annotations`` in the folder of records.
+        record: Folder of records; None for ``OUT.veilset``, beside ``out``.
+        page: The page to write; None for ``report.html`` in the folder of records. The
+            numbers go beside it, under the same name with ``.json``.
+        config: Settings; None for the defaults.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunError: If no stage is on record, or the page cannot be written.
+        AnnotationError: If the annotation set is missing or not that of the release.
+        DatasetError: If a table of the records is damaged.
+    """
+    config = config or ReportConfig()
+    out = Path(out)
+    record = Path(record) if record else record_folder(out)
+    page = Path(page) if page else record / "report.html"
+    _check_page(page, out)
+    limits = Limits(config.n_listed, _RESERVE * config.n_thumbnails)
+    facts = gather(out, Path(annotations) if annotations else None, record, limits)
+    verdict = headline(facts)
+    candidates = facts.verified.sheet if facts.verified else []
+    thumbnails = make_thumbnails(out, candidates, config.n_thumbnails)
+    make_folder(page.parent)
+    _write(page.with_suffix(".json"), render_data(facts, verdict, thumbnails))
+    _write(page, render_page(facts, verdict, thumbnails))
+    return page
+
+
+def _check_page(page: Path, out: Path) -> None:
+    if page.resolve().is_relative_to(out.resolve()):
+        raise RunError(
+            f"The report {page} would lie in the output {out} and be published with it. "
+            "Choose a place outside."
+        )
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise RunError(f"The report {page} is an HTML page. Give it a name that ends in .html.")
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        write_atomically(path, data)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be written ({error.strerror}). Choose a place where you may write."
+        ) from error
