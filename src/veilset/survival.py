@@ -6,8 +6,6 @@ Independent of the methods: it looks at pixels only, as an attacker would who ha
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,9 +23,12 @@ _MIN_SIGMA_PX = 0.8
 _NOISE = 1.0
 """Amplitude, in grey levels, below which detail drowns in rounding and compression."""
 
-_TINY_PX = 4
+_TINY_PX = 6
+_SMALL_PX = 24
+_ALIKE = 0.9
 _UNCHANGED_SHARE = 0.9
 _FLAT = 2.0
+"""Standard deviation of the luminance below which a region shows nothing to hide."""
 
 
 def survival(original: Image, output: Image, box_xyxy: BoxXyxy) -> float:
@@ -37,8 +38,10 @@ def survival(original: Image, output: Image, box_xyxy: BoxXyxy) -> float:
     the squared coherence of the two, over the whole region or over one of its quarters,
     whichever is more: contrast taken away does not lower it until the rest drowns in the
     rounding to 8 bits, since contrast can be put back. A region that comes back pixel for
-    pixel counts as 1 even where it has no fine detail. Regions below 4 px have no detail
-    in that sense: for them it is how much of the difference from the surroundings is left.
+    pixel counts as 1 even where it has no fine detail. Up to 24 px, where compression may
+    take all fine detail, a region that is nine tenths alike as a whole counts as that much.
+    With a side below 6 px there are too few pixels to tell detail from chance: such regions
+    are only asked whether they are the same.
 
     It does not see detail that was moved (a swirl), nor colour without luminance.
 
@@ -69,13 +72,18 @@ def survival(original: Image, output: Image, box_xyxy: BoxXyxy) -> float:
     x0, y0, x1, y1 = (int(v) for v in outer_pixels([box_xyxy], (width, height))[0])
     if x0 >= x1 or y0 >= y1:
         return 0.0
-    if min(x1 - x0, y1 - y0) < _TINY_PX:
-        return _tiny(original, output, (x0, y0, x1, y1))
     before, after = original[y0:y1, x0:x1], output[y0:y1, x0:x1]
     grey_before, grey_after = luminance(before), luminance(after)
     unchanged = float((before == after).all(axis=2).mean())
-    if unchanged >= _UNCHANGED_SHARE and float(grey_before.std()) >= _FLAT:
+    is_flat = float(grey_before.std()) < _FLAT
+    if unchanged >= _UNCHANGED_SHARE and not is_flat:
         return 1.0
+    if min(x1 - x0, y1 - y0) < _TINY_PX:
+        return 0.0
+    if max(x1 - x0, y1 - y0) <= _SMALL_PX and not is_flat:
+        alike = likeness(grey_before, grey_after)
+        if alike >= _ALIKE:
+            return alike
     detail_before, detail_after = detail(grey_before), detail(grey_after)
     return max(
         coherence(detail_before[part], detail_after[part]) for part in _parts(detail_before.shape)
@@ -115,6 +123,11 @@ def coherence(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
     return min(1.0, shared**2 / ((power_before + floor) * (power_after + floor)))
 
 
+def likeness(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """Give the share of the original's variance, which must not be 0, that is left: up to 1."""
+    return 1.0 - float(((after - before) ** 2).mean()) / float(before.var())
+
+
 def _parts(shape: tuple[int, ...]) -> list[tuple[slice, slice]]:
     """The whole, and its quarters where these are large enough to say something."""
     parts = [(slice(None), slice(None))]
@@ -139,16 +152,3 @@ def _gaussian(side: int, sigma: float) -> NDArray[np.float64]:
     at = np.arange(side)
     weights = np.exp(-((at[:, None] - at[None, :]) ** 2) / (2 * sigma**2))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def _tiny(original: Image, output: Image, box: tuple[int, int, int, int]) -> float:
-    """Share of the difference from the surroundings that is left, in [0, 1]."""
-    x0, y0, x1, y1 = box
-    around = original[max(y0 - 3, 0) : y1 + 3, max(x0 - 3, 0) : x1 + 3]
-    base = around.reshape(-1, 3).mean(axis=0)
-    before = original[y0:y1, x0:x1] - base
-    after = output[y0:y1, x0:x1] - base
-    power = float((before**2).sum())
-    if math.sqrt(power / before.size) < _FLAT:
-        return 0.0
-    return float(np.clip((before * after).sum() / power, 0.0, 1.0))

@@ -117,7 +117,7 @@ class BlurPaper(PublishedBlur):
             parameters={},
             reversible=False,
             weak=_WEAK,
-            max_survival=0.25,
+            max_survival=0.8,
             source="Yang et al., A Study of Face Obfuscation in ImageNet, appendix B",
         )
 
@@ -157,7 +157,7 @@ class BlurReleased(PublishedBlur):
             parameters={},
             reversible=False,
             weak=_WEAK,
-            max_survival=0.25,
+            max_survival=0.9,
             source="https://github.com/princetonvisualai/imagenet-face-obfuscation",
         )
 
