@@ -144,24 +144,14 @@ def name_of(tag: int) -> str:
 
 
 def orientation_of(directory: Directory, order: str) -> int | None:
-    """Give the orientation, 1 to 8, or None; read as Pillow reads it."""
+    """Give the orientation, 1 to 8, or None.
+
+    XMP may state one too. It is not looked at, as browsers and Veilset's own decoder do
+    not: carrying it over would turn pictures that were not turned before.
+    """
     value = directory.fields.get(ORIENTATION)
     numbers = value.numbers(order) if value and value.count else ()
     return int(numbers[0]) if numbers and numbers[0] in range(1, 9) else None
-
-
-def orientation_in_xmp(xmp: bytes) -> int | None:
-    """Give the orientation that an XMP packet states, 1 to 8, or None.
-
-    Pillow takes it where EXIF has none, so it is what the picture was looked at with.
-
-    Example:
-        >>> orientation_in_xmp(b'<rdf:Description tiff:Orientation="6"/>')
-        6
-    """
-    match = re.search(rb'tiff:Orientation(?:="|>)([0-9])', xmp)
-    number = int(match[1]) if match else 0
-    return number if 1 <= number <= 8 else None
 
 
 def pick(
@@ -232,7 +222,6 @@ def _behind(data: bytes, order: str, directory: Directory, pointer: int) -> Dire
 def clean_exif(
     tiff: bytes,
     policy: str,
-    fallback_orientation: int | None = None,
     *,
     with_orientation: bool = True,
 ) -> Cleaned:
@@ -241,7 +230,6 @@ def clean_exif(
     Args:
         tiff: The block from its TIFF header on, without a leading ``Exif``.
         policy: One of ``POLICIES``.
-        fallback_orientation: Orientation found elsewhere (XMP), taken if EXIF has none.
         with_orientation: False for containers that state the orientation elsewhere.
 
     Returns:
@@ -251,7 +239,7 @@ def clean_exif(
     header = read_header(tiff)
     order, offset = header or (">", 0)
     first = read_directory(tiff, order, offset) or Directory({}, 0)
-    orientation = orientation_of(first, order) or fallback_orientation
+    orientation = orientation_of(first, order)
     fields, removed = pick(first, order, _FIRST if policy == "safe" else {})
     settings, more = settings_tree(tiff, order, first)
     removed += more

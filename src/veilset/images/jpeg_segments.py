@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from veilset.images.exif import clean_exif, orientation_in_xmp
+from veilset.images.exif import clean_exif
 from veilset.images.icc_profile import clean_profile
 from veilset.images.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
 
@@ -24,7 +24,7 @@ APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
 """Start-of-frame markers of one-picture JPEG: baseline, extended, progressive, lossless."""
 _TABLES = frozenset({DQT, DHT, DRI, DAC})
-_STANDALONE = frozenset({0x01, *range(0xD0, 0xD8)})
+_RESTARTS = range(0xD0, 0xD8)
 
 EXIF_ID = b"Exif\0\0"
 XMP_ID = b"http://ns.adobe.com/xap/1.0/\0"
@@ -79,9 +79,11 @@ def iterate_segments(data: bytes) -> Iterator[Segment]:
             return
         if marker == SOI:
             raise cut_short(f"Another JPEG begins at byte {start}, before the first one ends.")
-        if marker in _STANDALONE:
+        if marker in _RESTARTS:
             place = start + 2
             continue
+        if marker < 0xC0:
+            raise broken(f"The JPEG holds a marker that does not exist, at byte {start}.")
         if start + 4 > len(data):
             raise cut_short(f"The JPEG ends at byte {len(data)}, inside a segment.")
         length = int.from_bytes(data[start + 2 : start + 4], "big")
@@ -108,7 +110,6 @@ class _Header:
     jfif: bytes = b""
     adobe: bytes = b""
     exif: list[bytes] = field(default_factory=list)
-    xmp: bytes = b""
     icc: list[bytes] = field(default_factory=list)
 
 
@@ -222,8 +223,6 @@ def _note_application(header: _Header, segment: Segment, after_scan: bool) -> li
     if marker == APP2 and body[:12] == ICC_ID and len(body) > 14:
         header.icc.append(body[12:])
         return []
-    if marker == APP1 and body.startswith(XMP_ID):
-        header.xmp = body[len(XMP_ID) :]
     return [_application_name(segment)]
 
 
@@ -255,7 +254,7 @@ def _build_header(header: _Header, policy: str) -> tuple[bytes, list[str]]:
         jfif = _jfif(header.jfif, policy)
         parts.append(segment_bytes(APP0, jfif))
         removed += ["resolution"] * (jfif[7:12] != header.jfif[7:12])
-    exif = clean_exif(b"".join(header.exif), policy, orientation_in_xmp(header.xmp))
+    exif = clean_exif(b"".join(header.exif), policy)
     removed += exif.removed
     if exif.data:
         parts.append(segment_bytes(APP1, EXIF_ID + exif.data))

@@ -14,13 +14,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from veilset.errors import DecodeError
-from veilset.images.exif import clean_exif, orientation_in_xmp, strip_exif_marks
+from veilset.images.exif import clean_exif, strip_exif_marks
 from veilset.images.icc_profile import MAX_BYTES, clean_profile
 from veilset.images.policy import Cleaned, broken, cleaned, cut_short
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
-RAW_EXIF_KEYWORD = b"Raw profile type exif"
 _TEXT = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
 # Chunks that change how the pixels look, and the one length that each may have.
@@ -92,8 +91,6 @@ class _Parts:
     optional: dict[bytes, bytes] = field(default_factory=dict)
     profile: bytes = b""
     exif: bytes = b""
-    raw_exif: bytes = b""
-    xmp: bytes = b""
     pixels: list[bytes] = field(default_factory=list)
     is_pixels_over: bool = False
     removed: list[str] = field(default_factory=list)
@@ -129,8 +126,7 @@ def clean_png(data: bytes, policy: str) -> Cleaned:
         chunks.append((b"pHYs", optional[b"pHYs"]))
     elif b"pHYs" in optional:
         parts.removed.append("resolution")
-    # An eXIf chunk goes before the raw profile that ImageMagick writes, as in Pillow.
-    block = clean_exif(parts.exif or parts.raw_exif, policy, orientation_in_xmp(parts.xmp))
+    block = clean_exif(parts.exif, policy)
     parts.removed += block.removed
     chunks += [(b"eXIf", block.data)] * bool(block.data)
     chunks += [(b"IDAT", piece) for piece in pixels]
@@ -161,7 +157,7 @@ def _note_chunk(parts: _Parts, chunk: Chunk) -> None:
     elif name == b"eXIf":
         parts.exif = strip_exif_marks(payload)
     elif name in _TEXT:
-        _note_text(parts, chunk)
+        parts.removed.append("XMP" if payload.startswith(XMP_KEYWORD) else "PNG text")
     elif _fits(name, payload, parts.header[9]):
         parts.optional[name] = payload
     elif name != b"IEND":
@@ -216,15 +212,6 @@ def _note_transparency(parts: _Parts, payload: bytes) -> None:
     parts.transparency = payload
 
 
-def _note_text(parts: _Parts, chunk: Chunk) -> None:
-    keyword, text = read_text(chunk)
-    if keyword == XMP_KEYWORD:
-        parts.xmp = text
-    elif keyword == RAW_EXIF_KEYWORD:
-        parts.raw_exif = strip_exif_marks(read_raw_profile(text))
-    parts.removed.append("XMP" if keyword == XMP_KEYWORD else "PNG text")
-
-
 def _profile_chunk(parts: _Parts) -> list[tuple[bytes, bytes]]:
     if not parts.profile:
         return []
@@ -245,15 +232,15 @@ def read_profile(payload: bytes) -> bytes:
     return _inflate(payload.partition(b"\0")[2][1:])[0]
 
 
-def read_text(chunk: Chunk) -> tuple[bytes, bytes]:
-    """Give keyword and text of a text chunk, inflated; the text is empty if that fails."""
-    keyword, _, rest = chunk.payload.partition(b"\0")
+def read_text(chunk: Chunk) -> bytes:
+    """Give the text of a text chunk, inflated; empty if that fails."""
+    rest = chunk.payload.partition(b"\0")[2]
     if chunk.name == b"zTXt":
-        return keyword, _inflate(rest[1:])[0]
+        return _inflate(rest[1:])[0]
     if chunk.name == b"iTXt":
         text = rest[2:].split(b"\0", 2)[-1]
-        return keyword, _inflate(text)[0] if rest[:1] == b"\1" else text
-    return keyword, rest
+        return _inflate(text)[0] if rest[:1] == b"\1" else text
+    return rest
 
 
 def read_raw_profile(text: bytes) -> bytes:

@@ -210,7 +210,7 @@ def _search_png(data: bytes) -> Iterator[Preview]:
         elif chunk.name == b"iCCP":
             yield from find_pictures(where, read_profile(chunk.payload))
         elif chunk.name in (b"tEXt", b"zTXt", b"iTXt"):
-            _, text = read_text(chunk)
+            text = read_text(chunk)
             yield from find_pictures(where, text)
             raw = read_raw_profile(text)
             yield from _search_exif(raw.removeprefix(b"Exif\0\0"), where)

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from veilset.errors import DecodeError
-from veilset.images.exif import clean_exif, orientation_in_xmp, strip_exif_marks
+from veilset.images.exif import clean_exif, strip_exif_marks
 from veilset.images.icc_profile import clean_profile
 from veilset.images.policy import Cleaned, broken, cleaned, cut_short
 
@@ -55,7 +55,6 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
     """
     kept: dict[bytes, bytes] = {}
     removed: list[str] = []
-    xmp = b""
     for name, payload in iterate_riff(data):
         if name in (b"ANIM", b"ANMF"):
             raise DecodeError(
@@ -66,17 +65,14 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
             if name in kept:
                 raise broken("The WebP repeats a chunk that may stand there once.")
             kept[name] = payload
-        elif name == b"XMP ":
-            xmp = payload
-            removed.append("XMP")
         else:
-            removed.append("other WebP chunks")
+            removed.append("XMP" if name == b"XMP " else "other WebP chunks")
     if (b"VP8 " in kept) == (b"VP8L" in kept):
         raise broken("The WebP does not hold exactly one picture.")
     if riff_end(data) < len(data):
         removed.append("bytes after the end of the WebP")
     profile = clean_profile(kept[b"ICCP"]) if b"ICCP" in kept else Cleaned(b"")
-    exif = clean_exif(strip_exif_marks(kept.get(b"EXIF", b"")), policy, orientation_in_xmp(xmp))
+    exif = clean_exif(strip_exif_marks(kept.get(b"EXIF", b"")), policy)
     chunks: list[tuple[bytes, bytes]] = []
     if b"VP8X" in kept:
         chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))

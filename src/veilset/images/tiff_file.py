@@ -19,7 +19,6 @@ from veilset.images.exif import (
     RESOLUTION,
     Allowed,
     name_of,
-    orientation_in_xmp,
     orientation_of,
     pick,
     settings_tree,
@@ -44,7 +43,7 @@ from veilset.images.tiff_tags import (
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115
 _ROWS_PER_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 0x0116, 0x011C, 0x0142, 0x0143
 _STRIPS, _TILES = (0x0111, 0x0117), (0x0144, 0x0145)
-_SUBFILE, _JPEG_TABLES, _XMP, _ICC = 0x00FE, 0x015B, 0x02BC, 0x8773
+_SUBFILE, _JPEG_TABLES, _ICC = 0x00FE, 0x015B, 0x8773
 _NONE, _OLD_JPEG, _JPEG, _DEFLATE = 1, 6, 7, (8, 32946)
 _DNG_VERSION = 0xC612
 
@@ -89,7 +88,9 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
     removed: list[str] = []
     for tag, value in first.fields.items():
         rule = _STRUCTURE.get(tag)
-        if rule and value.type in rule[0] and value.count <= rule[1]:
+        if rule and (value.type not in rule[0] or value.count > rule[1]):
+            raise broken(f"Tag {tag} of the TIFF has a form that it cannot have.")
+        if rule:
             tree.fields[tag] = value
     strips, offsets_tag = _read_strips(data, order, first, removed)
     _add_color_map(tree, order, first)
@@ -162,8 +163,7 @@ def _read_strips(
     offsets, sizes = (_numbers(first, order, tag) for tag in tags)
     compression = _number(first, order, _COMPRESSION, _NONE)
     needed = _plain_size(first, order, len(offsets)) if compression == _NONE else None
-    if not sizes and needed:
-        sizes = needed
+    stated, sizes = sizes, needed or sizes
     if not offsets or len(offsets) != len(sizes) or len(offsets) > 1 << 20:
         raise broken("The TIFF does not say where its strips or tiles are.")
     if min(*offsets, *sizes) < 0 or sum(sizes) > len(data):
@@ -173,16 +173,15 @@ def _read_strips(
         strip = data[start : start + size]
         if len(strip) != size:
             raise cut_short(f"Strip {index} of the TIFF goes beyond the end of the file.")
-        if needed and size > needed[index]:
-            strip = strip[: needed[index]]
-        elif compression in _DEFLATE:
+        if compression in _DEFLATE:
             strip = _end_of_stream(strip)
         elif compression == _JPEG and size:
             jpeg = clean_jpeg(strip, "strip")
             removed += jpeg.removed
             strip = jpeg.data
-        removed += ["bytes after a strip"] * (len(strip) < size and compression != _JPEG)
         strips.append(strip)
+    if compression != _JPEG and sum(stated) > sum(map(len, strips)):
+        removed.append("bytes after a strip")
     return strips, tags[0]
 
 
@@ -223,6 +222,8 @@ def _end_of_stream(strip: bytes) -> bytes:
             pending = inflater.unconsumed_tail
     except zlib.error as error:
         raise broken("A compressed strip of the TIFF is damaged.") from error
+    if not inflater.eof:
+        raise cut_short("A compressed strip of the TIFF ends too early.")
     return strip[: len(strip) - len(inflater.unused_data)]
 
 
@@ -244,8 +245,7 @@ def _add_allowed(
     tree: Tree, data: bytes, order: str, first: Directory, policy: str, removed: list[str]
 ) -> None:
     """Add what the policy keeps although decoding does not need it."""
-    xmp = first.fields.get(_XMP)
-    orientation = orientation_of(first, order) or (orientation_in_xmp(xmp.raw) if xmp else None)
+    orientation = orientation_of(first, order)
     if orientation:
         tree.fields[ORIENTATION] = Field(SHORT, 1, struct.pack(f"{order}H", orientation))
     if _ICC in first.fields:

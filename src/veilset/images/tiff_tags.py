@@ -66,7 +66,7 @@ class Directory:
     """One directory as it was found.
 
     Attributes:
-        fields: Tag to value. Of a repeated tag the last counts, as in Pillow.
+        fields: Tag to value. Of a repeated tag the first counts, as in Pillow.
         next_offset: Where the next directory lies; 0 if there is none.
         unreadable: Tags of which type or place make no sense.
     """
@@ -139,8 +139,8 @@ def read_directory(data: bytes, order: str, offset: int) -> Directory | None:
             raw = data[start : start + size]
         if size == 0 or len(raw) != size:
             unreadable.append(tag)
-            continue
-        fields[tag] = Field(kind, count, raw)
+        else:
+            fields.setdefault(tag, Field(kind, count, raw))
     next_offset = 0
     if n_present == n_entries and end + 4 <= len(data):
         (next_offset,) = struct.unpack_from(f"{order}L", data, end)
