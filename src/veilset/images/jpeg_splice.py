@@ -22,6 +22,9 @@ untouched original sample outside, and the first pixel outside a quarter from in
 
 from __future__ import annotations
 
+import numpy as np
+
+from veilset.errors import DecodeError
 from veilset.images.coefficients import Coefficients, read_coefficients, write_sequential
 from veilset.images.jpeg_blocks import forward_blocks, touched_blocks
 from veilset.images.jpeg_markers import (
@@ -33,6 +36,7 @@ from veilset.images.jpeg_markers import (
     SOI,
     JpegFile,
     Segment,
+    parse_jpeg,
     quantisation_tables,
 )
 from veilset.images.progressive import write_scans
@@ -60,7 +64,21 @@ def splice_jpeg(jpeg: JpegFile, stored: Image, footprint: IntBoxes) -> bytes:
     for index, blocks in enumerate(touched_blocks(jpeg, footprint)):
         planes[index][blocks] = forward_blocks(jpeg, index, stored, blocks, tables[index])
     scans = write_scans(jpeg, planes) if jpeg.is_progressive else _sequential_scan(jpeg, planes)
-    return b"".join([SOI, *_header(jpeg), scans, EOI])
+    written = b"".join([SOI, *_header(jpeg), scans, EOI])
+    if jpeg.is_progressive:
+        _check_written(written, planes)
+    return written
+
+
+def _check_written(written: bytes, planes: Coefficients) -> None:
+    """Read a progressive file back: scans that leave out bits cannot carry every value."""
+    again = read_coefficients(parse_jpeg(written))
+    if not all(np.array_equal(a, b) for a, b in zip(again, planes, strict=True)):
+        raise DecodeError(
+            "unsupported",
+            "The progressive JPEG file has damaged or incomplete scans, which cannot be "
+            "written again. Save it again with another program first.",
+        )
 
 
 def _header(jpeg: JpegFile) -> list[bytes]:

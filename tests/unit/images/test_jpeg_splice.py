@@ -163,3 +163,14 @@ def test_headers_that_would_crash_the_c_library_never_reach_it():
             n_refused += 1
     assert n_refused > 100
     assert DHT in {segment.marker for segment in parse_jpeg(data).segments}
+
+
+def test_progressive_files_whose_scans_leave_out_bits_are_refused():
+    data = encoded(drawn(64, 64), gray=True, progressive=True, quality=95)
+    jpeg = parse_jpeg(data)
+    # The last scan refines the lowest bit of the AC values.
+    assert jpeg.scans[-1].bits == (1, 0)
+    cut = data[: jpeg.scans[-1].segment.start] + b"\xff\xd9"
+    with pytest.raises(DecodeError) as caught:
+        replace_pixels(cut, drawn(64, 64, 3), np.array([[0, 0, 64, 64]]))
+    assert caught.value.reason == "unsupported"
