@@ -103,7 +103,7 @@ def is_sampled(image_id: str, seed: int, share: float) -> bool:
 
     Example:
         >>> sum(is_sampled(f"{i}.jpg", 0, 0.1) for i in range(1000))
-        97
+        104
     """
     place = int(sha256_hex(f"sample/{seed}/{image_id}".encode())[:16], 16)
     return place < share * 2**64
