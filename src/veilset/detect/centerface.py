@@ -82,7 +82,7 @@ class CenterFace:
                 with self._session.run(pictures) as (heat, size, offset, landmarks):
                     for row, place in enumerate(batch):
                         found[place] = decode(
-                            heat[row, 0], size[row], offset[row], landmarks[row], floor
+                            heat[row, 0], size[row], offset[row], landmarks[row], floor=floor
                         )
         return [each for each in found if each is not None]
 
@@ -92,6 +92,7 @@ def decode(
     size: NDArray[np.float32],
     offset: NDArray[np.float32],
     landmarks: NDArray[np.float32],
+    *,
     floor: float,
 ) -> Candidates:
     """Turn the maps of one picture into candidates, without doubles.

@@ -9,6 +9,7 @@ is refused, and what was chosen stands in ``settings``.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -236,6 +237,20 @@ def _absent(module: str) -> Iterator[None]:
         sys.modules.update(before)
 
 
+@contextmanager
+def _environment(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment for a while."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
 def _openvino_precision(precision: str, core: Any) -> str:
     """Give the numbers that OpenVINO is to compute in: ``f32``, ``bf16`` or ``f16``."""
     if precision == "full":
@@ -288,10 +303,9 @@ class OnnxRuntimeSession:
         else:
             if settings.precision == "fast":
                 _log.warning("--precision fast: ONNX Runtime works in float32 on the CPU.")
-            options.intra_op_num_threads = max(1, usable_cores() // settings.n_threads)
-            options.inter_op_num_threads = 1
-            # A waiting thread would spin on a core that another caller could use.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+            # More threads divide the sums differently, and the last digits of the scores
+            # would depend on how many workers there are. Callers share the cores instead.
+            options.intra_op_num_threads = options.inter_op_num_threads = 1
         freed = free_sizes(model)
         try:
             self._session = onnxruntime.InferenceSession(
@@ -349,14 +363,22 @@ def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
 
 
 def _import_onnxruntime(device: str) -> ModuleType:
+    """Import ONNX Runtime and keep it silent.
+
+    From 1.29 on its Linux packages write a device identifier and a queue of events below
+    ``~/.cache/Microsoft`` on import, and send them. The variable is read once, then.
+    """
     extra = "cuda" if device == "cuda" else "onnxruntime"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError(
-            f"ONNX Runtime cannot be imported: {error}. Install it with: "
-            f"pip install 'veilset[{extra}]'"
-        ) from error
+    with _import_lock, _environment("ORT_DISABLE_TELEMETRY", "1"):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise MissingExtraError(
+                f"ONNX Runtime cannot be imported: {error}. Install it with: "
+                f"pip install 'veilset[{extra}]'"
+            ) from error
+    # Where somebody else imported it before, and on Windows, where the variable is not read.
+    onnxruntime.disable_telemetry_events()
     if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise MissingExtraError(
             "--device cuda needs ONNX Runtime built for CUDA, and the installed one is not. "
