@@ -14,6 +14,7 @@ from veilset.report.markup import Content, Markup, el, join
 from veilset.report.parts import (
     card,
     folded,
+    moment,
     note,
     pairs,
     percent,
@@ -88,9 +89,11 @@ def _describe_obfuscation(stage: StageRecord) -> Iterator[Content]:
             ("lowest score hidden", plain(stage.config.get("min_score"))),
             ("seed", plain(stage.config.get("seed"))),
             ("lossy WebP, AVIF", f"quality {plain(stage.config.get('quality'))}"),
-            ("metadata", join(el("b", policy), " ", POLICIES.get(policy, ""))),
+            ("metadata policy", policy),
         ]
     )
+    if policy in POLICIES:
+        yield note(POLICIES[policy])
     if method.get("source"):
         yield note(f"After: {method['source']}")
 
@@ -243,7 +246,7 @@ def reproduce_section(facts: Facts) -> Markup:
         (
             TITLES[each["stage"]],
             el("code", each["run_id"]),
-            each["finished_at"],
+            moment(each["finished_at"]),
             el("code", each["outputs_sha256"][:16], title=each["outputs_sha256"]),
             f"{each['machine']['system']}, {count(each['machine']['n_cores'] or 0, 'core')}, "
             f"Python {each['machine']['python']}",

@@ -120,9 +120,16 @@ def score_axes(histogram: Histogram) -> Axes:
 
 
 def regions_axes(histogram: Histogram) -> Axes:
-    """Give the axes for the number of regions in an image: a tick under each bar."""
-    last = max(occupied(histogram.counts)[1], 4)
-    ticks = [(i + 0.5, bin_label(histogram, i)) for i in range(min(last, len(histogram.counts)))]
+    """Give the axes for the number of regions in an image: a tick under each bar.
+
+    A bar that stands for several numbers is named by the first, as ``5+``: the ranges in
+    full would run into each other.
+    """
+    last = min(max(occupied(histogram.counts)[1], 4), len(histogram.counts))
+    ticks = [
+        (i + 0.5, f"{histogram.edges[i]:.0f}{'' if bin_label(histogram, i).isdigit() else '+'}")
+        for i in range(last)
+    ]
     return Axes(0, len(ticks), ticks, "regions in an image", "images")
 
 

@@ -20,6 +20,7 @@ from veilset.report.background import (
 from veilset.report.contact_sheet import Thumbnail
 from veilset.report.gather import Facts
 from veilset.report.markup import Content, Markup, el, escape, join
+from veilset.report.parts import moment
 from veilset.report.sections import (
     failures_section,
     images_section,
@@ -106,7 +107,7 @@ def _header(facts: Facts) -> Markup:
     details = [
         f"from {facts.source}" if facts.source else "",
         f"method {method}" if method else "",
-        f"obfuscated {made['finished_at']}" if made else "",
+        f"obfuscated {moment(made['finished_at'])}" if made else "",
         output_size(facts),
     ]
     return join(

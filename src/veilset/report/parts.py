@@ -48,9 +48,9 @@ def table(
     return el("div", inner, class_="scroll", role="region", aria_label=caption, tabindex=0)
 
 
-def folded(summary: Content, *contents: Content) -> Markup:
+def folded(summary: Content, *contents: Content, is_open: bool = False) -> Markup:
     """Give a block that opens on request, without a script."""
-    return el("details", el("summary", summary), *contents)
+    return el("details", el("summary", summary), *contents, open="" if is_open else None)
 
 
 def pairs(items: Iterable[tuple[str, Content]]) -> Markup:
@@ -146,6 +146,16 @@ def seconds(value: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(stamp: str) -> str:
+    """Write the time of a manifest for people.
+
+    Example:
+        >>> moment("2026-11-21T03:42:30Z")
+        '2026-11-21 03:42 UTC'
+    """
+    return f"{stamp[:10]} {stamp[11:16]} UTC"
 
 
 def size(n_bytes: int) -> str:

@@ -57,9 +57,13 @@ def _obfuscate(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 
 
 def _verify(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
-    for name in ("detector", "effort", "leak_score", "recheck", "seed"):
+    first, *others = config.get("detectors", {}) or ["centerface"]
+    yield "--detector", first
+    for name in ("effort", "leak_score", "recheck", "seed"):
         if isinstance(config.get(name), (str, int, float)):
             yield f"--{name.replace('_', '-')}", config[name]
+    for name in others or ["none"]:
+        yield "--second", name
     yield from _sizes(config)
 
 

@@ -89,9 +89,10 @@ def _states(stage: str, states: Sequence[tuple[str, str, str]], counts: Any, n: 
         )
         for key, label, meaning in states
     ]
-    return table(
-        f"{stage}, n = {n:,} images", ("State", "Images", "Share", ""), rows, numbers=(1, 2)
-    )
+    caption = f"{stage}, n = {n:,} images"
+    inner = table(caption, ("State", "Images", "Share", ""), rows, numbers=(1, 2))
+    # Columns of one width, so that the stages can be compared down the page.
+    return el("div", inner, class_="states")
 
 
 def failures_section(facts: Facts) -> Markup | str:
@@ -148,7 +149,7 @@ def verification_section(facts: Facts, not_verified: str) -> Markup:
         "verification",
         "Verification",
         _findings(verified),
-        *_found_list("Leaks, and what could not be checked", verified.against),
+        *_found_list("Leaks, and what could not be checked", verified.against, is_open=True),
         *_found_list("For people to review", verified.to_review),
         _second_look(verified),
         _measurements(facts),
@@ -175,7 +176,7 @@ def _findings(verified: Verified) -> Markup:
     return table(caption, ("Level", "Kind", "What it means", "Findings"), rows, numbers=(3,))
 
 
-def _found_list(title: str, found: FirstOf[Finding]) -> Iterator[Content]:
+def _found_list(title: str, found: FirstOf[Finding], *, is_open: bool = False) -> Iterator[Content]:
     if not found.n:
         return
     rows = [
@@ -198,6 +199,7 @@ def _found_list(title: str, found: FirstOf[Finding]) -> Iterator[Content]:
             numbers=(3, 4),
         ),
         listed(len(found.items), found.n, "verify/shard-*.parquet"),
+        is_open=is_open,
     )
 
 
@@ -299,20 +301,26 @@ def regions_section(facts: Facts) -> Markup | str:
     if not found.n_regions:
         text = f"No region was found in {count(found.statuses['looked'], 'image')} searched."
         return section("regions", "Regions", note(text))
-    kinds = ", ".join(f"{n:,} {kind}" for kind, n in sorted(found.kinds.items()))
+    kinds = ", ".join(f"{n:,} of kind {kind}" for kind, n in sorted(found.kinds.items()))
     figures = [
-        _figure("Size", found.face_size_px, size_axes(found.face_size_px)),
-        _figure("Score", found.score, score_axes(found.score), _thresholds(facts)),
-        _figure("In an image", found.per_image, regions_axes(found.per_image), whole=True),
+        _figure("Size of regions", found.face_size_px, size_axes(found.face_size_px)),
+        _figure("Score of the detector", found.score, score_axes(found.score), _thresholds(facts)),
+        _figure("Regions in an image", found.per_image, regions_axes(found.per_image), whole=True),
     ]
     if facts.verified and facts.verified.survival.n:
         survival = facts.verified.survival
-        axes = Axes(0, 20, score_axes(survival).ticks, "largest share of detail left", "images")
-        figures.append(_figure("Left of a region", survival, axes, _contract(facts)))
+        axes = Axes(
+            0,
+            20,
+            score_axes(survival).ticks,
+            "largest share left in a region of the image",
+            "images",
+        )
+        figures.append(_figure("Detail left in regions", survival, axes, _contract(facts)))
     return section(
         "regions",
         "Regions",
-        note(f"{count(found.n_regions, 'region')}: {kinds}. These are counts, not estimates."),
+        note(f"Regions found: {kinds}. These are counts of what was found, not estimates."),
         el("div", *figures, class_="figures"),
     )
 
