@@ -66,7 +66,7 @@ def clean_avif(data: bytes, policy: str) -> Cleaned:
     brands, found, names = read_avif(data)
     kept = picture_items(found)
     removed = _name_others(found, kept, names)
-    writer = _Writer()
+    writer = ItemWriter()
     removed += writer.add_picture(found, kept)
     exif_items = [item for item in found.items.values() if item.type == b"Exif"]
     for item in exif_items[:1]:
@@ -87,7 +87,7 @@ def extract_picture(found: Items, item_id: int) -> bytes:
         DecodeError: As ``clean_avif``.
     """
     chosen = replace(found, primary=item_id)
-    writer = _Writer()
+    writer = ItemWriter()
     writer.add_picture(chosen, picture_items(chosen))
     return writer.join([b"avif", b"mif1", b"miaf"], item_id)
 
@@ -139,7 +139,7 @@ def _name_others(found: Items, kept: set[int], names: list[bytes]) -> list[str]:
     return removed
 
 
-class _Writer:
+class ItemWriter:
     """Collects items and writes them as one file."""
 
     def __init__(self) -> None:

@@ -27,10 +27,12 @@ def drawn(mode: str = "RGB", size: tuple[int, int] = (48, 40)) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     draw.ellipse([width // 4, height // 4, width // 2, height // 2], fill=(200, 30, 90))
     draw.line([0, height, width, 0], fill=(20, 220, 40))
+    if mode in ("LA", "RGBA"):
+        picture.putalpha(picture.getchannel(0))
     return picture.convert(mode)
 
 
-def saved(form: str, mode: str = "RGB", **options: object) -> bytes:
+def saved(form: str, mode: str = "RGB", /, **options: object) -> bytes:
     """Give a drawn picture as a file."""
     file = BytesIO()
     drawn(mode).save(file, form, **options)
@@ -47,6 +49,11 @@ def opened(data: bytes) -> Image.Image:
     picture = Image.open(BytesIO(data))
     picture.load()
     return picture
+
+
+def exif_of(data: bytes) -> Image.Exif:
+    """Read the EXIF of a file before Pillow turns the pixels, as it does with TIFF."""
+    return Image.open(BytesIO(data)).getexif()
 
 
 # --- TIFF blocks -----------------------------------------------------------------------
