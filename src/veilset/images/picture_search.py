@@ -12,11 +12,21 @@ from dataclasses import dataclass, field
 MAX_PER_BLOCK = 32
 """Most pictures reported for one block; who finds so many has found enough."""
 
-_SIGNATURES = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|RIFF.{4}WEBP|GIF8[79]a|.{4}ftyp(?:avif|mif1|heic)", re.DOTALL
+# A mark, and how many bytes before it the picture begins. Each is looked for by itself:
+# one regular expression for all took far longer on a file of some megabytes.
+_MARKS = (
+    (b"\xff\xd8\xff", 0),
+    (b"\x89PNG\r\n\x1a\n", 0),
+    (b"WEBPVP8", 8),
+    (b"GIF87a", 0),
+    (b"GIF89a", 0),
+    (b"ftypavif", 4),
+    (b"ftypheic", 4),
+    (b"ftypmif1", 4),
 )
 # The first bytes of JPEG, PNG and WebP in Base64, as XMP carries them.
-_BASE64 = re.compile(rb"(?:/9j/|iVBORw0KGgo|UklGR)(?:[A-Za-z0-9+/=\s]|&#x?[0-9A-Fa-f]+;)+")
+_BASE64_MARKS = ((b"/9j/", 0), (b"iVBORw0KGgo", 0), (b"UklGR", 0))
+_BASE64 = re.compile(rb"(?:[A-Za-z0-9+/=\s]|&#x?[0-9A-Fa-f]+;)+")
 _NOT_BASE64 = re.compile(rb"&#x?[0-9A-Fa-f]+;|[^A-Za-z0-9+/]")
 
 
@@ -47,19 +57,26 @@ def find_pictures(
         >>> [preview.where for preview in find_pictures("comment", b"ab" + bytes.fromhex("ffd8ff"))]
         ['comment']
     """
-    for number, match in enumerate(_SIGNATURES.finditer(block)):
-        if number == MAX_PER_BLOCK:
-            break
-        place = match.start()
+    for place in _find_marks(block, _MARKS):
         yield Preview((names or {}).get(place, where), block[place:])
-    for number, match in enumerate(_BASE64.finditer(block)):
-        if number == MAX_PER_BLOCK:
-            break
-        text = _NOT_BASE64.sub(b"", match[0])
+    for place in _find_marks(block, _BASE64_MARKS):
+        match = _BASE64.match(block, place)
+        text = _NOT_BASE64.sub(b"", match[0] if match else b"")
         try:
             yield Preview(where, base64.b64decode(text[: len(text) // 4 * 4]))
         except binascii.Error:  # pragma: no cover - the alphabet was filtered
             continue
+
+
+def _find_marks(block: bytes, marks: tuple[tuple[bytes, int], ...]) -> list[int]:
+    """Give the places at which a picture may begin, in order, at most ``MAX_PER_BLOCK``."""
+    places: list[int] = []
+    for mark, n_before in marks:
+        place = block.find(mark)
+        while place >= 0 and len(places) < MAX_PER_BLOCK:
+            places += [place - n_before] * (place >= n_before)
+            place = block.find(mark, place + 1)
+    return sorted(places)
 
 
 def pixmap(width: int, height: int, rgb: bytes) -> bytes:

@@ -142,6 +142,10 @@ def _read_first(data: bytes) -> tuple[str, Directory]:
         raise unsupported("The TIFF is a camera raw file or holds a reduced picture only.")
     if _numbers(first, order, _COMPRESSION) == (_OLD_JPEG,):
         raise unsupported("The TIFF uses JPEG compression of the old style.")
+    # Decoding such colours takes tag 532, whose 48 free bytes are not worth the risk.
+    is_plain_ycbcr = _numbers(first, order, 0x0106) == (6,) and 0x0214 in first.fields
+    if is_plain_ycbcr and _numbers(first, order, _COMPRESSION) != (_JPEG,):
+        raise unsupported("The TIFF holds YCbCr colours with a reference of its own.")
     return order, first
 
 

@@ -10,6 +10,7 @@ import base64
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 
 import numpy as np
@@ -39,8 +40,9 @@ def saved(form: str, mode: str = "RGB", /, **options: object) -> bytes:
     return file.getvalue()
 
 
+@cache
 def profile() -> bytes:
-    """Give an sRGB profile as Pillow makes it."""
+    """Give an sRGB profile as Pillow makes it; the time of making is in it, so only once."""
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -147,12 +149,6 @@ def camera_block(order: str = "<") -> bytes:
         gps=[(0x0001, 2, 2, b"N\0"), (0x0002, 5, 3, ratio(48, 1) * 3)],
         interop=[(0x0001, 2, 4, b"R03\0"), (0x0002, 7, 4, b"0100")],
     )
-
-
-def thumbnail_entries(order: str = "<") -> tuple[list[Entry], bytes]:
-    """Give IFD1 entries for a JPEG thumbnail at a place to be patched, and the JPEG."""
-    jpeg = saved("JPEG")
-    return [(0x0103, 3, 1, struct.pack(f"{order}H", 6))], jpeg
 
 
 def exif_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
@@ -319,7 +315,6 @@ def png_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
         "hIST": secret,
         "sPLT": secret,
         "PLTE": secret + b"xx",
-        "tRNS ": secret,
         "gAMA": secret,
         "pHYs": secret,
         "bKGD": secret,
@@ -330,8 +325,6 @@ def png_places(secret: bytes) -> Iterator[tuple[str, bytes]]:
         "iCCP no profile": b"x\0\0" + packed,
     }
     for name, payload in chunks.items():
-        if name == "tRNS ":
-            continue
         for last in (False, True):
             data = with_chunks(plain, chunk(name[:4].encode(), payload), last=last)
             yield f"{name} {'last' if last else 'first'}", data
