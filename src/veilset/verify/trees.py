@@ -132,10 +132,11 @@ class Trees:
         n_entries = 0
         for entry in self.entries():
             n_entries += 1
-            places = [self.out / entry.image_id] if entry.found and not entry.found.problem else []
-            if entry.original and not entry.original.problem:
-                places.append(self.photos.root / entry.image_id)
-            facts = [_facts(place) for place in places]
+            facts = [
+                _facts(f"{root}/{entry.image_id}")
+                for root, record in ((self.photos.root, entry.original), (self.out, entry.found))
+                if record and not record.problem
+            ]
             name = entry.image_id, entry.found and entry.found.kind
             digest.update(repr((name, facts)).encode("utf-8", "backslashreplace"))
         self._n_entries = n_entries
@@ -167,19 +168,17 @@ def list_tree(root: Path) -> Iterator[Found]:
         RunError: If a folder cannot be listed.
     """
     # A stack instead of recursion: an attacker's tree may be deeper than Python's stack.
-    stack = [(iter(_names(root)), root, "")]
+    stack = [(iter(_scan(str(root))), str(root), "")]
     while stack:
-        names, folder, prefix = stack[-1]
-        name = next(names, None)
-        if name is None:
+        entries, folder, prefix = stack[-1]
+        name, kind = next(entries, ("", ""))
+        if not kind:
             stack.pop()
             continue
-        path = folder / name
-        kind = _kind(path)
         if kind == "folder":
-            inside = _names(path)
+            inside = _scan(f"{folder}/{name}")
             if inside:
-                stack.append((iter(inside), path, f"{prefix}{name}/"))
+                stack.append((iter(inside), f"{folder}/{name}", f"{prefix}{name}/"))
                 continue
         yield _found(prefix + name, kind)
 
@@ -208,26 +207,23 @@ def read_plain_file(path: Path) -> bytes:
         ) from error
 
 
-def _names(folder: Path) -> list[str]:
+def _scan(folder: str) -> list[tuple[str, str]]:
+    """Give name and kind of everything in a folder, sorted."""
     try:
-        with os.scandir(folder) as found:
-            return sorted(each.name for each in found)
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, _kind(entry)) for entry in entries)
     except OSError as error:
         raise RunError(
             f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
         ) from error
 
 
-def _kind(path: Path) -> str:
-    try:
-        mode = path.lstat().st_mode
-    except OSError:
-        return "other"
-    if stat.S_ISLNK(mode):
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
         return "link"
-    if stat.S_ISDIR(mode):
+    if entry.is_dir(follow_symlinks=False):
         return "folder"
-    return "file" if stat.S_ISREG(mode) else "other"
+    return "file" if entry.is_file(follow_symlinks=False) else "other"
 
 
 def _found(name: str, kind: str) -> Found:
@@ -239,9 +235,9 @@ def _found(name: str, kind: str) -> Found:
     return Found(name, "", kind)
 
 
-def _facts(path: Path) -> tuple[int, ...] | None:
+def _facts(path: str) -> tuple[int, ...] | None:
     try:
-        facts = path.lstat()
+        facts = os.lstat(path)
     except OSError:
         return None
     return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

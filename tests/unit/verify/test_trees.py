@@ -107,16 +107,16 @@ def test_a_tree_deeper_than_the_stack_of_python(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for _ in range(1200):
+    for _ in range(1010):
         Path("d").mkdir()
         os.chdir("d")
     Path("x").write_bytes(b"")
     found = list(list_tree(tmp_path))
     Path("x").unlink()
-    for _ in range(1200):
+    for _ in range(1010):
         os.chdir("..")
         Path("d").rmdir()
-    assert [len(entry.order_key) for entry in found] == [1201]
+    assert [len(entry.order_key) for entry in found] == [1011]
 
 
 def test_state_changes_with_every_write(tmp_path: Path) -> None:
