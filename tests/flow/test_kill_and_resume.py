@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 import pytest
-from demo_photos import make_photos
 
+from demo_photos import make_photos
 from veilset.files import PART_PREFIX
 
 N_KILLS = 20
@@ -63,7 +63,7 @@ def test_killed_at_random_instants_the_result_is_the_same(tmp_path: Path) -> Non
     typical_s = finish(photos, whole)
     expected = digests(whole)
     assert len(expected) > 11
-    chance = random.Random(20)  # noqa: S311
+    chance = random.Random(20)
     n_kills = n_finished = 0
     while n_kills < N_KILLS:
         process = start(photos, out)
@@ -80,7 +80,7 @@ def test_killed_at_random_instants_the_result_is_the_same(tmp_path: Path) -> Non
         n_finished += 1
     finish(photos, out)
     assert digests(out) == expected
-    leftovers = [p for p in tmp_path.rglob(f"{PART_PREFIX}*")]
+    leftovers = list(tmp_path.rglob(f"{PART_PREFIX}*"))
     assert not leftovers
     for original in photos.rglob("*.*"):
         assert (out / original.relative_to(photos)).exists()
