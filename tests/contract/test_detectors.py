@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every announced detector has to honour, ours or another package's.
+
+A detector that brings no weights has to refuse to start without them; the others are
+looked through.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from veilset.detect.weights import check_licence
+from veilset.errors import ConfigError, LicenceError
+from veilset.plugins import list_plugins, make_detector
+from veilset.protocols import EFFORTS, Detector, DetectorSettings
+from veilset.types import Image, Origin
+
+NEED_WEIGHTS = {"scrfd", "yunet", "retinaface"}
+NAMES = [info.name for info in list_plugins("detector")]
+OWN_WEIGHTS = [name for name in NAMES if name not in NEED_WEIGHTS]
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    rng = np.random.default_rng(0)
+    drawn = [
+        rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        for h, w in ((1, 1), (1, 90), (90, 1), (64, 64), (70, 50))
+    ]
+    grey = np.repeat(drawn[-1][..., :1], 3, axis=2)
+    return [*drawn, grey, np.zeros((64, 64, 3), np.uint8), np.full((33, 65, 3), 255, np.uint8)]
+
+
+@pytest.fixture(
+    scope="module", params=[(name, effort) for name in OWN_WEIGHTS for effort in EFFORTS], ids=str
+)
+def detector(request: pytest.FixtureRequest) -> Detector:
+    name, effort = request.param
+    return make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
+
+
+def test_there_is_one() -> None:
+    assert "centerface" in OWN_WEIGHTS
+
+
+@pytest.mark.parametrize("name", sorted(NEED_WEIGHTS))
+def test_without_weights_it_says_what_to_do(name: str) -> None:
+    with pytest.raises(ConfigError, match="--weights"):
+        make_detector(name, DetectorSettings())
+
+
+def test_card_says_where_the_weights_come_from(detector: Detector) -> None:
+    card = detector.card
+    assert card.name
+    assert card.origin
+    assert card.licence
+    assert len(card.sha256) in (0, 64)
+    if card.commercial_ok is not True:
+        with pytest.raises(LicenceError):
+            check_licence(card, commercial=True)
+
+
+def test_settings_are_plain_values(detector: Detector) -> None:
+    assert detector.settings
+    for name, value in detector.settings.items():
+        assert isinstance(name, str)
+        assert isinstance(value, str | int | float | bool)
+    assert detector.batch_size >= 1
+
+
+def test_regions_are_inside_and_strongest_first(detector: Detector, images: list[Image]) -> None:
+    for image, regions in zip(images, detector.detect(images), strict=True):
+        height, width = image.shape[:2]
+        scores = [region.score for region in regions]
+        assert scores == sorted(scores, key=lambda score: -(score or 0))
+        for region in regions:
+            x0, y0, x1, y1 = region.box_xyxy
+            assert 0 <= x0 <= x1 <= width
+            assert 0 <= y0 <= y1 <= height
+            assert region.origin is Origin.DETECTED
+            assert region.score is not None
+            assert 0.01 <= region.score <= 1
+            assert len(region.landmarks_xy) in (0, 5)
+
+
+def test_images_are_left_alone_and_may_be_read_only(
+    detector: Detector, images: list[Image]
+) -> None:
+    copies = [image.copy() for image in images]
+    for copy in copies:
+        copy.setflags(write=False)
+    assert detector.detect(copies) == detector.detect(images)
+    for copy, image in zip(copies, images, strict=True):
+        np.testing.assert_array_equal(copy, image)
+
+
+def test_result_depends_on_the_image_alone(detector: Detector, images: list[Image]) -> None:
+    together = detector.detect(images)
+    assert together == [detector.detect([image])[0] for image in images]
+    assert together == detector.detect(images[::-1])[::-1]
+    with ThreadPoolExecutor(3) as pool:
+        for again in pool.map(lambda _: detector.detect(images), range(3)):
+            assert again == together
+
+
+def test_nothing_gives_nothing(detector: Detector) -> None:
+    assert detector.detect([]) == []
