@@ -90,14 +90,9 @@ def run(
     )
     with ProgressLine(quiet=quiet) as progress:
         summary = run_dataset(
-            photos,
-            out,
-            config,
-            record=record,
-            workers=workers,
-            engine=engine,
-            on_progress=progress,
-        )
+            photos, out, config,
+            record=record, workers=workers, engine=engine, on_progress=progress,
+        )  # fmt: skip
     _tell(summary, as_json=as_json)
     if summary.n_failed or summary.n_leaks:
         raise typer.Exit(EXIT_INCOMPLETE)
