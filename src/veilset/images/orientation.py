@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from veilset.types import IntBoxes
 
 _TAG = 0x0112
+_SHORT, _LONG = 3, 4
 _Pixel = TypeVar("_Pixel", bound=np.generic)
 
 
@@ -37,9 +38,11 @@ def exif_orientation(tiff: bytes) -> int:
         return 1
     (count,) = struct.unpack_from(order + "H", tiff, start)
     for at in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
-        tag, kind, _ = struct.unpack_from(order + "HHI", tiff, at)
-        if tag == _TAG:
-            value = struct.unpack_from(order + ("I" if kind == 4 else "H"), tiff, at + 8)[0]
+        tag, kind, n_values = struct.unpack_from(order + "HHI", tiff, at)
+        # Other types are senseless, and the metadata cleaner drops them: what is applied
+        # here has to be what the published file still says.
+        if tag == _TAG and kind in (_SHORT, _LONG) and n_values == 1:
+            value = struct.unpack_from(order + ("I" if kind == _LONG else "H"), tiff, at + 8)[0]
             return value if 1 <= value <= 8 else 1
     return 1
 
