@@ -102,11 +102,10 @@ def _describe_verification(stage: StageRecord) -> Iterator[Content]:
     skip = {"detectors", "max_pixels", "shard_size"}
     shown = {key: value for key, value in stage.config.items() if key not in skip}
     yield pairs([("detectors", plain(list(stage.config.get("detectors", {})))), *settings(shown)])
-    skipped = stage.manifest.get("extra", {}).get("skipped_detectors") or {}
-    if isinstance(skipped, Mapping):
-        skipped = [f"{name} ({why})" for name, why in sorted(skipped.items())]
+    skipped: Mapping[str, str] = stage.manifest.get("extra", {}).get("skipped_detectors", {})
     if skipped:
-        yield note(f"Not used: {'; '.join(skipped)}")
+        reasons = [el("p", f"{name}: {why}") for name, why in sorted(skipped.items())]
+        yield folded(count(len(skipped), "detector") + " not used", *reasons)
 
 
 _DESCRIBE = {
@@ -118,21 +117,29 @@ _DESCRIBE = {
 
 def models_section(facts: Facts) -> Markup | str:
     """Tell where the models come from and what may be done with them."""
-    rows = [
-        (
-            join(model["name"], el("small", model["note"]) if model.get("note") else ""),
-            TITLES[stage],
-            plain(model["origin"]),
-            model["licence"],
-            _COMMERCIAL.get(model["commercial_ok"], ""),
-            el("code", model["sha256"][:12] or "–", title=model["sha256"]),  # noqa: RUF001
-        )
-        for stage, model in models_of(facts)
-    ]
+    # One row for a model, however many stages used it.
+    used: dict[str, list[str]] = {}
+    cards: dict[str, dict[str, Any]] = {}
+    for stage, model in models_of(facts):
+        key = f"{model['name']} {model['sha256']}"
+        used.setdefault(key, []).append(TITLES[stage])
+        cards[key] = model
+    rows = [_model_row(model, used[key]) for key, model in cards.items()]
     if not rows:
         return ""
     headers = ("Model", "Used for", "Origin", "Licence", "Commercial use", "SHA-256")
     return section("models", "Models", table("Models that were used", headers, rows))
+
+
+def _model_row(model: Mapping[str, Any], stages: Iterable[str]) -> tuple[Content, ...]:
+    return (
+        join(model["name"], el("small", model["note"]) if model.get("note") else ""),
+        ", ".join(stages),
+        plain(model["origin"]),
+        model["licence"],
+        _COMMERCIAL.get(model["commercial_ok"], ""),
+        el("code", model["sha256"][:12] or "none", title=model["sha256"]),
+    )
 
 
 _COMMERCIAL = {True: "allowed", False: "forbidden", None: "not known"}
@@ -256,8 +263,11 @@ def reproduce_section(facts: Facts) -> Markup:
     return section(
         "reproduce",
         "Make it again",
-        note("The same data, settings and versions give the same digests, on any number of cores."),
-        el("pre", el("code", "\n".join(commands(facts))), tabindex=0),
+        note(
+            "The same data, settings, versions and kind of processor give the same digests, "
+            "with any number of threads."
+        ),
+        el("ol", [el("li", el("code", line)) for line in commands(facts)], class_="commands"),
         table("Runs", ("Stage", "Run", "Finished", "Digest of results", "Machine"), rows),
         folded("Versions", _versions(finished)),
     )

@@ -19,7 +19,7 @@ from veilset.files import sha256_hex
 from veilset.report.facts import Candidate
 from veilset.types import ImageRecord
 
-MAX_SIDE_PX = 256
+MAX_SIDE_PX = 240
 MAX_BYTES = 12 * 1024
 MAX_PIXELS = 40_000_000
 """Larger outputs are passed over: a picture on a page is not worth seconds of decoding."""
@@ -102,8 +102,8 @@ def _shrink(data: bytes) -> PilImage.Image | None:
         with PilImage.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 return None
-            # This also has a JPEG decoded at an eighth to a half of its size where that is enough.
-            image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX))
+            # The gap has a JPEG decoded at an eighth to a half of its size where that is enough.
+            image.thumbnail((MAX_SIDE_PX, MAX_SIDE_PX), reducing_gap=1.0)
             return _opaque(ImageOps.exif_transpose(image))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from veilset.report.background import find_bottleneck, models_of
 from veilset.report.contact_sheet import Thumbnail
-from veilset.report.facts import Failures, Searched, StageRecord, Verified, without_places
+from veilset.report.facts import Failures, Searched, StageRecord, Verified
 from veilset.report.gather import Facts
 from veilset.report.reproduce import commands
 from veilset.report.sections import measurements_of
@@ -46,7 +46,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         "shown": [each.image_id for each in thumbnails],
         "commands": commands(facts),
     }
-    text = json.dumps(without_places(value), indent=2, sort_keys=True, ensure_ascii=True)
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True)
     return (text + "\n").encode("ascii")
 
 

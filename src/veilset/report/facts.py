@@ -247,17 +247,19 @@ def without_folders(text: str, roots: Iterable[str] = ()) -> str:
     return _ABSOLUTE.sub("…/", text)
 
 
-def without_places(value: Any) -> Any:
-    """Give a JSON value in which every text has lost its absolute paths.
+def without_places(value: Any, roots: Iterable[str] = ()) -> Any:
+    """Give a JSON value in which no text tells where something lies on the machine.
+
+    A text that begins with a slash is a path as a whole, and only its name is left.
 
     Example:
-        >>> without_places({"weights": "/home/ann/w.onnx", "n": [1, "a/b"]})
-        {'weights': '…/w.onnx', 'n': [1, 'a/b']}
+        >>> without_places({"weights": "/home/ann lee/w.onnx", "n": [1, "in /etc/x/y"]})
+        {'weights': 'w.onnx', 'n': [1, 'in …/y']}
     """
     if isinstance(value, str):
-        return without_folders(value)
+        return PurePath(value).name if value.startswith("/") else without_folders(value, roots)
     if isinstance(value, Mapping):
-        return {key: without_places(each) for key, each in value.items()}
+        return {key: without_places(each, roots) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [without_places(each) for each in value]
+        return [without_places(each, roots) for each in value]
     return value

@@ -6,12 +6,11 @@ from __future__ import annotations
 import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from veilset.annotations.store import AnnotationSet
-from veilset.errors import AnnotationError, RunError
+from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, VerdictTable
 from veilset.report.facts import (
@@ -26,6 +25,7 @@ from veilset.report.facts import (
     State,
     Verified,
     without_folders,
+    without_places,
 )
 from veilset.runs import FINISHED, STARTED, read_manifest
 from veilset.types import Annotations, Status
@@ -121,26 +121,60 @@ def gather(out: Path, annotations: Path | None, record: Path, limits: Limits) ->
         )
     _check_same_regions(stages, regions)
     stale = _stale(stages)
-    scrub = _Scrub([
-        str(value)
-        for stage in stages.values()
-        for value in stage.manifest.get("inputs", {}).values()
-        if isinstance(value, str) and value.startswith("/")
-    ])  # fmt: skip
-    has = {name: stage.is_finished for name, stage in stages.items()}
-    speaks = has["verify"] and not stale
-    names = [stages[name].input_name("root") for name in ("obfuscate", "detect")]
-    return Facts(
-        source=next((name for name in names if name), ""),
+    scrub = _Scrub(_roots(stages.values()))
+    stages = {name: _scrubbed(stage, scrub.roots) for name, stage in stages.items()}
+    facts = Facts(
+        source=_source(stages),
         output=out.resolve().name,
         stages=stages,
-        searched=search_facts(AnnotationSet(regions), scrub, limits) if has["detect"] else None,
-        produced=output_facts(OutcomeTable(record / "obfuscate"), scrub, limits)
-        if has["obfuscate"]
+        searched=search_facts(AnnotationSet(regions), scrub, limits)
+        if stages["detect"].is_finished
         else None,
-        verified=verdict_facts(VerdictTable(record / "verify"), scrub, limits) if speaks else None,
+        produced=output_facts(OutcomeTable(record / "obfuscate"), scrub, limits)
+        if stages["obfuscate"].is_finished
+        else None,
+        verified=verdict_facts(VerdictTable(record / "verify"), scrub, limits)
+        if stages["verify"].is_finished and not stale
+        else None,
         stale=stale,
     )
+    _check_complete(facts)
+    return facts
+
+
+def _roots(stages: Iterable[StageRecord]) -> list[str]:
+    """Give the absolute paths of the inputs, which messages may repeat."""
+    return [
+        str(value)
+        for stage in stages
+        for value in stage.manifest.get("inputs", {}).values()
+        if isinstance(value, str) and value.startswith("/")
+    ]
+
+
+def _source(stages: Mapping[str, StageRecord]) -> str:
+    names = [stages[name].input_name("root") for name in ("obfuscate", "detect")]
+    return next((name for name in names if name), "")
+
+
+def _check_complete(facts: Facts) -> None:
+    """Refuse tables that do not hold as many images as their runs did.
+
+    Raises:
+        DatasetError: If rows were lost: a leak may have been among them.
+    """
+    n_rows = {
+        "detect": facts.searched and facts.searched.n_images,
+        "obfuscate": facts.produced and facts.produced.n_images,
+        "verify": facts.verified and facts.verified.verdicts.total(),
+    }
+    for name, n in n_rows.items():
+        n_images = facts.stages[name].manifest.get("n_images")
+        if n is not None and n != n_images:
+            raise DatasetError(
+                f"The table of the stage {name} has {n:,} images, its run.json says {n_images:,}. "
+                "The record is damaged: run the stage again."
+            )
 
 
 def _stage(name: str, folder: Path) -> StageRecord:
@@ -148,6 +182,10 @@ def _stage(name: str, folder: Path) -> StageRecord:
         return StageRecord(name, State.FINISHED, read_manifest(folder))
     started = (folder / STARTED).exists()
     return StageRecord(name, State.UNFINISHED if started else State.ABSENT)
+
+
+def _scrubbed(stage: StageRecord, roots: list[str]) -> StageRecord:
+    return replace(stage, manifest=without_places(stage.manifest, roots))
 
 
 def _check_same_regions(stages: Mapping[str, StageRecord], regions: Path) -> None:
@@ -245,9 +283,3 @@ def _add_verdict(facts: Verified, row: ImageVerdict, scrub: _Scrub) -> None:
                 found.detector,
             )
         )
-
-
-def counts_of(stage: StageRecord) -> Mapping[str, Any]:
-    """Give the counts of a finished stage, {} otherwise."""
-    counts: Mapping[str, Any] = stage.manifest.get("counts", {})
-    return counts

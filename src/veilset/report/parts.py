@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import PurePath
 
 from veilset.report.markup import Content, Markup, el, join
 
@@ -63,11 +62,11 @@ def pairs(items: Iterable[tuple[str, Content]]) -> Markup:
 
 
 def settings(values: Mapping[str, object], *, prefix: str = "") -> list[tuple[str, Content]]:
-    """Give settings as names with values, nested ones with both names; no folder of a machine.
+    """Give settings as names with values, nested ones with both names.
 
     Example:
-        >>> settings({"b": {"c": True}, "a": 0.25, "w": "/home/ann/w.onnx"})
-        [('a', '0.25'), ('b c', 'yes'), ('w', 'w.onnx')]
+        >>> settings({"b": {"c": True}, "a": 0.25})
+        [('a', '0.25'), ('b c', 'yes')]
     """
     items: list[tuple[str, Content]] = []
     for name, value in sorted(values.items()):
@@ -91,8 +90,7 @@ def plain(value: object) -> str:
         return f"{value:g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(plain(each) for each in value) or "none"
-    text = str(value)
-    return PurePath(text).name if text.startswith("/") else text
+    return str(value)
 
 
 def note(*contents: Content) -> Markup:

@@ -38,8 +38,12 @@ def _detect(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     yield "--detector", config.get("detector", "centerface")
     settings = config.get("detector_settings", {})
     for name in _DETECTOR_FLAGS:
-        if isinstance(settings.get(name), (str, int, float)):
-            yield f"--{name}", settings[name]
+        value = settings.get(name)
+        if name == "precision" and value is not None:
+            # The manifest has the type of number that was used, the flag asks for a kind.
+            value = "full" if value in ("full", "f32") else "fast"
+        if isinstance(value, (str, int, float)):
+            yield f"--{name}", value
     yield from _sizes(config)
 
 

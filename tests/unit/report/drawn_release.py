@@ -110,8 +110,8 @@ class DrawnRelease:
             return Annotations(image.image_id, Status.LOOKED, image.regions, width, height)
 
         settings = {
-            "effort": "fast", "threshold": 0.35, "runtime": "openvino", "precision": "full",
-            "device": "cpu", "weights": "/opt/models/centerface.onnx",
+            "effort": "fast", "threshold": 0.35, "runtime": "openvino", "precision": "f32",
+            "device": "cpu", "weights": "/opt/my models/centerface.onnx",
         }  # fmt: skip
         config = {"detector": "centerface", "detector_settings": settings, "max_pixels": 178956970}
         with Run.open(self.annotations, "detect", config, {"root": ORIGINALS}) as run:
@@ -164,7 +164,7 @@ class DrawnRelease:
             "high": 0.168, "n": 20, "unit": "", "direction": "lower", "inputs": {},
         }  # fmt: skip
         extra = {"measurements": [measured], "warnings": [], "skipped_detectors": {
-            "scrfd": "It needs a weight file. Name one with --weights."}}  # fmt: skip
+            "scrfd": "It needs a weight file, not /usr/lib/x.so. Name one."}}  # fmt: skip
         inputs = {"root": ORIGINALS, "record_sha256": made}
         with Run.open(self.record / "verify", "verify", config, inputs) as run:
             seconds = {"read": 0.6, "compare": 2.2, "detect": 6.3}

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ from tests.unit.report.drawn_release import (
     review,
 )
 from veilset.errors import AnnotationError, ConfigError, DatasetError, RunError
-from veilset.records.verdicts import Finding, Level
+from veilset.protocols import EFFORTS, PRECISIONS
+from veilset.records.verdicts import Finding, Level, write_verdicts
 from veilset.report.stage import ReportConfig, write_report
 
 FACE = (region(60, 40, 80),)
@@ -181,6 +183,13 @@ def test_damaged_table_is_refused(release: Make) -> None:
         write_report(made.out)
 
 
+def test_lost_verdicts_are_refused(release: Make) -> None:
+    made = release(small(findings=(leak(),)), shard_size=1)
+    write_verdicts(made.record / "verify", 0, [])
+    with pytest.raises(DatasetError, match=r"has 2 images, its run\.json says 3"):
+        write_report(made.out)
+
+
 def test_page_never_lies_in_the_output(release: Make) -> None:
     made = release(small())
     with pytest.raises(RunError, match="be published with it"):
@@ -262,7 +271,8 @@ def test_no_place_of_the_machine_is_told(release: Make, tmp_path: Path) -> None:
         assert "ann lee" not in text
         assert str(tmp_path) not in text
         assert "/var/log" not in text
-        assert "/opt/models" not in text
+        assert "my models" not in text
+        assert "/usr/lib" not in text
     assert "photos/b/broken.jpg cannot be read; see …/x.log." in page
     assert data["source"] == "photos"
 
@@ -301,6 +311,13 @@ def test_estimates_carry_interval_and_n(release: Make) -> None:
     assert "0.00 % to 16.80 %" in page
 
 
+def test_a_model_has_one_row_however_many_stages_used_it(release: Make) -> None:
+    page, data = read(write_report(release(small()).out))
+    assert [each["stage"] for each in data["models"]] == ["detect", "verify"]
+    assert page.count("Star-Clouds") == 1
+    assert "Detection, Verification" in page
+
+
 def test_bottleneck_is_the_slowest_stage_and_its_dearest_step(release: Make) -> None:
     _, data = read(write_report(release(small()).out))
     worst = data["bottleneck"]
@@ -317,7 +334,7 @@ def test_page_stays_small(release: Make) -> None:
         jpeg = base64.b64decode((each["src"] or "").partition(",")[2])
         assert len(jpeg) <= 12 * 1024
         with PilImage.open(io.BytesIO(jpeg)) as picture:
-            assert max(picture.size) <= 256
+            assert max(picture.size) <= 240
             assert picture.getexif() == {}
 
 
@@ -331,5 +348,8 @@ def test_every_command_that_is_shown_is_one_that_exists(release: Make) -> None:
     assert [line.split()[1] for line in data["commands"]] == ["detect", "obfuscate", "verify"]
     for line in data["commands"]:
         known = {flag for parameter in verbs[line.split()[1]].params for flag in parameter.opts}
-        shown = {word for word in line.split() if word.startswith("-")}
-        assert shown <= known, line
+        words = line.split()
+        assert {word for word in words if word.startswith("-")} <= known, line
+        values = dict(pairwise(words))
+        assert values.get("--precision", "full") in PRECISIONS
+        assert values.get("--effort", "fast") in EFFORTS
