@@ -298,8 +298,6 @@ class OnnxRuntimeSession:
         on_gpu = settings.device == "cuda"
         if on_gpu:
             options.use_deterministic_compute = True
-            # Otherwise ONNX Runtime goes on on the CPU when the GPU cannot be had.
-            options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         else:
             if settings.precision == "fast":
                 _log.warning("--precision fast: ONNX Runtime works in float32 on the CPU.")
@@ -313,6 +311,7 @@ class OnnxRuntimeSession:
             )
         except Exception as error:  # its exceptions share no base but Exception
             raise _session_error(error, on_gpu) from error
+        # ONNX Runtime goes on on the CPU, with a line in its log, when the GPU cannot be had.
         used = self._session.get_providers()
         if on_gpu and (not used or used[0] != "CUDAExecutionProvider"):
             raise ConfigError(
