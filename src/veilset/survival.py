@@ -23,7 +23,7 @@ _MIN_SIGMA_PX = 0.8
 _NOISE = 1.0
 """Amplitude, in grey levels, below which detail drowns in rounding and compression."""
 
-_TINY_PX = 6
+_TINY_PX = 8
 _SMALL_PX = 24
 _ALIKE = 0.9
 _UNCHANGED_SHARE = 0.9
@@ -40,8 +40,8 @@ def survival(original: Image, output: Image, box_xyxy: BoxXyxy) -> float:
     rounding to 8 bits, since contrast can be put back. A region that comes back pixel for
     pixel counts as 1 even where it has no fine detail. Up to 24 px, where compression may
     take all fine detail, a region that is nine tenths alike as a whole counts as that much.
-    With a side below 6 px there are too few pixels to tell detail from chance: such regions
-    are only asked whether they are the same.
+    With a side below 8 px there are too few pixels to tell detail from chance: for such
+    regions these two are the only tests.
 
     It does not see detail that was moved (a swirl), nor colour without luminance.
 
@@ -78,12 +78,12 @@ def survival(original: Image, output: Image, box_xyxy: BoxXyxy) -> float:
     is_flat = float(grey_before.std()) < _FLAT
     if unchanged >= _UNCHANGED_SHARE and not is_flat:
         return 1.0
-    if min(x1 - x0, y1 - y0) < _TINY_PX:
-        return 0.0
     if max(x1 - x0, y1 - y0) <= _SMALL_PX and not is_flat:
         alike = likeness(grey_before, grey_after)
         if alike >= _ALIKE:
             return alike
+    if min(x1 - x0, y1 - y0) < _TINY_PX:
+        return 0.0
     detail_before, detail_after = detail(grey_before), detail(grey_after)
     return max(
         coherence(detail_before[part], detail_after[part]) for part in _parts(detail_before.shape)

@@ -55,6 +55,15 @@ def test_every_byte_equals_the_whole_picture_formula(seed):
     assert np.array_equal(expected[~allowed], image[~allowed])
 
 
+@pytest.mark.parametrize("gap", range(20, 76))
+def test_masks_that_meet_in_their_faintest_parts(gap):
+    # Between the two, each mask alone rounds to "keep all"; both together do not.
+    image = np.random.default_rng(gap).integers(0, 256, (140, 320, 3), dtype=np.uint8)
+    boxes = [(20.0, 20.0, 120.0, 120.0), (120.0 + gap, 20.0, 220.0 + gap, 120.0)]
+    regions = [Region(box) for box in boxes]
+    assert np.array_equal(BlurReleased().obfuscate(image, regions), whole_picture(image, boxes))
+
+
 @pytest.mark.parametrize(
     "box", [(5.0, 5.0, 5.0, 20.0), (5.0, 9.0, 30.0, 9.0), (7.0, 7.0, 7.0, 7.0)]
 )

@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from veilset.errors import ConfigError
-from veilset.obfuscate.mask import IntBox, check_fraction, check_image, core_boxes, largest_first
+from veilset.obfuscate.mask import (
+    MIN_SIDE_PX,
+    IntBox,
+    check_fraction,
+    check_image,
+    core_boxes,
+    largest_first,
+)
 from veilset.obfuscate.per_region import MAX_SURVIVAL, MEAN_RGB, parameters_of
 from veilset.protocols import MethodCard
 from veilset.types import Image, IntBoxes, Region
@@ -86,6 +93,9 @@ class Inpaint:
             hidden[y0:y1, x0:x1] = 255
             # Whatever OpenCV leaves unfilled then holds this, never the face.
             result[y0:y1, x0:x1] = MEAN_RGB
+        if min(height, width) < MIN_SIDE_PX:
+            # OpenCV reads beyond a picture of one row: other bytes in every run.
+            return result
         flag = cv2.INPAINT_TELEA if self.algorithm == "telea" else cv2.INPAINT_NS
         for x0, y0, x1, y1 in _joined(cores, 2 * self.radius_px + 4, (width, height)):
             seen = (slice(y0, y1), slice(x0, x1))
