@@ -57,12 +57,10 @@ def compact(value: int) -> str:
         >>> [compact(v) for v in (0, 950, 9_500, 12_000, 1_400_000)]
         ['0', '950', '9,500', '12k', '1.4M']
     """
-    if value < 10_000:
-        return f"{value:,}"
-    for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if value >= size:
-            return f"{value / size:.1f}".removesuffix(".0") + letter
-    raise AssertionError("unreachable")  # pragma: no cover
+    for least, unit, letter in ((10**9, 10**9, "G"), (10**6, 10**6, "M"), (10**4, 10**3, "k")):
+        if value >= least:
+            return f"{value / unit:.1f}".removesuffix(".0") + letter
+    return f"{value:,}"
 
 
 def nice_step(highest: int, n_steps: int = 4) -> int:

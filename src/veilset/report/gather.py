@@ -255,7 +255,9 @@ def verdict_facts(rows: Iterable[ImageVerdict], scrub: _Scrub, limits: Limits) -
                 yield Candidate(row.image_id, row.sha256, row.n_regions)
 
     # By digest of the name: the same choice every time, that no order of names bends.
-    facts.sheet = heapq.nsmallest(limits.n_candidates, passed(), key=_draw)
+    # At least one is asked for: nsmallest would not even go through the rows for none.
+    n = limits.n_candidates
+    facts.sheet = heapq.nsmallest(max(n, 1), passed(), key=_draw)[:n]
     return facts
 
 

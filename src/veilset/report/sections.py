@@ -65,13 +65,15 @@ def images_section(facts: Facts) -> Markup:
             "found": n_looked - found.n_found_none,
             "none": found.n_found_none,
         }
-        parts.append(_states("Search", _STATUSES, counts, found.n_images))
+        parts.append(_states("Search, images", _STATUSES, counts, found.n_images))
     if facts.produced:
         made = facts.produced
-        parts.append(_states("Obfuscation", _OUTCOMES, made.outcomes, made.n_images))
+        parts.append(_states("Obfuscation, images", _OUTCOMES, made.outcomes, made.n_images))
     if facts.verified:
         verdicts = facts.verified.verdicts
-        parts.append(_states("Verification", _VERDICTS, verdicts, sum(verdicts.values())))
+        # It also judges what is in the output and should not be, so these are not all images.
+        title = "Verification, names in the originals, the output or the record"
+        parts.append(_states(title, _VERDICTS, verdicts, verdicts.total()))
     passed_over = facts.stages["detect"].manifest.get("extra", {}).get("ignored") or {}
     if passed_over:
         what = ", ".join(f"{n:,} {why}" for why, n in sorted(passed_over.items()))
@@ -89,8 +91,8 @@ def _states(stage: str, states: Sequence[tuple[str, str, str]], counts: Any, n: 
         )
         for key, label, meaning in states
     ]
-    caption = f"{stage}, n = {n:,} images"
-    inner = table(caption, ("State", "Images", "Share", ""), rows, numbers=(1, 2))
+    caption = f"{stage}, n = {n:,}"
+    inner = table(caption, ("State", "Number", "Share", ""), rows, numbers=(1, 2))
     # Columns of one width, so that the stages can be compared down the page.
     return el("div", inner, class_="states")
 
@@ -158,7 +160,7 @@ def verification_section(facts: Facts, not_verified: str) -> Markup:
 
 def _findings(verified: Verified) -> Markup:
     if not verified.findings:
-        return note(f"Nothing was found in {count(verified.n_checked, 'image')}.")
+        return note(f"Nothing was found in {count(verified.n_checked, 'file')}.")
     order = {"leak": 0, "error": 1, "review": 2}
     rows = [
         (
@@ -172,7 +174,9 @@ def _findings(verified: Verified) -> Markup:
         )
     ]
     n_findings = sum(verified.findings.values())
-    caption = f"Findings by kind, n = {n_findings:,} in {count(verified.n_checked, 'image')}"
+    caption = (
+        f"Findings by kind, n = {n_findings:,}; files that were checked: {verified.n_checked:,}"
+    )
     return table(caption, ("Level", "Kind", "What it means", "Findings"), rows, numbers=(3,))
 
 

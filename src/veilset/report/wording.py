@@ -46,7 +46,7 @@ POLICIES: Mapping[str, str] = {
 
 LIMITS = (
     (
-        "This is not anonymity.",
+        "This hides faces, not people.",
         "A hidden face does not make a person unknown. Body, clothes, tattoos, place, "
         "companions, text in the picture and the same photograph elsewhere can still identify.",
     ),
@@ -128,15 +128,15 @@ def _judged(facts: Facts, verified: Verified) -> Headline:
     if n_leaks:
         also = f" {count(n_errors, 'other')} could not be checked." if n_errors else ""
         return Headline(
-            "leak", Tone.LEAK, f"{count(n_leaks, 'image')} with a leak",
-            "Do not publish this output: it shows or holds what it must not, in the images "
+            "leak", Tone.LEAK, f"{count(n_leaks, 'file')} with a leak",
+            "Do not publish this output: it shows or holds what it must not, in the files "
             f"listed under Verification.{also}",
         )  # fmt: skip
     if n_errors:
         return Headline(
-            "unchecked", Tone.LEAK, f"{count(n_errors, 'image')} could not be checked",
+            "unchecked", Tone.LEAK, f"{count(n_errors, 'file')} could not be checked",
             "Do not publish this output: no leak was found in what could be checked, but for "
-            "the images listed under Verification nobody knows.",
+            "the files listed under Verification nobody knows.",
         )  # fmt: skip
     if not facts.n_published:
         return Headline(

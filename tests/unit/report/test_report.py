@@ -110,7 +110,7 @@ def test_numbers_are_those_of_the_records(release: Make) -> None:
     [
         ((), "passed", "Passed: no leak found"),
         ((review(),), "passed", "Passed: no leak found"),
-        ((leak(),), "leak", "1 image with a leak"),
+        ((leak(),), "leak", "1 file with a leak"),
         ((Finding("missing", Level.ERROR, "It is gone."),), "unchecked", "could not be checked"),
         ((leak(), Finding("missing", Level.ERROR, "It is gone.")), "leak", "with a leak"),
     ],
@@ -302,6 +302,16 @@ def test_long_lists_are_cut_and_counted(release: Make) -> None:
     assert "obfuscate/shard-*.parquet" in page
     assert "199.jpg" in page
     assert "200.jpg" not in page
+
+
+def test_a_page_without_pictures_has_all_numbers(release: Make) -> None:
+    made = release(small())
+    _, full = read(write_report(made.out))
+    page, data = read(write_report(made.out, config=ReportConfig(n_thumbnails=0)))
+    assert full.pop("shown") == ["a/face.jpg"]
+    assert data.pop("shown") == []
+    assert data == full
+    assert "<img" not in page
 
 
 def test_estimates_carry_interval_and_n(release: Make) -> None:
