@@ -81,7 +81,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scrub:
+class Scrub:
     """Takes the places of a machine out of texts."""
 
     roots: list[str] = field(default_factory=list)
@@ -121,7 +121,7 @@ def gather(out: Path, annotations: Path | None, record: Path, limits: Limits) ->
         )
     _check_same_regions(stages, regions)
     stale = _stale(stages)
-    scrub = _Scrub(_roots(stages.values()))
+    scrub = Scrub(_roots(stages.values()))
     stages = {name: _scrubbed(stage, scrub.roots) for name, stage in stages.items()}
     facts = Facts(
         source=_source(stages),
@@ -210,7 +210,7 @@ def _stale(stages: Mapping[str, StageRecord]) -> str:
     return ""
 
 
-def search_facts(rows: Iterable[Annotations], scrub: _Scrub, limits: Limits) -> Searched:
+def search_facts(rows: Iterable[Annotations], scrub: Scrub, limits: Limits) -> Searched:
     """Add up an annotation set."""
     facts = Searched(Failures(FirstOf(limits.n_listed)))
     for row in rows:
@@ -231,7 +231,7 @@ def search_facts(rows: Iterable[Annotations], scrub: _Scrub, limits: Limits) -> 
     return facts
 
 
-def output_facts(rows: Iterable[ImageOutcome], scrub: _Scrub, limits: Limits) -> Produced:
+def output_facts(rows: Iterable[ImageOutcome], scrub: Scrub, limits: Limits) -> Produced:
     """Add up the outcomes of obfuscation."""
     facts = Produced(Failures(FirstOf(limits.n_listed)))
     for row in rows:
@@ -243,7 +243,7 @@ def output_facts(rows: Iterable[ImageOutcome], scrub: _Scrub, limits: Limits) ->
     return facts
 
 
-def verdict_facts(rows: Iterable[ImageVerdict], scrub: _Scrub, limits: Limits) -> Verified:
+def verdict_facts(rows: Iterable[ImageVerdict], scrub: Scrub, limits: Limits) -> Verified:
     """Add up verdicts, and choose what the contact sheet may show."""
     facts = Verified(FirstOf(limits.n_listed), FirstOf(limits.n_listed))
 
@@ -265,7 +265,7 @@ def _draw(candidate: Candidate) -> bytes:
     return hashlib.sha256(candidate.image_id.encode("utf-8", "surrogateescape")).digest()
 
 
-def _add_verdict(facts: Verified, row: ImageVerdict, scrub: _Scrub) -> None:
+def _add_verdict(facts: Verified, row: ImageVerdict, scrub: Scrub) -> None:
     facts.verdicts[row.verdict.value] += 1
     facts.looked_again[row.looked_again] += row.verdict is not Verdict.ABSENT
     facts.n_still_detected += row.n_still_detected

@@ -27,7 +27,7 @@ from veilset.report.figures import (
     score_axes,
     size_axes,
 )
-from veilset.report.gather import Limits, _Scrub, search_facts, verdict_facts
+from veilset.report.gather import Limits, Scrub, search_facts, verdict_facts
 from veilset.report.histogram import FACE_SIZE_EDGES_PX, REGIONS_EDGES, SCORE_EDGES, Histogram
 from veilset.report.markup import Markup, el, escape
 from veilset.report.wording import POLICIES, REASONS
@@ -177,8 +177,8 @@ def test_memory_does_not_grow_with_the_images() -> None:
         )
         limits = Limits(200, 48)
         tracemalloc.start()
-        search_facts(rows, _Scrub(), limits)
-        verdict_facts(verdicts, _Scrub(), limits)
+        search_facts(rows, Scrub(), limits)
+        verdict_facts(verdicts, Scrub(), limits)
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest
