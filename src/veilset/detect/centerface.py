@@ -62,8 +62,7 @@ class CenterFace:
         self.card = weights.card
         self.stride = _STRIDE_PX
         self._session = open_session(weights.data, Preparation(), settings, bears_batches=True)
-        # Pictures of one size in a row are cheaper, also where a run takes one at a time.
-        self.batch_size = max(8, self._session.batch_size)
+        self.batch_size = self._session.batch_size
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
             {**self._session.settings, "network": "centerface", "padded_to": self.stride}
         )

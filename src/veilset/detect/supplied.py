@@ -77,7 +77,7 @@ class SuppliedNetwork:
         weights = user_weights(heads.name, settings)
         self.card = weights.card
         self.stride = _STRIDE_PX
-        self.batch_size = 8
+        self.batch_size = 1
         self._heads = heads
         self._session = open_session(weights.data, heads.preparation, settings)
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
