@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Self
 
 from veilset.errors import ResumeMismatchError, RunError
@@ -59,7 +58,7 @@ class RunSummary:
     counts: Mapping[str, int]
     seconds: Mapping[str, float]
     wall_s: float
-    extra: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def package_versions() -> dict[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -99,9 +98,7 @@ class Region:
     score: float | None = None
     origin: Origin = Origin.DETECTED
     landmarks_xy: tuple[tuple[float, float], ...] = ()
-    attributes: Mapping[str, str | int | float | bool] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    attributes: Mapping[str, str | int | float | bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box_xyxy
@@ -190,4 +187,4 @@ class Measurement:
     n: int
     unit: str = ""
     direction: Direction = Direction.NEITHER
-    inputs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    inputs: Mapping[str, str] = field(default_factory=dict)

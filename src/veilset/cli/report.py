@@ -27,9 +27,6 @@ def report(
     record: opt.Record = None,
 ) -> None:
     """Write the page about a release: what was done, with what, and what came out."""
-    from veilset.records.places import record_folder
     from veilset.report.stage import write_report
 
-    record = record or record_folder(out)
-    annotations = annotations or record / "annotations"
-    give(str(write_report(out, annotations, record, page or record / "report.html")))
+    give(str(write_report(out, annotations, record, page)))

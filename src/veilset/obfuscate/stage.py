@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
 
 from veilset.annotations.store import AnnotationSet
 from veilset.dataset.folder import SHARD_SIZE, FolderReader, FolderWriter, check_apart
@@ -52,7 +51,7 @@ class ObfuscateConfig:
     """
 
     method: str = "veil"
-    parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
+    parameters: Parameters = field(default_factory=dict)
     kinds: tuple[str, ...] = ()
     min_score: float = 0.0
     metadata: str = "safe"

@@ -45,7 +45,9 @@ def check_output(out: Path, record: Path) -> None:
         return
     if not out.is_dir():
         raise RunError(f"{out} is not a folder. Choose another name for the output.")
-    if not started and next(os.scandir(out), None) is not None:
+    with os.scandir(out) as entries:
+        is_empty = next(entries, None) is None
+    if not started and not is_empty:
         raise RunError(
             f"The folder {out} is not empty, and there is no run to resume in {record}. "
             "Choose a new folder for the output, or empty this one."
