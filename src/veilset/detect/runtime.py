@@ -9,9 +9,6 @@ is refused, and what was chosen stands in ``settings``.
 from __future__ import annotations
 
 import logging
-import os
-import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -24,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.detect.free_sizes import free_sizes
+from veilset.detect.silent_imports import import_onnxruntime, import_openvino
 from veilset.engine.threads import usable_cores
-from veilset.errors import ConfigError, MissingExtraError
+from veilset.errors import ConfigError
 from veilset.protocols import DEVICES, PRECISIONS, DetectorSettings
 from veilset.types import Image
 
@@ -38,7 +36,6 @@ _N_KEPT_KERNELS = 2_400
 _GPU_BATCH = 8
 
 _log = logging.getLogger(__name__)
-_import_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ class OpenVinoSession:
     """A network in OpenVINO, on the CPU. Colour, layout and scaling run inside the graph."""
 
     def __init__(self, model: bytes, preparation: Preparation, settings: DetectorSettings) -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         core = openvino.Core()
         hint = _openvino_precision(settings.precision, core)
         n_cores = usable_cores()
@@ -201,56 +198,6 @@ def _graph_with_preparation(openvino: ModuleType, graph: Any, preparation: Prepa
     return steps.build()
 
 
-def _import_openvino() -> ModuleType:
-    """Import OpenVINO and keep it silent.
-
-    ``import openvino`` imports its model converter, which imports ``openvino_telemetry``,
-    writes an identifier to ``~/intel`` and reports the import to a web service; nothing
-    but a file in the home folder turns that off. Where the package is missing the
-    converter takes a stub instead, so it is made to look missing while it is imported.
-    """
-    with _import_lock:
-        try:
-            if "openvino" not in sys.modules:
-                with _absent("openvino_telemetry"):
-                    import openvino
-            else:
-                import openvino
-        except ImportError as error:
-            raise MissingExtraError(
-                f"OpenVINO cannot be imported: {error}. Install it with: pip install openvino; or "
-                "choose the other runtime: pip install 'veilset[onnxruntime]' and "
-                "--runtime onnxruntime"
-            ) from error
-    return openvino  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _absent(module: str) -> Iterator[None]:
-    """Make a module look as if it were not installed."""
-    before = {name: sys.modules[name] for name in (module,) if name in sys.modules}
-    sys.modules[module] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[module]
-        sys.modules.update(before)
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    """Set a variable of the environment for a while."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
-
-
 def _openvino_precision(precision: str, core: Any) -> str:
     """Give the numbers that OpenVINO is to compute in: ``f32``, ``bf16`` or ``f16``."""
     if precision == "full":
@@ -292,7 +239,7 @@ class OnnxRuntimeSession:
         settings: DetectorSettings,
         batch_size: int = 1,
     ) -> None:
-        onnxruntime = _import_onnxruntime(settings.device)
+        onnxruntime = import_onnxruntime(settings.device)
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         on_gpu = settings.device == "cuda"
@@ -359,32 +306,6 @@ def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
     if preparation.scale != 1.0:
         prepared /= np.float32(preparation.scale)
     return prepared
-
-
-def _import_onnxruntime(device: str) -> ModuleType:
-    """Import ONNX Runtime and keep it silent.
-
-    From 1.29 on its Linux packages write a device identifier and a queue of events below
-    ``~/.cache/Microsoft`` on import, and send them. The variable is read once, then.
-    """
-    extra = "cuda" if device == "cuda" else "onnxruntime"
-    with _import_lock, _environment("ORT_DISABLE_TELEMETRY", "1"):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise MissingExtraError(
-                f"ONNX Runtime cannot be imported: {error}. Install it with: "
-                f"pip install 'veilset[{extra}]'"
-            ) from error
-    # Where somebody else imported it before, and on Windows, where the variable is not read.
-    onnxruntime.disable_telemetry_events()
-    if device == "cuda" and "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
-        raise MissingExtraError(
-            "--device cuda needs ONNX Runtime built for CUDA, and the installed one is not. "
-            "Install it with: pip uninstall onnxruntime && pip install 'veilset[cuda]'; or give "
-            "--device cpu."
-        )
-    return onnxruntime  # type: ignore[no-any-return]
 
 
 def _providers(settings: DetectorSettings) -> Sequence[str | tuple[str, dict[str, str]]]:

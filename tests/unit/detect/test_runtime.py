@@ -19,7 +19,7 @@ from onnx import TensorProto, helper
 
 from tests.unit.detect.tiny_models import build, planted
 from veilset.boxes import iou
-from veilset.detect import runtime
+from veilset.detect import runtime, silent_imports
 from veilset.detect.candidates import Candidates, Network
 from veilset.detect.centerface import CenterFace, load_network
 from veilset.detect.free_sizes import free_sizes
@@ -151,7 +151,7 @@ def test_missing_runtime_names_the_command(
 
 
 def test_cuda_without_a_cuda_build_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    onnxruntime = runtime._import_onnxruntime("cpu")
+    onnxruntime = silent_imports.import_onnxruntime("cpu")
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(MissingExtraError, match=r"--device cuda needs.*veilset\[cuda\]"):
         load_network(DetectorSettings(device="cuda"))
@@ -159,7 +159,7 @@ def test_cuda_without_a_cuda_build_is_refused(monkeypatch: pytest.MonkeyPatch) -
 
 def test_cuda_that_falls_back_to_the_cpu_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     # What ONNX Runtime does when the driver is missing: a session, but on the CPU.
-    onnxruntime = runtime._import_onnxruntime("cpu")
+    onnxruntime = silent_imports.import_onnxruntime("cpu")
     plain = onnxruntime.InferenceSession
 
     def falling_back(model: bytes, options: object, providers: object) -> object:
@@ -185,7 +185,7 @@ def test_filled_batches_change_nothing(noise: list[Image]) -> None:
 
 @pytest.mark.gpu
 def test_cuda_gives_the_boxes_of_the_cpu(network: Network, noise: list[Image]) -> None:
-    onnxruntime = runtime._import_onnxruntime("cpu")
+    onnxruntime = silent_imports.import_onnxruntime("cpu")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         pytest.skip("onnxruntime is not built for CUDA here")
     gpu = load_network(DetectorSettings(device="cuda"))
@@ -315,6 +315,6 @@ def test_the_guard_sees_what_a_plain_import_does(
 
 
 def test_import_leaves_the_converter_usable() -> None:
-    openvino = runtime._import_openvino()
+    openvino = silent_imports.import_openvino()
     assert hasattr(openvino, "convert_model")
     assert sys.modules.get("openvino_telemetry", builtins) is not None
