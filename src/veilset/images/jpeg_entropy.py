@@ -122,6 +122,11 @@ def ac_tokens(band: NDArray[np.int16], low_bit: int, table: int, *, runs: bool =
     )
 
 
+def _place_in_stream(block: Ints, segment: Ints, group: Ints, kind: int, at: Ints) -> Ints:
+    """Give the numbers by which the tokens of a refinement scan are put in order."""
+    return (((block * 65 + segment) * 5 + group) * 2 + kind) * 64 + at
+
+
 def ac_refinement_tokens(band: NDArray[np.int16], low_bit: int, table: int) -> Tokens:
     """Code one more bit of AC coefficients (T.81 G.1.2.3).
 
@@ -147,11 +152,8 @@ def ac_refinement_tokens(band: NDArray[np.int16], low_bit: int, table: int) -> T
     last = np.full(len(values), -1, dtype=np.int64)
     np.maximum.at(last, block, place)
 
-    def key(of: Ints, part: Ints, group: Ints, kind: int, at: Ints) -> Ints:
-        return (((of * 65 + part) * 5 + group) * 2 + kind) * 64 + at
-
     zero = np.zeros_like(block)
-    new_key = key(block, segment[block, place], run >> 4, 0, zero)
+    new_key = _place_in_stream(block, segment[block, place], run >> 4, 0, zero)
     long_runs = run >> 4
     n_long = int(long_runs.sum())
     of_new = np.repeat(np.arange(len(block)), long_runs)
@@ -168,10 +170,10 @@ def ac_refinement_tokens(band: NDArray[np.int16], low_bit: int, table: int) -> T
     old_one = np.ones_like(old_block)
     return _sorted(
         [
-            key(block[of_new], segment[block, place][of_new], group, 0, long_zero),
+            _place_in_stream(block[of_new], segment[block, place][of_new], group, 0, long_zero),
             new_key,
-            key(old_block, old_segment, old_group, 1, old_place),
-            key(end_block, n_new[end_block], end_zero, 0, end_zero),
+            _place_in_stream(old_block, old_segment, old_group, 1, old_place),
+            _place_in_stream(end_block, n_new[end_block], end_zero, 0, end_zero),
         ],
         [
             (long_zero + 0xF0, long_zero, long_zero),
