@@ -120,7 +120,7 @@ def stop_after(release: Release, config: object, n_done: int) -> None:
 def test_other_settings_are_refused_for_an_unfinished_run_only(release: Release) -> None:
     config = replace(QUIET, shard_size=2)
     stop_after(release, config, 2)
-    with pytest.raises(ResumeMismatchError, match=r"leak_score changed from 0\.7 to 0\.5"):
+    with pytest.raises(ResumeMismatchError, match=r"leak_score changed from 0\.6 to 0\.5"):
         release.verify(replace(config, leak_score=0.5))
     release.verify(config)
     release.verify(replace(config, leak_score=0.5))

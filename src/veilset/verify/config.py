@@ -10,8 +10,8 @@ from veilset.errors import ConfigError
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 from veilset.protocols import EFFORTS, DetectorSettings
 
-DEFAULT_LEAK_SCORE = 0.7
-"""A missed face at or above this score is a leak; see ``docs/conventions.md``."""
+DEFAULT_LEAK_SCORE = 0.6
+"""A missed face at or above this score is a leak; ``docs/verify.md`` has what was measured."""
 
 RECHECKS = ("touched", "all", "none")
 UNKNOWN_EFFORT = "balanced"
