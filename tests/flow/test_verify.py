@@ -40,6 +40,7 @@ from veilset.obfuscate.stage import ObfuscateConfig
 from veilset.records.outcomes import Outcome
 from veilset.records.verdicts import CODES, Level, Verdict
 from veilset.types import Region
+from veilset.verify.redetect import is_sampled
 
 LEAK, ERROR, REVIEW, ABSENT = Verdict.LEAK, Verdict.ERROR, Verdict.REVIEW, Verdict.ABSENT
 
@@ -319,6 +320,12 @@ def test_a_face_missed_in_an_untouched_image_is_found_by_all_or_by_sample(tmp_pa
         (measured,) = everything.extra["measurements"]
         assert (measured["value"], measured["n"]) == (0.25, 40)
         assert 0 < measured["low"] < 0.25 < measured["high"] < 1
+        # Images with and without a region are sampled alike where only a sample is wanted.
+        part = replace(QUIET, recheck="sample", recheck_sample=0.5)
+        release.verify(part)
+        drawn = {name for name, row in release.verdicts().items() if row.looked_again}
+        release.verify(replace(part, recheck="touched"))
+        assert drawn == {name for name, row in release.verdicts().items() if row.looked_again}
         sampled = release.verify(replace(QUIET, recheck_sample=0.01, recheck_minimum=20))
         (measured,) = sampled.extra["measurements"]
         assert measured["n"] == sampled.counts["searched_sample"] in range(10, 31)
@@ -482,3 +489,15 @@ def test_any_flipped_bit_of_an_untouched_file_is_noticed_although_the_record_agr
     assert set(found) == {name}
     assert found[name][0] is LEAK
     assert "not-justified" in found[name][1]
+
+
+def test_a_sample_of_the_touched_images_gives_a_rate_of_its_own(release: Release) -> None:
+    names = {"a/one.jpg", "a/two.png", "c/turned.jpg"}
+    for share in (0.3, 0.6, 1.0):
+        config = replace(QUIET, recheck="sample", recheck_sample=share, recheck_minimum=0)
+        summary = release.verify(config)
+        searched = {name for name, row in release.verdicts().items() if row.looked_again}
+        assert searched == {name for name in FILES if is_sampled(name, 0, share)}
+        rates = {each["name"].split()[0]: each for each in summary.extra["measurements"]}
+        assert rates.get("touched", {"n": 0})["n"] == len(searched & names)
+        assert rates.get("untouched", {"n": 0})["n"] == len(searched - names)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import json
+import pickle
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.unit.verify.drawn import QUIET, Planted, Release, make_release, planted_detectors
 from veilset.engine.drive import Progress
+from veilset.engine.local import LocalEngine
 from veilset.errors import ResumeMismatchError, RunError
+from veilset.protocols import Shard, ShardReport, ShardTask, Tick
 from veilset.runs import read_manifest
 from veilset.types import Region
 from veilset.verify.stage import verify_dataset
@@ -79,6 +83,25 @@ def test_unchanged_it_stands_without_looking_again(
     monkeypatch.setattr(Planted, "detect", refuse)
     assert release.verify().counts == first.counts
     assert read_manifest(release.record / "verify") == before
+
+
+def test_the_work_can_be_carried_to_another_process(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release.verify(replace(QUIET, shard_size=2))
+    expected = outputs(release)
+    run = LocalEngine.run
+
+    def carried(
+        self: LocalEngine, task: ShardTask, shards: Iterable[Shard], *, tick: Tick
+    ) -> Iterator[ShardReport]:
+        packed = (pickle.loads(pickle.dumps(shard)) for shard in shards)
+        return run(self, pickle.loads(pickle.dumps(task)), packed, tick=tick)
+
+    monkeypatch.setattr(LocalEngine, "run", carried)
+    shutil.rmtree(release.record / "verify")
+    release.verify(replace(QUIET, shard_size=2))
+    assert outputs(release) == expected
 
 
 @pytest.mark.parametrize("place", ["photos/b/none.jpg", "out/b/none.jpg"])

@@ -91,7 +91,7 @@ class Examiner:
         contract: How.
         obfuscator: The method, built anew.
         config: Settings of the verification.
-        sample: Share of the untouched images that detectors search.
+        sample: Share of the images, among those that are sampled, that detectors search.
     """
 
     trees: Trees
@@ -212,10 +212,8 @@ class Examiner:
                 exam.add("not-justified", Level.LEAK, message)
             # Also where the bytes are as expected: the cleaning may be wrong.
             self._check_metadata(exam, data)
-        recheck = self.config.recheck
-        is_drawn = is_sampled(exam.entry.image_id, self.config.seed, self.sample)
-        if recheck == "all" or (recheck == "touched" and is_drawn):
-            exam.looked_again = "all" if recheck == "all" else "sample"
+        exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=False)
+        if exam.looked_again:
             with steps("decode"):
                 exam.image, _ = self._open(data)
 
@@ -247,8 +245,17 @@ class Examiner:
             exam.add("outside-changed", Level.LEAK, f"{' '.join(changes)} Obfuscate again.")
         with steps("survival"):
             self._check_survival(exam, before, after, regions)
-        if self.config.recheck != "none":
-            exam.image, exam.looked_again = after, self.config.recheck
+        exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=True)
+        if exam.looked_again:
+            exam.image = after
+
+    def _why_look_again(self, image_id: str, *, is_touched: bool) -> str:
+        """Say why detectors are to search an output, "" if they are not."""
+        recheck = self.config.recheck
+        if recheck == "all" or (recheck == "touched" and is_touched):
+            return recheck
+        is_drawn = recheck != "none" and is_sampled(image_id, self.config.seed, self.sample)
+        return "sample" if is_drawn else ""
 
     def _check_metadata(self, exam: Exam, data: bytes) -> None:
         for preview in embedded_previews(data):

@@ -13,7 +13,7 @@ from veilset.protocols import EFFORTS, DetectorSettings
 DEFAULT_LEAK_SCORE = 0.6
 """A missed face at or above this score is a leak; ``docs/verify.md`` has what was measured."""
 
-RECHECKS = ("touched", "all", "none")
+RECHECKS = ("touched", "all", "sample", "none")
 UNKNOWN_EFFORT = "balanced"
 """Effort of the second look at a release whose annotations do not name their effort."""
 
@@ -29,9 +29,11 @@ class VerifyConfig:
         leak_score: A face that nothing hides is a leak if its score reaches this, in
             [0, 1]; below it is listed for review.
         recheck: Which outputs are searched again: ``touched`` (those with an obfuscated
-            region, and a sample of the others), ``all``, or ``none``.
-        recheck_sample: Share of the untouched outputs in the sample, in [0, 1].
-        recheck_minimum: The share is raised so that about this many are in the sample.
+            region, and a sample of the others), ``all``, ``sample`` (a sample of both), or
+            ``none``.
+        recheck_sample: Share of the outputs in the sample, in [0, 1].
+        recheck_minimum: The share is raised so that about this many outputs are in the
+            sample, of those it is taken from.
         second_detectors: Further detector plugins that search the same outputs; None for
             every other one that is installed and needs no weight file.
         commercial_ok: Refuse detectors unless their licence allows commercial use.
@@ -39,7 +41,7 @@ class VerifyConfig:
         precision: ``full`` or ``fast``.
         runtime: ``auto``, ``openvino`` or ``onnxruntime``.
         max_pixels: Images with more pixels are not opened; they count as not checked.
-        seed: Decides which untouched images are in the sample.
+        seed: Decides which images are in the sample.
         shard_size: Images in a shard, the unit of work and of resume.
 
     Raises:

@@ -34,6 +34,7 @@ class Contract:
         kinds: Kinds of regions that had to be hidden; empty for all.
         min_score: Regions of a detector with a lower score were left alone.
         n_untouched: Images that the run wrote without a region.
+        n_written: Images that the run wrote.
         record_sha256: Digest of the outcomes that the run recorded.
         annotations_sha256: Digest of the annotation set.
         effort: Effort with which the annotations were made, None if not known.
@@ -44,6 +45,7 @@ class Contract:
     kinds: tuple[str, ...]
     min_score: float
     n_untouched: int
+    n_written: int
     record_sha256: str
     annotations_sha256: str
     effort: str | None
@@ -121,13 +123,15 @@ def read_contract(record: Path, annotations: Path) -> Contract:
         )
     for folder, facts in ((record, manifest), (annotations, known)):
         check_tables(folder, facts)
-    config = manifest["config"]
+    config, counts = manifest["config"], manifest["counts"]
+    n_untouched = int(counts.get("untouched", 0))
     return Contract(
         method=config["method"],
         metadata=config["metadata"],
         kinds=tuple(config["kinds"]),
         min_score=float(config["min_score"]),
-        n_untouched=int(manifest["counts"].get("untouched", 0)),
+        n_untouched=n_untouched,
+        n_written=n_untouched + int(counts.get("obfuscated", 0)),
         record_sha256=manifest["outputs_sha256"],
         annotations_sha256=known["outputs_sha256"],
         effort=known["config"].get("detector_settings", {}).get("effort"),

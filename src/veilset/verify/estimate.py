@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 from veilset.errors import ConfigError
 from veilset.types import Direction, Measurement
 
-MISSED_FACES = "untouched images with a missed face"
 
-
-def missed_face_rate(n_missed: int, n_sampled: int, inputs: Mapping[str, str]) -> Measurement:
-    """Estimate the share of untouched images that show a missed face.
+def missed_face_rate(
+    which: str, n_missed: int, n_sampled: int, inputs: Mapping[str, str]
+) -> Measurement:
+    """Estimate the share of images that show a missed face.
 
     Args:
+        which: ``untouched`` or ``touched``: the images it speaks of.
         n_missed: Images of the sample in which a face was found at leak level.
         n_sampled: Images in the sample, at least 1.
         inputs: Digests of what was measured, by name.
@@ -26,7 +27,7 @@ def missed_face_rate(n_missed: int, n_sampled: int, inputs: Mapping[str, str]) -
     """
     low, high = clopper_pearson(n_missed, n_sampled)
     return Measurement(
-        name=MISSED_FACES,
+        name=f"{which} images with a missed face",
         value=n_missed / n_sampled,
         low=low,
         high=high,

@@ -109,11 +109,16 @@ def is_sampled(image_id: str, seed: int, share: float) -> bool:
     return place < share * 2**64
 
 
-def sample_share(config: VerifyConfig, n_untouched: int) -> float:
-    """Give the share of the untouched images to sample: as asked for, or the minimum's."""
-    if n_untouched < 1 or not config.recheck_sample:
+def sample_share(config: VerifyConfig, n_images: int) -> float:
+    """Give the share of images to sample: as asked for, or what the minimum needs.
+
+    Args:
+        config: ``recheck_sample`` and ``recheck_minimum`` are used.
+        n_images: How many images the sample is taken from.
+    """
+    if n_images < 1 or not config.recheck_sample:
         return config.recheck_sample
-    return min(1.0, max(config.recheck_sample, config.recheck_minimum / n_untouched))
+    return min(1.0, max(config.recheck_sample, config.recheck_minimum / n_images))
 
 
 def search(detector: Detector, images: Sequence[Image]) -> list[tuple[Region, ...] | Exception]:

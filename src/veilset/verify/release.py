@@ -23,7 +23,7 @@ def count_verdict(row: ImageVerdict) -> dict[str, int]:
     counts = Counter({row.verdict.value: 1})
     counts.update(f"finding {code}" for code in {finding.code for finding in row.findings})
     missed = [finding.level for finding in row.findings if finding.code == "missed-face"]
-    is_untouched = row.n_regions == 0
+    which = "touched" if row.n_regions else "untouched"
     counts.update(
         {
             "n_regions": row.n_regions,
@@ -31,8 +31,8 @@ def count_verdict(row: ImageVerdict) -> dict[str, int]:
             "missed_leak": missed.count(Level.LEAK),
             "missed_review": missed.count(Level.REVIEW),
             f"searched_{row.looked_again}": bool(row.looked_again),
-            "untouched_searched": bool(row.looked_again) and is_untouched,
-            "untouched_with_missed": Level.LEAK in missed and is_untouched,
+            f"{which}_searched": bool(row.looked_again),
+            f"{which}_with_missed": Level.LEAK in missed,
         }
     )
     return {name: int(value) for name, value in counts.items() if value}
@@ -56,8 +56,11 @@ def describe_release(
     for entry in reports:
         counts.update(entry["counts"])
     digests = {"annotations": contract.annotations_sha256, "record": contract.record_sha256}
-    n_searched, n_missed = counts["untouched_searched"], counts["untouched_with_missed"]
-    measured = [missed_face_rate(n_missed, n_searched, digests)] if n_searched else []
+    measured = [
+        missed_face_rate(which, counts[f"{which}_with_missed"], n_searched, digests)
+        for which in ("untouched", "touched")
+        if (n_searched := counts[f"{which}_searched"])
+    ]
     return {
         "overall": overall_verdict(counts),
         "method": dict(contract.method),

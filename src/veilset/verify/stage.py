@@ -141,13 +141,15 @@ class VerifyTask:
     def open(self) -> Iterator[ShardWork]:
         """Build the detectors and the threads; give the work."""
         eyes = self.eyes or open_eyes(self.config, self.effort, self.n_threads)
+        is_all = self.config.recheck == "sample"
+        n_sampled_from = self.contract.n_written if is_all else self.contract.n_untouched
         examiner = Examiner(
             trees=self.trees,
             annotations=AnnotationSet(self.annotations),
             contract=self.contract,
             obfuscator=self.contract.make_obfuscator(),
             config=self.config,
-            sample=sample_share(self.config, self.contract.n_untouched),
+            sample=sample_share(self.config, n_sampled_from),
         )
 
         def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageVerdict]:

@@ -37,7 +37,8 @@ def test_what_is_no_proportion_is_refused(k: int, n: int) -> None:
 
 
 def test_measurement_says_what_it_is() -> None:
-    rate = missed_face_rate(2, 50, {"record": "ab"})
+    rate = missed_face_rate("untouched", 2, 50, {"record": "ab"})
+    assert rate.name == "untouched images with a missed face"
     assert (rate.value, rate.n, rate.direction) == (0.04, 50, Direction.LOWER)
     assert rate.low < 0.04 < rate.high
     assert rate.inputs == {"record": "ab"}
