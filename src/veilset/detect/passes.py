@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a detector looks at: which views each effort takes, and where a costly one pays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from types import MappingProxyType
+from typing import TypeAlias
+
+import numpy as np
+
+from veilset import boxes
+from veilset.detect import calibration
+from veilset.detect.calibration import Calibration
+from veilset.detect.candidates import Candidates, Network
+from veilset.detect.merge import merge
+from veilset.detect.views import OVERLAP_PX, TILE_PX, Tile, View, resize, tiles
+from veilset.errors import ConfigError
+from veilset.protocols import EFFORTS, DetectorSettings
+from veilset.types import Image, ModelCard, Region
+
+FLOOR = 0.06
+"""Lowest score of a single look that counts as evidence."""
+
+SMALL_PX, HINT = 32.0, 0.1
+"""The look at full scale hints at small faces by a candidate of at most ``SMALL_PX`` with
+a score of at least ``HINT``."""
+
+
+Look: TypeAlias = tuple[View, Candidates]
+"""A view that was taken of an image, and what was seen, in pixels of the reduced image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How an effort looks at an image.
+
+    Attributes:
+        always: Views that every image gets; the first is the look at full scale.
+        if_small: Views that only an image gets whose first look hints at small faces.
+        longest_px: A longer image is reduced to this many pixels on its longer side
+            before anything else, and scales count from there.
+        calibration: How merged candidates become boxes and scores, for CenterFace.
+        threshold: Lowest score that counts unless the user names one, for CenterFace.
+    """
+
+    always: tuple[View, ...]
+    if_small: tuple[View, ...]
+    longest_px: int
+    calibration: Calibration
+    threshold: float
+
+
+_OUTWARD = (0.02, 0.04, 0.0, 0.0)
+
+PLANS: Mapping[str, Plan] = MappingProxyType(
+    {
+        "fast": Plan(
+            always=(View(1.0),),
+            if_small=(),
+            longest_px=TILE_PX,
+            calibration=Calibration(0.0, 0.0, 1.0, _OUTWARD),
+            threshold=0.25,
+        ),
+        "balanced": Plan(
+            always=(View(1.0), View(1 / 3, margin=0.25)),
+            if_small=(View(2.0),),
+            longest_px=2_048,
+            calibration=Calibration(0.25, 0.0, 1.0, _OUTWARD),
+            threshold=0.36,
+        ),
+        "thorough": Plan(
+            always=(
+                View(1.0),
+                View(1 / 3, margin=0.25),
+                View(0.75),
+                View(1.0, quarter_turns=1),
+                View(1.0, quarter_turns=3, is_mirrored=True),
+                View(1.5),
+                View(3.0),
+            ),
+            if_small=(),
+            longest_px=2_048,
+            calibration=Calibration(0.65, 0.0, 1.0, _OUTWARD),
+            threshold=0.25,
+        ),
+    }
+)
+
+OTHER_NETWORK = Calibration()
+"""Networks other than CenterFace were not measured: boxes and scores stay as they are."""
+
+OTHER_THRESHOLD = 0.5
+
+
+class MultiPass:
+    """A detector that takes several looks with a network and merges them.
+
+    Attributes:
+        card: Where the weights come from.
+        settings: Everything that decides the result.
+        batch_size: How many images a call likes to get.
+    """
+
+    def __init__(self, network: Network, settings: DetectorSettings) -> None:
+        """Choose the views.
+
+        Args:
+            network: What takes each look.
+            settings: Only ``effort`` and ``threshold`` are read here.
+
+        Raises:
+            ConfigError: If the effort is unknown or the threshold is not in [0, 1].
+        """
+        if settings.effort not in PLANS:
+            raise ConfigError(
+                f"Effort {settings.effort!r} is unknown. Choose one of: {', '.join(EFFORTS)}."
+            )
+        threshold = settings.threshold
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise ConfigError(f"Threshold {threshold} is not a score. Give a number from 0 to 1.")
+        self._network = network
+        self._plan = PLANS[settings.effort]
+        is_measured = network.settings.get("network") == "centerface"
+        if not is_measured:
+            other = replace(OTHER_NETWORK, silence=self._plan.calibration.silence)
+            self._plan = replace(self._plan, calibration=other, threshold=OTHER_THRESHOLD)
+        self._threshold = self._plan.threshold if threshold is None else threshold
+        self.card: ModelCard = network.card
+        self.batch_size: int = network.batch_size
+        self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
+            {
+                **network.settings,
+                "effort": settings.effort,
+                "threshold": self._threshold,
+                "floor": FLOOR,
+                "views": ", ".join(map(str, self._plan.always)),
+                "views_if_small": ", ".join(map(str, self._plan.if_small)),
+                "small_px": SMALL_PX,
+                "small_hint": HINT,
+                "longest_px": self._plan.longest_px,
+                "tile_px": TILE_PX,
+                "tile_overlap_px": OVERLAP_PX,
+                "calibration": calibration.VERSION if is_measured else 0,
+            }
+        )
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        """Find the faces of each image, strongest first, boxes inside the image.
+
+        The score of a region is the share of such boxes that are faces, see
+        ``Calibration.probabilities``; for a network other than CenterFace it is the
+        combined score, which means no more than the network's own.
+
+        Args:
+            images: Each ``(H, W, 3)`` uint8 RGB.
+        """
+        reduced = [self._reduce(image) for image in images]
+        looks: list[list[Look]] = [[] for _ in images]
+        for view in self._plan.always:
+            self._look(reduced, view, range(len(images)), looks)
+        small = [place for place, taken in enumerate(looks) if hints_at_small(taken[0][1])]
+        for view in self._plan.if_small:
+            self._look(reduced, view, small, looks)
+        return [self._regions(*each) for each in zip(images, reduced, looks, strict=True)]
+
+    def _reduce(self, image: Image) -> Image:
+        height, width = image.shape[:2]
+        longest = max(height, width)
+        if longest <= self._plan.longest_px:
+            return image
+        factor = self._plan.longest_px / longest
+        return resize(image, (max(1, round(width * factor)), max(1, round(height * factor))))
+
+    def _look(
+        self,
+        images: Sequence[Image],
+        view: View,
+        places: Iterable[int],
+        looks: Sequence[list[Look]],
+    ) -> None:
+        """Take one view of some images; at most a batch of tiles is held at a time."""
+        parts: dict[int, list[Candidates]] = {place: [] for place in places}
+        jobs = _jobs(images, view, parts)
+        while batch := list(islice(jobs, self.batch_size)):
+            shown = [tile.show(images[place]) for place, tile in batch]
+            seen = self._network.look(shown, floor=FLOOR)
+            for (place, tile), candidates in zip(batch, seen, strict=True):
+                parts[place].append(tile.restore(candidates))
+        for place, of_image in parts.items():
+            looks[place].append((view, _join(of_image)))
+
+    def _regions(self, image: Image, reduced: Image, looks: Sequence[Look]) -> tuple[Region, ...]:
+        """Merge, calibrate and cut the candidates of one image."""
+        scales = [view.scale for view, _ in looks]
+        merged = merge([seen for _, seen in looks], scales)
+        scores = self._plan.calibration.probabilities(merged.scores, merged.boxes_xyxy, scales)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= self._threshold]
+        height, width = image.shape[:2]
+        factor = np.array([width / reduced.shape[1], height / reduced.shape[0]])
+        found = self._plan.calibration.boxes(merged.boxes_xyxy[order]) * np.tile(factor, 2)
+        inside = boxes.clip(found, (width, height))
+        points = merged.landmarks_xy[order] * factor
+        return tuple(
+            Region(
+                box_xyxy=(float(x0), float(y0), float(x1), float(y1)),
+                score=float(score),
+                landmarks_xy=tuple((float(x), float(y)) for x, y in of_face),
+            )
+            for (x0, y0, x1, y1), score, of_face in zip(inside, scores[order], points, strict=True)
+            # What lies outside the picture altogether was seen in its black border.
+            if x1 > x0 and y1 > y0
+        )
+
+
+def hints_at_small(seen: Candidates) -> bool:
+    """Tell whether a look at full scale makes a larger look worth its cost.
+
+    Args:
+        seen: What the look at full scale saw, from a score of at most ``HINT`` on.
+
+    Example:
+        >>> boxes_xyxy = np.array([[0.0, 0, 9, 9]])
+        >>> hints_at_small(Candidates(boxes_xyxy, np.array([0.2]), np.zeros((1, 0, 2))))
+        True
+    """
+    sizes = np.sqrt(boxes.areas(seen.boxes_xyxy))
+    return bool(np.any((seen.scores >= HINT) & (sizes <= SMALL_PX)))
+
+
+def _jobs(images: Sequence[Image], view: View, places: Iterable[int]) -> Iterator[tuple[int, Tile]]:
+    for place in places:
+        height, width = images[place].shape[:2]
+        for tile in tiles(view, (width, height)):
+            yield place, tile
+
+
+def _join(parts: Sequence[Candidates]) -> Candidates:
+    """Put the tiles of one look together; each place belongs to one of them."""
+    if len(parts) == 1:
+        return parts[0]
+    return Candidates(
+        np.concatenate([part.boxes_xyxy for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.landmarks_xy for part in parts]),
+    )

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One way of showing an image to a network, and the way back to the image's own pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilset.detect.candidates import Candidates
+from veilset.types import Image
+
+TILE_PX = 1_280
+"""Longest side of what the network is shown at once; it bounds the memory of a look."""
+
+OVERLAP_PX = 192
+"""How far neighbouring tiles overlap, in pixels of the look: the largest face that a tiled
+look is believed for. Larger ones are whole in the looks at a smaller scale."""
+
+MIRRORED_POINTS = (1, 0, 2, 4, 3)
+"""Eyes and corners of the mouth change sides in a mirror."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How an image is shown.
+
+    Attributes:
+        scale: Pixels of the look for each pixel of the image.
+        quarter_turns: Turns by 90 degrees, counter-clockwise, 0 to 3.
+        is_mirrored: Left and right swapped, before the turn.
+        margin: Black border on every side, as a share of the longer side of the scaled
+            image: context for a face that fills the frame.
+    """
+
+    scale: float = 1.0
+    quarter_turns: int = 0
+    is_mirrored: bool = False
+    margin: float = 0.0
+
+    def __str__(self) -> str:
+        turned = f" turned {90 * self.quarter_turns}" if self.quarter_turns else ""
+        mirrored = " mirrored" if self.is_mirrored else ""
+        margin = f" margin {self.margin:g}" if self.margin else ""
+        return f"{self.scale:.4g}x{turned}{mirrored}{margin}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A part of an image in a view.
+
+    Attributes:
+        view: How it is shown.
+        part: ``(x0, y0, x1, y1)``, the pixels of the image that are shown.
+        own: ``(x0, y0, x1, y1)``, the share of ``part`` that this tile answers for; the
+            tiles of an image own every place once. Infinite where there is no neighbour,
+            since the centre of a face may lie outside the image.
+        is_whole: Whether the part is the whole image.
+    """
+
+    view: View
+    part: tuple[int, int, int, int]
+    own: tuple[float, float, float, float]
+    is_whole: bool
+
+    def show(self, image: Image) -> Image:
+        """Cut, scale, mirror, turn and frame the part; ``(h, w, 3)``, a copy or a window."""
+        x0, y0, x1, y1 = self.part
+        shown = resize(image[y0:y1, x0:x1], self._shown_wh())
+        if self.view.is_mirrored:
+            shown = shown[:, ::-1]
+        shown = np.rot90(shown, self.view.quarter_turns)
+        border = self._border_px()
+        if border:
+            shown = np.pad(shown, ((border, border), (border, border), (0, 0)))
+        return np.ascontiguousarray(shown)
+
+    def restore(self, seen: Candidates) -> Candidates:
+        """Give what was seen in pixels of the image, and keep what the tile answers for."""
+        boxes = self._back(seen.boxes_xyxy.reshape(-1, 2, 2))
+        boxes = np.concatenate([boxes.min(axis=1), boxes.max(axis=1)], axis=1)
+        points = self._back(seen.landmarks_xy)
+        if self.view.is_mirrored and points.shape[1] == len(MIRRORED_POINTS):
+            points = points[:, MIRRORED_POINTS]
+        found = Candidates(boxes, seen.scores, points)
+        x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
+        x0, y0, x1, y1 = self.own
+        mine = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
+        if not self.is_whole:
+            mine &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * self.view.scale <= OVERLAP_PX
+        return found.pick(mine)
+
+    def _shown_wh(self) -> tuple[int, int]:
+        x0, y0, x1, y1 = self.part
+        return max(1, round((x1 - x0) * self.view.scale)), max(
+            1, round((y1 - y0) * self.view.scale)
+        )
+
+    def _border_px(self) -> int:
+        return round(self.view.margin * max(self._shown_wh()))
+
+    def _back(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Take points ``(..., 2)`` of the look to pixels of the image."""
+        width, height = self._shown_wh()
+        x, y = np.moveaxis(points_xy - self._border_px(), -1, 0)
+        turns = self.view.quarter_turns % 4
+        x, y = [(x, y), (width - y, x), (width - x, height - y), (y, height - x)][turns]
+        if self.view.is_mirrored:
+            x = width - x
+        x0, y0, x1, y1 = self.part
+        return np.stack([x * (x1 - x0) / width + x0, y * (y1 - y0) / height + y0], axis=-1)
+
+
+def tiles(view: View, size_wh: tuple[int, int]) -> Iterator[Tile]:
+    """Give the tiles of a view on an image, row by row; one where it fits.
+
+    Args:
+        view: How the image is shown.
+        size_wh: Width and height of the image in pixels.
+
+    Example:
+        >>> [tile.part for tile in tiles(View(2.0), (1000, 500))]
+        [(0, 0, 548, 500), (452, 0, 1000, 500)]
+    """
+    columns, rows = (_cuts(side, view.scale) for side in size_wh)
+    is_whole = len(columns) == len(rows) == 1
+    for y0, y1, own_y0, own_y1 in rows:
+        for x0, x1, own_x0, own_x1 in columns:
+            yield Tile(view, (x0, y0, x1, y1), (own_x0, own_y0, own_x1, own_y1), is_whole)
+
+
+def _cuts(side: int, scale: float) -> list[tuple[int, int, float, float]]:
+    """Cut a side into parts that overlap: begin, end, begin and end of what each owns."""
+    shown = round(side * scale)
+    if shown <= TILE_PX:
+        return [(0, side, -np.inf, np.inf)]
+    n = -(-(shown - OVERLAP_PX) // (TILE_PX - OVERLAP_PX))
+    edges = [side * i / n for i in range(n + 1)]
+    half = OVERLAP_PX / 2 / scale
+    return [
+        (
+            max(0, int(np.floor(low - half))),
+            min(side, int(np.ceil(high + half))),
+            low if low > 0 else -np.inf,
+            high if high < side else np.inf,
+        )
+        for low, high in pairwise(edges)
+    ]
+
+
+def resize(image: Image, size_wh: tuple[int, int]) -> Image:
+    """Scale an image: means of the covered pixels downward, linear upward.
+
+    Args:
+        image: ``(H, W, 3)`` uint8.
+        size_wh: Width and height wanted, in pixels, at least 1.
+    """
+    height, width = image.shape[:2]
+    if (width, height) == size_wh:
+        return image
+    # A heavy library that ``import veilset`` has no need of.
+    import cv2
+
+    smaller = size_wh[0] <= width and size_wh[1] <= height
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_wh, interpolation=how), dtype=np.uint8)
