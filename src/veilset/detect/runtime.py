@@ -9,9 +9,11 @@ is refused, and what was chosen stands in ``settings``.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from queue import LifoQueue
 from types import MappingProxyType, ModuleType
@@ -36,6 +38,7 @@ _N_KEPT_KERNELS = 2_400
 _GPU_BATCH = 8
 
 _log = logging.getLogger(__name__)
+_opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,10 @@ def open_session(
 ) -> Session:
     """Make a network ready to run, as the settings ask.
 
+    The session made last is kept, and given again to whoever asks for the same: detection
+    and verification follow each other in one process, and kernels that were compiled for
+    the picture sizes of the one serve the other.
+
     Args:
         model: An ONNX file with one input, ``(N, 3, H, W)`` float32.
         preparation: What the network wants done to the pixels.
@@ -97,6 +104,20 @@ def open_session(
         MissingExtraError: If the runtime asked for is not installed.
     """
     _check(settings)
+    wanted = DetectorSettings(
+        device=settings.device,
+        precision=settings.precision,
+        runtime=settings.runtime,
+        n_threads=settings.n_threads,
+    )
+    with _opening:
+        return _open_session(model, preparation, wanted, bears_batches)
+
+
+@lru_cache(maxsize=1)
+def _open_session(
+    model: bytes, preparation: Preparation, settings: DetectorSettings, bears_batches: bool
+) -> Session:
     if settings.device == "cuda" or settings.runtime == "onnxruntime":
         batch_size = _GPU_BATCH if bears_batches and settings.device == "cuda" else 1
         return OnnxRuntimeSession(model, preparation, settings, batch_size)

@@ -30,6 +30,11 @@ from veilset.protocols import DetectorSettings
 from veilset.types import Image
 
 
+@pytest.fixture(autouse=True)
+def no_session_of_another_test() -> None:
+    runtime._open_session.cache_clear()
+
+
 @pytest.fixture(scope="module")
 def noise() -> list[Image]:
     """Pictures that fire at many cells at a low floor, in sizes of both orientations."""
@@ -97,6 +102,16 @@ def test_fast_precision_is_recorded_and_near(noise: list[Image], network: Networ
     assert network.settings["precision"] == "f32"
     for a, b in zip(network.look(noise, floor=0.0), fast.look(noise, floor=0.0), strict=True):
         assert abs(a.scores[0] - b.scores[0]) < 0.1
+
+
+def test_the_last_session_is_given_again_to_who_asks_for_the_same() -> None:
+    first, again = (load_network(DetectorSettings(effort=e)) for e in ("fast", "thorough"))
+    other = load_network(DetectorSettings(n_threads=2))
+    assert isinstance(first, CenterFace)
+    assert isinstance(again, CenterFace)
+    assert isinstance(other, CenterFace)
+    assert first._session is again._session
+    assert first._session is not other._session
 
 
 def test_fast_precision_without_the_hardware_says_so(
