@@ -54,8 +54,10 @@ def flat_copy(photos: Path, folder: Path) -> int:
 
 def timed(command: list[str | Path], ok: tuple[int, ...]) -> float:
     """Run a command and give its wall-clock seconds."""
+    # A plain "import onnxruntime" reports itself to its maker; nothing here needs that.
+    environment = os.environ | {"ORT_DISABLE_TELEMETRY": "1"}
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     seconds = time.perf_counter() - start
     if done.returncode not in ok:
         raise SystemExit(f"{command[0]} ended with {done.returncode}:\n{done.stderr[-2000:]}")
