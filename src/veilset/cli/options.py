@@ -71,7 +71,10 @@ LeakScore = Annotated[
 ]
 Recheck = Annotated[
     str,
-    typer.Option(help="Which outputs are searched again: touched (and a sample), all, none."),
+    typer.Option(
+        help="Which outputs are searched again: touched (and a sample of the others), sample, "
+        "all, none."
+    ),
 ]
 VerifyEffort = Annotated[
     str | None,

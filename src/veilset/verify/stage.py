@@ -29,7 +29,6 @@ from veilset.records.places import record_folder
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, write_verdicts
 from veilset.runs import FINISHED, STARTED, Run, RunSummary, discard_run
 from veilset.types import ImageRecord
-from veilset.verify.blas import one_blas_thread
 from veilset.verify.checks import Exam, Examiner
 from veilset.verify.config import VerifyConfig, effort_above
 from veilset.verify.contract import Contract, read_contract
@@ -164,7 +163,7 @@ class VerifyTask:
             is_failed=lambda row: row.verdict in (Verdict.LEAK, Verdict.ERROR),
             batch_size=eyes.batch_size,
         )
-        with one_blas_thread(), shard_worker(body, self.n_threads) as work:
+        with shard_worker(body, self.n_threads) as work:
             yield work
 
 
