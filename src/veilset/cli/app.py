@@ -21,12 +21,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-app.command("run")(run.run)
-app.command("detect")(detect.detect)
-app.command("obfuscate")(obfuscate.obfuscate)
-app.command("verify")(verify.verify)
-app.command("report")(report.report)
-app.command("plugins")(plugins.plugins)
+VERBS = {
+    "run": run.run,
+    "detect": detect.detect,
+    "obfuscate": obfuscate.obfuscate,
+    "verify": verify.verify,
+    "report": report.report,
+    "plugins": plugins.plugins,
+}
+for _name, _verb in VERBS.items():
+    app.command(_name)(_verb)
 
 
 def _show_version(wanted: bool) -> None:

@@ -38,7 +38,9 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
 
 def counts_line(counts: Mapping[str, int]) -> str:
     """Give counts as people read them, in the order in which they come."""
-    return ", ".join(f"{value:,} {name.replace('_', ' ')}" for name, value in counts.items())
+    return ", ".join(
+        f"{value:,} {name.removeprefix('n_').replace('_', ' ')}" for name, value in counts.items()
+    )
 
 
 class ProgressLine:
