@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from veilset.detect.weights import check_licence
-from veilset.errors import ConfigError, LicenceError
+from veilset.errors import ConfigError, LicenceError, MissingExtraError
 from veilset.plugins import list_plugins, make_detector
 from veilset.protocols import EFFORTS, Detector, DetectorSettings
 from veilset.types import Image, Origin
@@ -39,7 +39,10 @@ def images() -> list[Image]:
 )
 def detector(request: pytest.FixtureRequest) -> Detector:
     name, effort = request.param
-    return make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
+    try:
+        return make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
 
 
 def test_there_is_one() -> None:

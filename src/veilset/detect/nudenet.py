@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The face classes of NudeNet 3.4 (https://github.com/notAI-tech/NudeNet), a YOLOv8 network.
+
+The weights come inside the package ``nudenet``; the package itself is never imported. Its
+own code hands the network blue first, where the faces are found better red first. The
+network gives one output, ``(N, 22, A)``: centre, width and height in pixels of the picture
+it was given, then how sure it is of each of 18 classes, of which two are faces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from veilset.boxes import clip
+from veilset.detect.candidates import Candidates, by_shape, pad, strongest, suppress
+from veilset.detect.runtime import Preparation, Session, open_session
+from veilset.detect.weights import Weights, packaged_weights, user_weights
+from veilset.errors import ConfigError, MissingExtraError
+from veilset.protocols import EFFORTS, Detector, DetectorSettings
+from veilset.types import Image, ModelCard, Region
+
+CARD = ModelCard(
+    name="nudenet",
+    origin="notAI-tech/NudeNet, as packaged in nudenet 3.4.2 (nudenet/320n.onnx)",
+    licence="AGPL-3.0",
+    commercial_ok=True,
+    sha256="c15d8273adad2d0a92f014cc69ab2d6c311a06777a55545f2c4eb46f51911f0f",
+    note=(
+        "The package says MIT, the metadata inside the weight file say AGPL-3.0 (made with "
+        "Ultralytics YOLOv8 8.2.46): the stricter one is taken. It allows commercial use under "
+        "its duties. Where the training photographs come from is not stated."
+    ),
+)
+
+LONG_SIDES_PX: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {"fast": (320,), "balanced": (320, 640), "thorough": (320, 640, 960)}
+)
+"""Each picture is brought to these longer sides, up or down, and searched at each: the
+network loses faces that fill a large picture as well as those that are small in a little
+one."""
+
+THRESHOLD = 0.35
+"""Lowest score that counts unless the settings say otherwise."""
+
+FOREHEAD = 0.18
+"""Share of its height by which a box is raised: NudeNet's begin at the brows, the boxes that
+people mark begin at the hair (median over 340 faces)."""
+
+IOU_THRESHOLD = 0.45
+"""Overlap above which a weaker candidate is a double: the value of the package's code."""
+
+_STRIDE_PX = 32
+_N_ROWS = 4 + 18
+_FACE_FEMALE, _FACE_MALE = 4 + 1, 4 + 12
+
+
+class NudeNet:
+    """NudeNet's face classes; a ``Detector``.
+
+    The score is the network's own, the greater one of the two face classes, in [0, 1];
+    ``docs/detection.md`` says how often it is right.
+
+    Args:
+        weights: The weight file and its card.
+        settings: ``effort``, ``threshold``, ``device``, ``precision``, ``runtime`` and
+            ``n_threads`` are used.
+
+    Raises:
+        ConfigError: If a setting cannot be used, or the weights are of another network.
+        MissingExtraError: If the runtime asked for is not installed.
+    """
+
+    def __init__(self, weights: Weights, settings: DetectorSettings) -> None:
+        if settings.effort not in EFFORTS:
+            raise ConfigError(f"effort is {settings.effort!r}. Choose: {', '.join(EFFORTS)}.")
+        threshold = THRESHOLD if settings.threshold is None else settings.threshold
+        if not 0 <= threshold <= 1:
+            raise ConfigError(f"--threshold is {threshold}. Give a number from 0 to 1.")
+        self.card = weights.card
+        self._long_sides_px = LONG_SIDES_PX[settings.effort]
+        self._threshold = threshold
+        preparation = Preparation(scale=255.0)
+        self._session = open_session(weights.data, preparation, settings, bears_batches=True)
+        self.batch_size = self._session.batch_size
+        self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
+            {
+                **self._session.settings,
+                "network": "nudenet",
+                "long_sides_px": " ".join(map(str, self._long_sides_px)),
+                "padded_to": _STRIDE_PX,
+                "threshold": threshold,
+                "iou_threshold": IOU_THRESHOLD,
+            }
+        )
+        if self.card is not CARD:
+            _check_head(self._session)
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        """Find the faces of each image; see ``Detector.detect``."""
+        looks = [self._look(images, side) for side in self._long_sides_px]
+        return [
+            _regions(_strongest_of(each), (image.shape[1], image.shape[0]))
+            for image, *each in zip(images, *looks, strict=True)
+        ]
+
+    def _look(self, images: Sequence[Image], long_side_px: int) -> list[Candidates]:
+        """Search every image at one size; candidates in pixels of the image, not cut to it."""
+        pictures = [resized(image, long_side_px) for image in images]
+        found: dict[int, Candidates] = {}
+        for places in by_shape(pictures, _STRIDE_PX).values():
+            for start in range(0, len(places), self.batch_size):
+                batch = places[start : start + self.batch_size]
+                padded = np.concatenate([pad(pictures[place], _STRIDE_PX) for place in batch])
+                with self._session.run(padded) as (output,):
+                    seen = [decode(output[row], floor=self._threshold) for row in range(len(batch))]
+                for place, each in zip(batch, seen, strict=True):
+                    found[place] = _scaled(each, pictures[place], images[place])
+        return [found[place] for place in range(len(images))]
+
+
+def resized(image: Image, long_side_px: int) -> Image:
+    """Bring an image to a longer side, keeping its shape; at least a pixel stays of the shorter.
+
+    Example:
+        >>> resized(np.zeros((30, 60, 3), np.uint8), 320).shape
+        (160, 320, 3)
+    """
+    height, width = image.shape[:2]
+    factor = long_side_px / max(height, width)
+    size_wh = (max(1, round(width * factor)), max(1, round(height * factor)))
+    if size_wh == (width, height):
+        return image
+    # Pillow averages over all pixels when it makes a picture smaller, OpenCV skips some.
+    picture = PillowImage.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize(size_wh, PillowImage.Resampling.BILINEAR))
+
+
+def decode(output: NDArray[np.float32], *, floor: float) -> Candidates:
+    """Turn the output for one picture into candidates, without doubles.
+
+    Args:
+        output: ``(22, A)``: centre x and y, width, height, then the 18 classes.
+        floor: Lowest score that counts.
+
+    Returns:
+        Candidates by falling score, in pixels of the picture, without landmarks.
+
+    Raises:
+        PluginError: If a score is NaN.
+    """
+    scores = np.maximum(output[_FACE_FEMALE], output[_FACE_MALE])
+    picked = strongest(scores, floor)
+    centre, sides = np.split(output[:4, picked].T.astype(np.float64), 2, axis=1)
+    half = np.maximum(sides, 0.0) / 2
+    boxes = np.concatenate([centre - half, centre + half], axis=1)
+    # What is left of a sigmoid in half precision may lie a hair above 1.
+    certain = np.clip(scores[picked].astype(np.float64), 0.0, 1.0)
+    return suppress(Candidates(boxes, certain, np.zeros((len(picked), 0, 2))), IOU_THRESHOLD)
+
+
+def _scaled(seen: Candidates, picture: Image, image: Image) -> Candidates:
+    """Give candidates of a picture in pixels of the image that it was made from."""
+    (tall, wide), (height, width) = picture.shape[:2], image.shape[:2]
+    boxes = seen.boxes_xyxy * np.array([width / wide, height / tall] * 2)
+    return Candidates(boxes, seen.scores, seen.landmarks_xy)
+
+
+def _strongest_of(looks: Sequence[Candidates]) -> Candidates:
+    """Give what was seen at any size; a face seen at several counts as at its best one."""
+    pool = Candidates(
+        np.concatenate([look.boxes_xyxy for look in looks]),
+        np.concatenate([look.scores for look in looks]),
+        np.concatenate([look.landmarks_xy for look in looks]),
+    )
+    return suppress(pool.pick(np.argsort(-pool.scores, kind="stable")), IOU_THRESHOLD)
+
+
+def _regions(seen: Candidates, size_wh: tuple[int, int]) -> tuple[Region, ...]:
+    """Give candidates as regions, raised and cut to the image; what lies outside goes."""
+    raised = seen.boxes_xyxy.copy()
+    raised[:, 1] -= FOREHEAD * (raised[:, 3] - raised[:, 1])
+    boxes = clip(raised, size_wh).tolist()
+    return tuple(
+        Region((x0, y0, x1, y1), score=score)
+        for (x0, y0, x1, y1), score in zip(boxes, seen.scores.tolist(), strict=True)
+        if x0 < x1 and y0 < y1
+    )
+
+
+def _check_head(session: Session) -> None:
+    """Refuse weights whose outputs are not the one that is decoded here."""
+    side = 2 * _STRIDE_PX
+    n_places = sum((side // stride) ** 2 for stride in (8, 16, 32))
+    with session.run(np.zeros((1, side, side, 3), np.uint8)) as outputs:
+        found = [output.shape for output in outputs]
+    expected = [(1, _N_ROWS, n_places)]
+    if found != expected:
+        raise ConfigError(
+            f"The weight file is not a NudeNet: for a picture of {side} px it gives outputs of "
+            f"shape {found}, expected {expected}. Choose the detector that fits it."
+        )
+
+
+def make(settings: DetectorSettings) -> Detector:
+    """Build the detector ``nudenet``, from the package or from the file that the settings name.
+
+    Raises:
+        ConfigError, MissingExtraError, PluginError: If weights or runtime cannot be had.
+    """
+    if not settings.weights:
+        return NudeNet(_packaged(), settings)
+    named = user_weights("nudenet", settings)
+    card = CARD if named.card.sha256 == CARD.sha256 else named.card
+    return NudeNet(Weights(named.data, card), settings)
+
+
+def _packaged() -> Weights:
+    try:
+        return packaged_weights("nudenet", "nudenet/320n.onnx", CARD)
+    except MissingExtraError as error:
+        # The package asks for a second build of OpenCV, whose files would overwrite those
+        # of the first; only its weight file is wanted.
+        raise MissingExtraError(
+            "The detector 'nudenet' needs the weights of the package nudenet, which is not "
+            "installed. Install it with: pip install --no-deps nudenet==3.4.2"
+        ) from error
