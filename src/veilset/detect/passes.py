@@ -55,6 +55,10 @@ class Plan:
 
 _OUTWARD = (0.02, 0.04, 0.0, 0.0)
 
+_FULL = View(1.0, largest_px=400)
+# A third, framed in black: a face that fills the picture is seen whole and with context.
+_SMALL = View(1 / 3, margin=0.25)
+
 PLANS: Mapping[str, Plan] = MappingProxyType(
     {
         "fast": Plan(
@@ -65,21 +69,21 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             threshold=0.25,
         ),
         "balanced": Plan(
-            always=(View(1.0), View(1 / 3, margin=0.25)),
-            if_small=(View(2.0),),
+            always=(_FULL, _SMALL),
+            if_small=(View(1.5, largest_px=400), View(2.5, largest_px=400)),
             longest_px=2_048,
             calibration=Calibration(0.25, 0.0, 1.0, _OUTWARD),
             threshold=0.36,
         ),
         "thorough": Plan(
             always=(
-                View(1.0),
-                View(1 / 3, margin=0.25),
-                View(0.75),
-                View(1.0, quarter_turns=1),
-                View(1.0, quarter_turns=3, is_mirrored=True),
-                View(1.5),
-                View(3.0),
+                _FULL,
+                _SMALL,
+                View(0.75, largest_px=400),
+                View(1.0, quarter_turns=1, largest_px=400),
+                View(1.0, quarter_turns=3, largest_px=400),
+                View(1.5, largest_px=400),
+                View(3.0, largest_px=400),
             ),
             if_small=(),
             longest_px=2_048,

@@ -20,9 +20,6 @@ OVERLAP_PX = 192
 """How far neighbouring tiles overlap, in pixels of the look: the largest face that a tiled
 look is believed for. Larger ones are whole in the looks at a smaller scale."""
 
-MIRRORED_POINTS = (1, 0, 2, 4, 3)
-"""Eyes and corners of the mouth change sides in a mirror."""
-
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -31,21 +28,20 @@ class View:
     Attributes:
         scale: Pixels of the look for each pixel of the image.
         quarter_turns: Turns by 90 degrees, counter-clockwise, 0 to 3.
-        is_mirrored: Left and right swapped, before the turn.
         margin: Black border on every side, as a share of the longer side of the scaled
             image: context for a face that fills the frame.
+        largest_px: Longest side, in pixels of the look, of a face that it is believed for.
     """
 
     scale: float = 1.0
     quarter_turns: int = 0
-    is_mirrored: bool = False
     margin: float = 0.0
+    largest_px: float = np.inf
 
     def __str__(self) -> str:
         turned = f" turned {90 * self.quarter_turns}" if self.quarter_turns else ""
-        mirrored = " mirrored" if self.is_mirrored else ""
         margin = f" margin {self.margin:g}" if self.margin else ""
-        return f"{self.scale:.4g}x{turned}{mirrored}{margin}"
+        return f"{self.scale:.4g}x{turned}{margin}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +63,9 @@ class Tile:
     is_whole: bool
 
     def show(self, image: Image) -> Image:
-        """Cut, scale, mirror, turn and frame the part; ``(h, w, 3)``, a copy or a window."""
+        """Cut, scale, turn and frame the part; ``(h, w, 3)``, a copy or a window."""
         x0, y0, x1, y1 = self.part
         shown = resize(image[y0:y1, x0:x1], self._shown_wh())
-        if self.view.is_mirrored:
-            shown = shown[:, ::-1]
         shown = np.rot90(shown, self.view.quarter_turns)
         border = self._border_px()
         if border:
@@ -83,14 +77,12 @@ class Tile:
         boxes = self._back(seen.boxes_xyxy.reshape(-1, 2, 2))
         boxes = np.concatenate([boxes.min(axis=1), boxes.max(axis=1)], axis=1)
         points = self._back(seen.landmarks_xy)
-        if self.view.is_mirrored and points.shape[1] == len(MIRRORED_POINTS):
-            points = points[:, MIRRORED_POINTS]
         found = Candidates(boxes, seen.scores, points)
         x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
         x0, y0, x1, y1 = self.own
         mine = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
-        if not self.is_whole:
-            mine &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * self.view.scale <= OVERLAP_PX
+        largest = self.view.largest_px if self.is_whole else min(self.view.largest_px, OVERLAP_PX)
+        mine &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * self.view.scale <= largest
         return found.pick(mine)
 
     def _shown_wh(self) -> tuple[int, int]:
@@ -108,8 +100,6 @@ class Tile:
         x, y = np.moveaxis(points_xy - self._border_px(), -1, 0)
         turns = self.view.quarter_turns % 4
         x, y = [(x, y), (width - y, x), (width - x, height - y), (y, height - x)][turns]
-        if self.view.is_mirrored:
-            x = width - x
         x0, y0, x1, y1 = self.part
         return np.stack([x * (x1 - x0) / width + x0, y * (y1 - y0) / height + y0], axis=-1)
 
