@@ -33,6 +33,9 @@ class DetectorSettings:
         precision: ``full`` (float32) or ``fast`` (bfloat16 or int8 where the CPU has it).
         runtime: ``openvino``, ``onnxruntime`` or ``auto``.
         n_threads: How many threads will call ``detect`` at the same time.
+        is_asked_for: False where nobody named the detector and it is only tried because it
+            is installed. One that costs far more than others do then refuses with a
+            ``ConfigError`` that says how to ask for it.
     """
 
     weights: str | None = None
@@ -43,6 +46,7 @@ class DetectorSettings:
     precision: str = "full"
     runtime: str = "auto"
     n_threads: int = 1
+    is_asked_for: bool = True
 
 
 @runtime_checkable
