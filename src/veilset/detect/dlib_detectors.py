@@ -302,11 +302,17 @@ def make_mmod(settings: DetectorSettings) -> Detector:
     """Build the detector ``dlib-mmod``, from the package or from the file that is named.
 
     Raises:
-        ConfigError: If a setting cannot be used, or the file is no face detector of dlib.
+        ConfigError: If a setting cannot be used, the file is no face detector of dlib, or
+            nobody asked for this one: it works for seconds on each photograph.
         MissingExtraError: If dlib or the package with the weights is not installed.
         PluginError: If the package brings other weights.
     """
     _check("dlib-mmod", settings)
+    if not settings.is_asked_for:
+        raise ConfigError(
+            "The detector 'dlib-mmod' takes seconds for each photograph, so it is used only "
+            "where it is named. Name it with --second dlib-mmod."
+        )
     weights = _mmod_weights(settings)
     dlib = _import_dlib("dlib-mmod")
 

@@ -310,6 +310,14 @@ def test_mmod_refuses_a_broken_file(dlib: FakeDlib, weights: Path) -> None:
         make_mmod(replace(PLAIN, weights=str(weights)))
 
 
+def test_mmod_waits_to_be_asked_for(dlib: FakeDlib, weights: Path) -> None:
+    settings = replace(PLAIN, weights=str(weights), is_asked_for=False)
+    with pytest.raises(ConfigError, match="Name it with --second dlib-mmod"):
+        make_mmod(settings)
+    assert not dlib.loaded
+    make_hog(replace(settings, weights=None))
+
+
 def test_cards_say_what_is_known() -> None:
     assert HOG_CARD.sha256 == ""
     assert "No weight file" in HOG_CARD.note
