@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,7 +81,7 @@ def test_records_are_tables_that_anything_reads(release: Path) -> None:
     assert {row["outcome"] for row in outcomes} == {"obfuscated", "untouched"}
     page = (record / "report.html").read_text()
     assert "<script" not in page
-    assert "http" not in page.replace("http://www.w3.org/2000/svg", "").replace("http-equiv", "")
+    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?\s*(?:https?:)?//""", page)
 
 
 def test_step_by_step_gives_what_run_gives(photos: Path, release: Path, tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ def test_a_finished_run_is_finished(photos: Path, release: Path) -> None:
         (["detect", "PHOTOS", "-o", "PHOTOS/ann"], 1, "lie in each other"),
         (["detect", "PHOTOS", "-o", "ann", "--workers", "0"], 1, "Give at least 1"),
         (["detect", "PHOTOS", "-o", "ann", "--effort", "huge"], 1, "huge"),
-        (["detect", "PHOTOS", "-o", "ann", "--threshold", "7"], 1, "threshold"),
+        (["detect", "PHOTOS", "-o", "ann", "--threshold", "7"], 1, "Threshold 7.0 is not a score"),
         (["run", "PHOTOS", "FULL"], 1, "is not empty"),
         (["run", "PHOTOS", "out", "--method", "veill"], 1, "Did you mean 'veil'?"),
         (["run", "PHOTOS", "out", "--set", "cels=3"], 1, "has no parameter 'cels'"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Annotated
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "detect": detect.detect,
     "obfuscate": obfuscate.obfuscate,

@@ -171,6 +171,7 @@ class OpenVinoSession:
                 f"OpenVINO cannot use the weight file: {_reason(error)} "
                 "Give an ONNX model with one input (N, 3, H, W) that bears any picture size."
             ) from error
+        _prepare_arrays(openvino)
         self._requests: LifoQueue[Any] = LifoQueue()
         for _ in range(n_streams):
             self._requests.put(compiled.create_infer_request())
@@ -194,6 +195,16 @@ class OpenVinoSession:
             yield [request.get_output_tensor(place).data for place in range(len(self.output_names))]
         finally:
             self._requests.put(request)
+
+
+def _prepare_arrays(openvino: ModuleType) -> None:
+    """Let OpenVINO's binding find NumPy while no other thread is using it.
+
+    It does so when it first meets an array, under a lock of its own for which it holds the
+    interpreter's: two threads that bring the first arrays at once wait for each other for
+    ever (3 of 12 processes with 4 threads did).
+    """
+    openvino.Tensor(np.zeros(1, np.uint8), shared_memory=True).data  # noqa: B018
 
 
 def _graph_with_preparation(openvino: ModuleType, graph: Any, preparation: Preparation) -> Any:

@@ -333,3 +333,27 @@ def test_import_leaves_the_converter_usable() -> None:
     openvino = silent_imports.import_openvino()
     assert hasattr(openvino, "convert_model")
     assert sys.modules.get("openvino_telemetry", builtins) is not None
+
+
+FIRST_LOOKS = """
+import sys, threading
+import numpy as np
+from veilset.detect.centerface import load_network
+from veilset.protocols import DetectorSettings
+sys.setswitchinterval(1e-6)
+network = load_network(DetectorSettings(n_threads=4))
+barrier = threading.Barrier(4)
+def look():
+    barrier.wait()
+    network.look([np.zeros((64, 64, 3), np.uint8)], floor=0.5)
+threads = [threading.Thread(target=look) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+
+
+@pytest.mark.slow
+def test_first_looks_of_several_threads_do_not_wait_for_each_other() -> None:
+    # Without a precaution about one process in four never ended.
+    for _ in range(8):
+        subprocess.run([sys.executable, "-c", FIRST_LOOKS], check=True, timeout=60)
