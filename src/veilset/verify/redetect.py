@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,11 +73,12 @@ def open_eyes(config: VerifyConfig, effort: str, n_threads: int) -> Eyes:
         for name in config.second_detectors:
             detectors[name] = _checked(make_detector(name, settings), config)
         return Eyes(detectors, skipped)
+    unasked = replace(settings, is_asked_for=False)
     for info in list_plugins("detector"):
         if info.name in detectors:
             continue
         try:
-            detectors[info.name] = _checked(make_detector(info.name, settings), config)
+            detectors[info.name] = _checked(make_detector(info.name, unasked), config)
         except (VeilsetError, ImportError) as error:
             skipped[info.name] = str(error)
             log.info("The detector %s is not used: %s", info.name, error)

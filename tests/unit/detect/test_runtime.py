@@ -70,10 +70,14 @@ def test_both_runtimes_give_the_same_boxes(network: Network, noise: list[Image])
     for a, b in zip(network.look(noise, floor=FLOOR), other.look(noise, floor=FLOOR), strict=True):
         assert len(a) == len(b)
         n_boxes += len(a)
-        if len(a):
-            assert np.diag(iou(a.boxes_xyxy, b.boxes_xyxy)).min() > 0.999
         np.testing.assert_allclose(a.scores, b.scores, atol=1e-4)
-        np.testing.assert_allclose(a.landmarks_xy, b.landmarks_xy, atol=0.05)
+        if len(a):
+            # Scores that differ in the seventh digit only may change places.
+            overlap = iou(a.boxes_xyxy, b.boxes_xyxy)
+            partner = overlap.argmax(axis=1)
+            assert sorted(partner) == list(range(len(b)))
+            assert overlap.max(axis=1).min() > 0.999
+            np.testing.assert_allclose(a.landmarks_xy, b.landmarks_xy[partner], atol=0.05)
     assert n_boxes >= 10
 
 
