@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veilset.types import FloatBoxes
+
+Sight: TypeAlias = tuple[float, float]
+"""What a look could see: its pixels for a pixel of the image, and the longest side, in its own
+pixels, of a face that it is believed for."""
 
 VERSION = 1
 """Counts up whenever a number of this module or a plan of ``passes`` changes."""
@@ -51,7 +56,7 @@ class Calibration:
         return np.asarray(boxes_xyxy + sides * self.outward * np.array([-1.0, -1.0, 1.0, 1.0]))
 
     def probabilities(
-        self, scores: NDArray[np.float64], boxes_xyxy: FloatBoxes, scales: Sequence[float]
+        self, scores: NDArray[np.float64], boxes_xyxy: FloatBoxes, looks: Sequence[Sight]
     ) -> NDArray[np.float64]:
         """Turn merged scores into the share of such boxes that are faces.
 
@@ -62,38 +67,42 @@ class Calibration:
         Args:
             scores: ``(N,)`` in [0, 1], as ``merge`` gives them.
             boxes_xyxy: ``(N, 4)``, pixels of the image.
-            scales: Pixels of each look for a pixel of the image.
+            looks: What each look could see.
 
         Returns:
             ``(N,)`` in [0, 1]: the share that overlaps an annotated face with an IoU of
             at least 0.5, on photographs like those of the fit.
 
         Example:
-            >>> Calibration().probabilities(np.array([0.25]), np.array([[0.0, 0, 9, 9]]), [1.0])
+            >>> box = np.array([[0.0, 0, 9, 9]])
+            >>> Calibration().probabilities(np.array([0.25]), box, [(1.0, np.inf)])
             array([0.25])
         """
         evidence = -np.log1p(-np.minimum(scores, 1 - 1e-12))
-        evidence = evidence / could_see(boxes_xyxy, scales) ** self.silence
+        evidence = evidence / could_see(boxes_xyxy, looks) ** self.silence
         with np.errstate(divide="ignore"):  # no evidence at all: minus infinity, so 0
             line = self.intercept + self.slope * np.log(np.expm1(evidence))
         return np.asarray(1.0 / (1.0 + np.exp(-line)))
 
 
-def could_see(boxes_xyxy: FloatBoxes, scales: Sequence[float]) -> NDArray[np.float64]:
-    """Count the looks in which a face of each size is large enough to be seen, at least 1.
+def could_see(boxes_xyxy: FloatBoxes, looks: Sequence[Sight]) -> NDArray[np.float64]:
+    """Count the looks in which a face of each size can be seen, at least 1.
 
     Args:
         boxes_xyxy: ``(N, 4)``, pixels of the image.
-        scales: Pixels of each look for a pixel of the image.
+        looks: What each look could see.
 
     Returns:
         ``(N,)``; a look in which the face is of 6 to 12 px counts in part.
 
     Example:
-        >>> could_see(np.array([[0.0, 0, 8, 8], [0, 0, 40, 40]]), [0.5, 1.0, 2.0]).round(1)
-        array([1.4, 3. ])
+        >>> looks = [(0.5, np.inf), (1.0, 30.0), (2.0, 30.0)]
+        >>> could_see(np.array([[0.0, 0, 8, 8], [0, 0, 40, 40]]), looks).round(1)
+        array([1.4, 1. ])
     """
+    scales, largest_px = np.asarray(looks, dtype=np.float64).reshape(-1, 2).T
     sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1e-3)
-    shown_px = np.sqrt(np.prod(sides, axis=1))[:, None] * np.asarray(scales)[None, :]
+    shown_px = np.sqrt(np.prod(sides, axis=1))[:, None] * scales
     share = np.log(shown_px / _UNSEEN_PX) / np.log(_SEEN_PX / _UNSEEN_PX)
-    return np.asarray(np.maximum(np.clip(share, 0.0, 1.0).sum(axis=1), 1.0))
+    is_whole = sides.max(axis=1)[:, None] * scales <= largest_px
+    return np.asarray(np.maximum((np.clip(share, 0.0, 1.0) * is_whole).sum(axis=1), 1.0))

@@ -13,7 +13,7 @@ import numpy as np
 
 from veilset import boxes
 from veilset.detect import calibration
-from veilset.detect.calibration import Calibration
+from veilset.detect.calibration import Calibration, Sight
 from veilset.detect.candidates import Candidates, Network
 from veilset.detect.merge import merge
 from veilset.detect.views import OVERLAP_PX, TILE_PX, Tile, View, resize, tiles
@@ -29,8 +29,8 @@ SMALL_PX, HINT = 32.0, 0.1
 a score of at least ``HINT``."""
 
 
-Look: TypeAlias = tuple[View, Candidates]
-"""A view that was taken of an image, and what was seen, in pixels of the reduced image."""
+Look: TypeAlias = tuple[Sight, Candidates]
+"""What a look could see, and what it saw, in pixels of the reduced image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
         "fast": Plan(
             always=(View(1.0),),
             if_small=(),
-            longest_px=TILE_PX,
+            longest_px=1_280,
             calibration=Calibration(0.0, 0.0, 1.0, _OUTWARD),
             threshold=0.25,
         ),
@@ -187,20 +187,22 @@ class MultiPass:
     ) -> None:
         """Take one view of some images; at most a batch of tiles is held at a time."""
         parts: dict[int, list[Candidates]] = {place: [] for place in places}
+        largest_px: dict[int, float] = {}
         jobs = _jobs(images, view, parts)
         while batch := list(islice(jobs, self.batch_size)):
             shown = [tile.show(images[place]) for place, tile in batch]
             seen = self._network.look(shown, floor=FLOOR)
             for (place, tile), candidates in zip(batch, seen, strict=True):
                 parts[place].append(tile.restore(candidates))
+                largest_px[place] = tile.largest_px
         for place, of_image in parts.items():
-            looks[place].append((view, _join(of_image)))
+            looks[place].append(((view.scale, largest_px[place]), _join(of_image)))
 
     def _regions(self, image: Image, reduced: Image, looks: Sequence[Look]) -> tuple[Region, ...]:
         """Merge, calibrate and cut the candidates of one image."""
-        scales = [view.scale for view, _ in looks]
-        merged = merge([seen for _, seen in looks], scales)
-        scores = self._plan.calibration.probabilities(merged.scores, merged.boxes_xyxy, scales)
+        sights = [sight for sight, _ in looks]
+        merged = merge([seen for _, seen in looks], [scale for scale, _ in sights])
+        scores = self._plan.calibration.probabilities(merged.scores, merged.boxes_xyxy, sights)
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self._threshold]
         height, width = image.shape[:2]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,18 @@ from numpy.typing import NDArray
 from veilset.detect.candidates import Candidates
 from veilset.types import Image
 
-TILE_PX = 1_280
+TILE_PX = 1_536
 """Longest side of what the network is shown at once; it bounds the memory of a look."""
 
-OVERLAP_PX = 192
+OVERLAP_PX = 256
 """How far neighbouring tiles overlap, in pixels of the look: the largest face that a tiled
 look is believed for. Larger ones are whole in the looks at a smaller scale."""
+
+
+_GRID_PX = 64
+"""Tiles begin at multiples of this in the image, and margins are multiples of it. What a
+network says depends on where a face lies on the grid of its strides; so begun, a part says
+what the look in one piece would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +35,8 @@ class View:
     Attributes:
         scale: Pixels of the look for each pixel of the image.
         quarter_turns: Turns by 90 degrees, counter-clockwise, 0 to 3.
-        margin: Black border on every side, as a share of the longer side of the scaled
-            image: context for a face that fills the frame.
+        margin: Black border on every side, at least this share of the longer side of the
+            scaled image: context for a face that fills the frame.
         largest_px: Longest side, in pixels of the look, of a face that it is believed for.
     """
 
@@ -62,6 +69,11 @@ class Tile:
     own: tuple[float, float, float, float]
     is_whole: bool
 
+    @property
+    def largest_px(self) -> float:
+        """Longest side, in pixels of the look, of a face that the look is believed for."""
+        return self.view.largest_px if self.is_whole else min(self.view.largest_px, OVERLAP_PX)
+
     def show(self, image: Image) -> Image:
         """Cut, scale, turn and frame the part; ``(h, w, 3)``, a copy or a window."""
         x0, y0, x1, y1 = self.part
@@ -81,8 +93,7 @@ class Tile:
         x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
         x0, y0, x1, y1 = self.own
         mine = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
-        largest = self.view.largest_px if self.is_whole else min(self.view.largest_px, OVERLAP_PX)
-        mine &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * self.view.scale <= largest
+        mine &= (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * self.view.scale <= self.largest_px
         return found.pick(mine)
 
     def _shown_wh(self) -> tuple[int, int]:
@@ -92,7 +103,7 @@ class Tile:
         )
 
     def _border_px(self) -> int:
-        return round(self.view.margin * max(self._shown_wh()))
+        return ceil(self.view.margin * max(self._shown_wh()) / _GRID_PX) * _GRID_PX
 
     def _back(self, points_xy: NDArray[np.float64]) -> NDArray[np.float64]:
         """Take points ``(..., 2)`` of the look to pixels of the image."""
@@ -113,7 +124,7 @@ def tiles(view: View, size_wh: tuple[int, int]) -> Iterator[Tile]:
 
     Example:
         >>> [tile.part for tile in tiles(View(2.0), (1000, 500))]
-        [(0, 0, 548, 500), (452, 0, 1000, 500)]
+        [(0, 0, 564, 500), (384, 0, 1000, 500)]
     """
     columns, rows = (_cuts(side, view.scale) for side in size_wh)
     is_whole = len(columns) == len(rows) == 1
@@ -127,13 +138,14 @@ def _cuts(side: int, scale: float) -> list[tuple[int, int, float, float]]:
     shown = round(side * scale)
     if shown <= TILE_PX:
         return [(0, side, -np.inf, np.inf)]
-    n = -(-(shown - OVERLAP_PX) // (TILE_PX - OVERLAP_PX))
+    room = TILE_PX - OVERLAP_PX - ceil(_GRID_PX * scale)
+    n = ceil((shown - OVERLAP_PX) / room)
     edges = [side * i / n for i in range(n + 1)]
     half = OVERLAP_PX / 2 / scale
     return [
         (
-            max(0, int(np.floor(low - half))),
-            min(side, int(np.ceil(high + half))),
+            max(0, floor((low - half) / _GRID_PX) * _GRID_PX),
+            min(side, ceil(high + half)),
             low if low > 0 else -np.inf,
             high if high < side else np.inf,
         )

@@ -6,21 +6,26 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from veilset.detect.calibration import Calibration, could_see
+from veilset.detect.calibration import Calibration, Sight, could_see
 from veilset.detect.passes import PLANS
 
 FACE = np.array([[0.0, 0.0, 40.0, 40.0]])
 
 
+def seen(*scales: float) -> list[Sight]:
+    """Looks that are believed for faces of any size."""
+    return [(scale, np.inf) for scale in scales]
+
+
 def test_without_numbers_scores_stay_as_they_are() -> None:
     scores = np.linspace(0.01, 0.99, 9)
     boxes = np.tile(FACE, (9, 1))
-    np.testing.assert_allclose(Calibration().probabilities(scores, boxes, [1.0]), scores)
+    np.testing.assert_allclose(Calibration().probabilities(scores, boxes, seen(1.0)), scores)
 
 
 def test_the_ends_of_the_scale_stay_numbers() -> None:
     scores = Calibration(0.5, 1.0, 2.0).probabilities(
-        np.array([0.0, 1.0]), np.tile(FACE, (2, 1)), [1.0, 2.0]
+        np.array([0.0, 1.0]), np.tile(FACE, (2, 1)), seen(1.0, 2.0)
     )
     assert scores[0] == 0.0
     assert 0.999 < scores[1] <= 1.0
@@ -28,18 +33,26 @@ def test_the_ends_of_the_scale_stay_numbers() -> None:
 
 def test_evidence_is_shared_among_the_looks_that_could_see() -> None:
     # Two looks, one of them silent: exp(-e) with e = -ln(1 - 0.75) / 2.
-    (mean,) = Calibration(silence=1.0).probabilities(np.array([0.75]), FACE, [1.0, 2.0])
+    (mean,) = Calibration(silence=1.0).probabilities(np.array([0.75]), FACE, seen(1.0, 2.0))
     assert mean == pytest.approx(0.5)
 
 
 def test_a_look_that_is_blind_to_the_size_takes_nothing_away() -> None:
     tiny = np.array([[0.0, 0.0, 6.0, 6.0]])
-    (score,) = Calibration(silence=1.0).probabilities(np.array([0.75]), tiny, [0.5, 1.0, 2.0])
+    (score,) = Calibration(silence=1.0).probabilities(np.array([0.75]), tiny, seen(0.5, 1.0, 2.0))
+    assert score == pytest.approx(0.75)
+
+
+def test_a_look_that_is_not_believed_for_large_faces_takes_nothing_away() -> None:
+    looks = [(1.0, 100.0), (2.0, 60.0)]
+    (score,) = Calibration(silence=1.0).probabilities(np.array([0.75]), FACE, looks)
     assert score == pytest.approx(0.75)
 
 
 def test_a_face_seen_by_no_look_counts_as_seen_by_one() -> None:
-    assert could_see(np.array([[0.0, 0.0, 2.0, 2.0], [3.0, 3.0, 3.0, 9.0]]), [1.0]).tolist() == [
+    assert could_see(
+        np.array([[0.0, 0.0, 2.0, 2.0], [3.0, 3.0, 3.0, 9.0]]), seen(1.0)
+    ).tolist() == [
         1,
         1,
     ]
@@ -48,9 +61,9 @@ def test_a_face_seen_by_no_look_counts_as_seen_by_one() -> None:
 @pytest.mark.parametrize("effort", PLANS)
 def test_scores_of_each_effort_rise_with_the_evidence(effort: str) -> None:
     plan = PLANS[effort]
-    scales = [view.scale for view in plan.always + plan.if_small]
+    sights = [(view.scale, view.largest_px) for view in plan.always + plan.if_small]
     scores = np.linspace(0, 1, 101)
-    given = plan.calibration.probabilities(scores, np.tile(FACE, (101, 1)), scales)
+    given = plan.calibration.probabilities(scores, np.tile(FACE, (101, 1)), sights)
     assert (np.diff(given) > 0).all()
     assert 0 < plan.threshold < 1
 
