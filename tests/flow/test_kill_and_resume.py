@@ -36,7 +36,17 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def start(photos: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [PROGRAM, "run", photos, out, "--effort", "fast", "--shard-size", "2", "--quiet"]
+    command: list[str | Path] = [
+        PROGRAM,
+        "run",
+        photos,
+        out,
+        "--effort",
+        "fast",
+        "--shard-size",
+        "2",
+        "--quiet",
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
