@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageDraw, ImageEnhance, ImageFilter
@@ -65,7 +66,7 @@ def _photo(name: str) -> Image.Image:
         return image.convert("RGB")
 
 
-def _save(path: Path, image: Image.Image, **options: object) -> None:
+def _save(path: Path, image: Image.Image, **options: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)
 
