@@ -65,15 +65,15 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             always=(View(1.0),),
             if_small=(),
             longest_px=1_280,
-            calibration=Calibration(0.0, 0.0, 1.0, _OUTWARD),
-            threshold=0.25,
+            calibration=Calibration(0.0, 1.95, 2.85, _OUTWARD),
+            threshold=0.26,
         ),
         "balanced": Plan(
             always=(_FULL, _SMALL),
             if_small=(View(1.5, largest_px=400), View(2.5, largest_px=400)),
             longest_px=2_048,
-            calibration=Calibration(0.25, 0.0, 1.0, _OUTWARD),
-            threshold=0.36,
+            calibration=Calibration(0.25, -0.56, 2.14, _OUTWARD),
+            threshold=0.29,
         ),
         "thorough": Plan(
             always=(
@@ -87,8 +87,8 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             ),
             if_small=(),
             longest_px=2_048,
-            calibration=Calibration(0.65, 0.0, 1.0, _OUTWARD),
-            threshold=0.25,
+            calibration=Calibration(0.65, 1.61, 2.62, _OUTWARD),
+            threshold=0.21,
         ),
     }
 )
