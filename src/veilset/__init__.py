@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from veilset.detect.stage import DetectConfig, detect_dataset
     from veilset.engine.drive import Progress
     from veilset.errors import VeilsetError
-    from veilset.images.metadata import clean_metadata
+    from veilset.metadata.clean import clean_metadata
     from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset, obfuscate_image
     from veilset.plugins import list_plugins, make_detector, make_obfuscator
     from veilset.protocols import Detector, DetectorSettings, Obfuscator
@@ -51,7 +51,7 @@ _HOMES = {
     "Status": "veilset.types",
     "VeilsetError": "veilset.errors",
     "VerifyConfig": "veilset.verify.stage",
-    "clean_metadata": "veilset.images.metadata",
+    "clean_metadata": "veilset.metadata.clean",
     "detect_dataset": "veilset.detect.stage",
     "list_plugins": "veilset.plugins",
     "make_detector": "veilset.plugins",

@@ -34,8 +34,8 @@ from tests.unit.verify.drawn import (
 )
 from veilset.errors import AnnotationError, DatasetError, LicenceError, RunError
 from veilset.images.encode import replace_pixels
-from veilset.images.jpeg_segments import segment_bytes
-from veilset.images.metadata import clean_metadata
+from veilset.metadata.clean import clean_metadata
+from veilset.metadata.jpeg_segments import segment_bytes
 from veilset.obfuscate.stage import ObfuscateConfig
 from veilset.records.outcomes import Outcome
 from veilset.records.verdicts import CODES, Level, Verdict

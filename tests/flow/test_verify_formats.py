@@ -23,7 +23,7 @@ from tests.unit.verify.drawn import (
     make_release,
     planted_detectors,
 )
-from veilset.images.metadata import clean_metadata
+from veilset.metadata.clean import clean_metadata
 from veilset.records.verdicts import Verdict
 from veilset.types import Region
 

@@ -14,9 +14,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.unit.images.metadata_samples import PLACES, camera_block, exif_of, opened, profile, saved
+from tests.unit.metadata.samples import PLACES, camera_block, exif_of, opened, profile, saved
 from veilset.errors import DecodeError
-from veilset.images.metadata import (
+from veilset.metadata.clean import (
     POLICIES,
     clean_metadata,
     embedded_previews,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.unit.images.metadata_samples import exif_of
+from tests.unit.metadata.samples import exif_of
 from veilset.errors import DecodeError
-from veilset.images.metadata import (
+from veilset.metadata.clean import (
     POLICIES,
     clean_metadata,
     embedded_previews,

@@ -11,7 +11,7 @@ from veilset.errors import DecodeError
 from veilset.files import sha256_hex
 from veilset.images.decode import decode_image, inspect_image
 from veilset.images.encode import replace_pixels
-from veilset.images.metadata import clean_metadata
+from veilset.metadata.clean import clean_metadata
 from veilset.protocols import Obfuscator
 from veilset.types import Annotations, Region, Status
 

@@ -22,7 +22,7 @@ from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.images.encode import DEFAULT_QUALITY
-from veilset.images.metadata import POLICIES
+from veilset.metadata.clean import POLICIES
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.plugins import load_factory, make_obfuscator
 from veilset.protocols import Obfuscator, Reader, ShardWork, Writer

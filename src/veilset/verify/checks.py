@@ -16,7 +16,7 @@ from veilset.files import sha256_file, sha256_hex
 from veilset.images.compare import find_outside_changes
 from veilset.images.decode import decode_image
 from veilset.images.formats import ImageInfo
-from veilset.images.metadata import clean_metadata, embedded_previews, metadata_findings
+from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.protocols import Obfuscator
 from veilset.records.outcomes import ImageOutcome, Outcome
 from veilset.records.verdicts import Finding, ImageVerdict, Level, judge

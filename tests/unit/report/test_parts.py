@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import veilset.report
 from veilset.errors import DecodeError
-from veilset.images.policy import POLICIES as KNOWN_POLICIES
+from veilset.metadata.policy import POLICIES as KNOWN_POLICIES
 from veilset.records.verdicts import ImageVerdict, Verdict
 from veilset.report.facts import without_folders
 from veilset.report.figures import (

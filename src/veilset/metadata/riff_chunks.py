@@ -11,9 +11,9 @@ import struct
 from collections.abc import Iterator
 
 from veilset.errors import DecodeError
-from veilset.images.exif import clean_exif, strip_exif_marks
-from veilset.images.icc_profile import clean_profile
-from veilset.images.policy import Cleaned, broken, cleaned, cut_short
+from veilset.metadata.exif import clean_exif, strip_exif_marks
+from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short
 
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG = 0x20, 0x10, 0x08
 

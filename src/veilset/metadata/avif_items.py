@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from veilset.errors import DecodeError
-from veilset.images.exif import clean_exif
-from veilset.images.icc_profile import clean_profile
-from veilset.images.isobmff import Cursor, Item, Items, box_bytes, iterate_boxes, read_items
-from veilset.images.policy import PREVIEW, Cleaned, broken, cleaned, unsupported
+from veilset.metadata.exif import clean_exif
+from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.isobmff import Cursor, Item, Items, box_bytes, iterate_boxes, read_items
+from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, unsupported
 
 _BRANDS = frozenset({b"avif", b"mif1", b"miaf", b"MA1A", b"MA1B"})
 _ALPHA = (

@@ -11,7 +11,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, UnidentifiedImageError
 
-from tests.unit.images.metadata_samples import (
+from tests.unit.metadata.samples import (
     between_scans,
     block,
     chunk,
@@ -29,7 +29,7 @@ from tests.unit.images.metadata_samples import (
     xmp_segment,
 )
 from veilset.errors import DecodeError
-from veilset.images.metadata import clean_metadata, embedded_previews, metadata_findings
+from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 
 THUMB = saved("JPEG", "L", quality=30)
 PLAIN = saved("JPEG")
@@ -195,7 +195,7 @@ def test_a_thumbnail_item_of_an_avif_is_found_and_goes():
 
 def avif_with_thumbnail() -> bytes:
     """Join two AVIF files into one, the second as a thumbnail of the first."""
-    from veilset.images.avif_items import ItemWriter, picture_items, read_avif
+    from veilset.metadata.avif_items import ItemWriter, picture_items, read_avif
 
     writer = ItemWriter()
     for number, size in ((1, (48, 40)), (2, (16, 16))):

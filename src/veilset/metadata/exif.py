@@ -14,8 +14,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from veilset.images.policy import GPS, PREVIEW, Cleaned, cleaned
-from veilset.images.tiff_tags import (
+from veilset.metadata.policy import GPS, PREVIEW, Cleaned, cleaned
+from veilset.metadata.tiff_tags import (
     ASCII,
     LONG,
     RATIONAL,

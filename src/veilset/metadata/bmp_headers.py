@@ -10,8 +10,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from veilset.images.icc_profile import clean_profile
-from veilset.images.policy import Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short, unsupported
 
 _PLAIN, _RLE8, _RLE4, _MASKS = range(4)
 _SRGB, _WINDOWS, _EMBEDDED = b"BGRs", b" niW", b"DEBM"

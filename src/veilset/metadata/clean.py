@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from veilset.images.avif_items import clean_avif
-from veilset.images.bmp_headers import clean_bmp
-from veilset.images.jpeg_segments import clean_jpeg
-from veilset.images.picture_search import Preview
-from veilset.images.png_cleaning import clean_png
-from veilset.images.policy import POLICIES, Cleaned, check_policy
-from veilset.images.previews import embedded_previews
-from veilset.images.riff_chunks import clean_webp
-from veilset.images.sniff import container_of
-from veilset.images.tiff_file import clean_tiff
+from veilset.metadata.avif_items import clean_avif
+from veilset.metadata.bmp_headers import clean_bmp
+from veilset.metadata.jpeg_segments import clean_jpeg
+from veilset.metadata.picture_search import Preview
+from veilset.metadata.png_cleaning import clean_png
+from veilset.metadata.policy import POLICIES, Cleaned, check_policy
+from veilset.metadata.previews import embedded_previews
+from veilset.metadata.riff_chunks import clean_webp
+from veilset.metadata.sniff import container_of
+from veilset.metadata.tiff_file import clean_tiff
 
 __all__ = ["POLICIES", "Preview", "clean_metadata", "embedded_previews", "metadata_findings"]
 
@@ -37,7 +37,7 @@ def clean_metadata(data: bytes, policy: str = "safe") -> bytes:
 
     Args:
         data: A whole JPEG, PNG, WebP, TIFF, BMP or AVIF file.
-        policy: ``safe`` or ``strip``; see ``veilset.images.policy``.
+        policy: ``safe`` or ``strip``; see ``veilset.metadata.policy``.
 
     Returns:
         The cleaned file; ``data`` itself if it was clean.

@@ -10,7 +10,7 @@ import struct
 import pytest
 from PIL import Image
 
-from tests.unit.images.metadata_samples import (
+from tests.unit.metadata.samples import (
     PLACES,
     between_scans,
     block,
@@ -30,8 +30,8 @@ from tests.unit.images.metadata_samples import (
     with_segments,
 )
 from veilset.errors import ConfigError, DecodeError
-from veilset.images.icc_profile import clean_profile
-from veilset.images.metadata import POLICIES, clean_metadata, metadata_findings
+from veilset.metadata.clean import POLICIES, clean_metadata, metadata_findings
+from veilset.metadata.icc_profile import clean_profile
 
 SECRET = random.Random(20).randbytes(40)
 EXIF = b"Exif\0\0" + camera_block()

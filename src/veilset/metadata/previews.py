@@ -11,9 +11,9 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 
 from veilset.errors import DecodeError
-from veilset.images.avif_items import exif_of, extract_picture, picture_items, read_avif
-from veilset.images.bmp_headers import pixel_range
-from veilset.images.jpeg_segments import (
+from veilset.metadata.avif_items import exif_of, extract_picture, picture_items, read_avif
+from veilset.metadata.bmp_headers import pixel_range
+from veilset.metadata.jpeg_segments import (
     APP0,
     APP1,
     APP2,
@@ -27,12 +27,12 @@ from veilset.images.jpeg_segments import (
     iterate_segments,
     join_profile,
 )
-from veilset.images.picture_search import Preview, find_pictures, pixmap
-from veilset.images.png_cleaning import iterate_chunks, read_profile, read_raw_profile, read_text
-from veilset.images.riff_chunks import iterate_riff, riff_end
-from veilset.images.sniff import container_of
-from veilset.images.tiff_file import picture_ranges
-from veilset.images.tiff_tags import Directory, Field, read_directory, read_header
+from veilset.metadata.picture_search import Preview, find_pictures, pixmap
+from veilset.metadata.png_cleaning import iterate_chunks, read_profile, read_raw_profile, read_text
+from veilset.metadata.riff_chunks import iterate_riff, riff_end
+from veilset.metadata.sniff import container_of
+from veilset.metadata.tiff_file import picture_ranges
+from veilset.metadata.tiff_tags import Directory, Field, read_directory, read_header
 
 _MAX_DIRECTORIES = 64
 

@@ -15,9 +15,9 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from veilset.images.exif import clean_exif
-from veilset.images.icc_profile import clean_profile
-from veilset.images.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.metadata.exif import clean_exif
+from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
 
 SOI, EOI, SOS, DQT, DNL, DRI, DHT, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xC4, 0xCC
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 
 from veilset.errors import DecodeError
-from veilset.images.exif import (
+from veilset.metadata.exif import (
     EXIF_POINTER,
     ORIENTATION,
     PRODUCT,
@@ -23,10 +23,10 @@ from veilset.images.exif import (
     pick,
     settings_tree,
 )
-from veilset.images.icc_profile import clean_profile
-from veilset.images.jpeg_segments import clean_jpeg, clean_tables
-from veilset.images.policy import Cleaned, broken, cleaned, cut_short, unsupported
-from veilset.images.tiff_tags import (
+from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.jpeg_segments import clean_jpeg, clean_tables
+from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.metadata.tiff_tags import (
     LONG,
     RATIONAL,
     SHORT,

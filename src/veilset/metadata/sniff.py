@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from veilset.images.policy import broken, unsupported
+from veilset.metadata.policy import broken, unsupported
 
 CONTAINERS = ("jpeg", "png", "webp", "tiff", "bmp", "avif")
 """Containers whose metadata can be cleaned."""

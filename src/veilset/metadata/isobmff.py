@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from veilset.images.policy import broken, cut_short, unsupported
+from veilset.metadata.policy import broken, cut_short, unsupported
 
 _MAX_ITEMS = 4096
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import struct
 
-from veilset.images.policy import Cleaned, cleaned
+from veilset.metadata.policy import Cleaned, cleaned
 
 MAX_BYTES = 8 << 20
 """Largest profile that is kept; press profiles have 0.5 to 3 MB."""

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from veilset.errors import DecodeError
-from veilset.images.exif import clean_exif, strip_exif_marks
-from veilset.images.icc_profile import MAX_BYTES, clean_profile
-from veilset.images.policy import Cleaned, broken, cleaned, cut_short
+from veilset.metadata.exif import clean_exif, strip_exif_marks
+from veilset.metadata.icc_profile import MAX_BYTES, clean_profile
+from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 XMP_KEYWORD = b"XML:com.adobe.xmp"
