@@ -35,7 +35,7 @@ class Blur(PerRegion):
     """
 
     strength: float = 0.1
-    enlarge: float = 0.1
+    enlarge: float = 0.2
     feather: float = 0.2
 
     def __post_init__(self) -> None:

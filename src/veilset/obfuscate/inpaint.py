@@ -39,7 +39,7 @@ class Inpaint:
 
     algorithm: str = "telea"
     radius_px: int = 3
-    enlarge: float = 0.1
+    enlarge: float = 0.2
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:

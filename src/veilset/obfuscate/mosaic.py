@@ -27,7 +27,7 @@ class Mosaic(PerRegion):
     """
 
     cells: int = 6
-    enlarge: float = 0.1
+    enlarge: float = 0.2
 
     def __post_init__(self) -> None:
         check_cells("mosaic", self.cells)

@@ -121,7 +121,7 @@ class Blackout(Fill):
     """
 
     colour: ClassVar[str] = "black"  # type: ignore[misc]
-    enlarge: float = 0.1
+    enlarge: float = 0.2
 
     def __post_init__(self) -> None:
         self.check_fill("blackout")

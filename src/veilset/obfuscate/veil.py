@@ -36,7 +36,7 @@ class Veil(PerRegion):
     """
 
     cells: int = 6
-    enlarge: float = 0.1
+    enlarge: float = 0.2
     feather: float = 0.2
 
     def __post_init__(self) -> None:
