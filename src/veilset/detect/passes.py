@@ -88,7 +88,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
             if_small=(),
             longest_px=2_048,
             calibration=Calibration(0.65, 1.61, 2.62, _OUTWARD),
-            threshold=0.21,
+            threshold=0.209,
         ),
     }
 )
