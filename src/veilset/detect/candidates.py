@@ -117,7 +117,8 @@ def strongest(
     rows = np.flatnonzero(scores >= floor)
     rows = rows[np.argsort(-scores[rows], kind="stable")]
     if len(rows) > most:
-        _log.warning(
+        # With the low floor of several looks this is common in crowds, and harmless.
+        _log.debug(
             "An image fired at %d positions; only the strongest %d were looked at.",
             len(rows),
             most,

@@ -94,7 +94,7 @@ def test_scores_that_are_no_number_are_an_error_not_an_empty_picture() -> None:
 
 def test_noise_is_bounded_and_said(caplog: pytest.LogCaptureFixture) -> None:
     scores = np.linspace(0.9, 1.0, 3 * MAX_CANDIDATES)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.DEBUG):
         rows = strongest(scores, 0.2)
     assert len(rows) == MAX_CANDIDATES
     assert rows[0] == len(scores) - 1
