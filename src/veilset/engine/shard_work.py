@@ -23,9 +23,9 @@ log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
-# Enough under way that no thread waits for the writer of a shard's end, little enough
-# that memory stays at a few images for each thread.
-WINDOW_PER_THREAD = 4
+# An image that takes a hundred times as long as its neighbours must not stop the other
+# threads. What waits is a row of a table, never pixels, so that a long window costs little.
+WINDOW_PER_THREAD = 64
 
 
 @dataclass(frozen=True, slots=True)
