@@ -14,6 +14,9 @@
       MissingExtraError (ImportError)     an optional library that is not installed
       RunError                            a run that cannot start or go on
         ResumeMismatchError               a resume with other settings or other inputs
+      ReviewError                         what a reviewer or an owner asked for cannot be done
+        AccessError                       not signed in, or not allowed
+        LeaseError                        a batch that is not this person's any more
 
 A message says what is wrong, where, and what to do, a sentence each. Messages
 never hold pixels, embeddings, EXIF or GPS values.
@@ -102,3 +105,15 @@ class RunError(VeilsetError):
 
 class ResumeMismatchError(RunError):
     """A run cannot be resumed, because its settings or inputs changed."""
+
+
+class ReviewError(VeilsetError):
+    """What a reviewer or the owner of a review job asked for cannot be done."""
+
+
+class AccessError(ReviewError):
+    """Somebody is not signed in, or may not do this. Never says whether the thing exists."""
+
+
+class LeaseError(ReviewError):
+    """A batch is not this person's any more: its time ran out, or it has ended."""

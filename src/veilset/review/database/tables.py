@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of review. Moments are ``*_ms``: milliseconds since 1970, UTC.
+
+What people say is append-only: rows of ``answer``, ``decision``, ``undo``, ``view`` and
+``event`` are never changed or deleted. The other tables hold the present state, and could
+be computed again from these. A change of this file needs a migration in ``migrations``;
+a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+# Names of constraints are spelled out, so that migrations can speak of them on both databases.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column of the type INTEGER.
+_Id = BigInteger().with_variant(Integer(), "sqlite")
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("photos", Text, nullable=False),  # absolute path on the owner's machine
+    Column("annotations", Text, nullable=False),
+    Column("annotations_sha256", String(64), nullable=False),
+    Column("settings", Text, nullable=False),  # JobSettings.to_json()
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+image = Table(
+    "image",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("image_id", Text, nullable=False),
+    Column("seq", Integer, nullable=False),  # place in the order of the annotation set
+    Column("category", Text, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("proposals", Text, nullable=False),  # drawing JSON of the regions to start from
+    # Order of work: the highest first; 0 to 1 from ``rules.order``.
+    Column("priority", Float, nullable=False),
+    # open -> settled or disputed -> settled; ``gold``: its truth is known, no ordinary work;
+    # ``unreadable``: could not be looked at, nobody can review it.
+    Column("state", String(12), nullable=False),
+    Column("n_wanted", Integer, nullable=False),  # ordinary answers wanted: the replicas
+    Column("n_taken", Integer, nullable=False),  # open leases plus finished answers
+    Column("n_done", Integer, nullable=False),  # finished answers
+    Column("in_audit", Integer, nullable=False),  # 1: in the random sample for experts
+    Column("expert_taken", Integer, nullable=False),
+    Column("expert_done", Integer, nullable=False),
+    UniqueConstraint("job_id", "image_id"),
+    Index(None, "job_id", "state", "priority"),
+)
+
+gold = Table(
+    "gold",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False, unique=True),
+    Column("truth", Text, nullable=False),  # drawing JSON; never leaves the server before an answer
+    Column("shown", Text, nullable=False),  # drawing JSON: deliberately wrong
+    Column("source", String(12), nullable=False),  # given or agreed
+    Column("retired_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+person = Table(
+    "person",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("name", String(80), nullable=False),
+    Column("role", String(8), nullable=False),  # values.Role
+    Column("source", String(12), nullable=False),  # invite, cli or mturk
+    Column("token_sha256", String(64), unique=True),  # of the one-time sign-in link
+    Column("token_expires_ms", BigInteger),
+    Column("token_used_ms", BigInteger),
+    Column("revoked_ms", BigInteger),
+    Column("created_ms", BigInteger, nullable=False),
+    UniqueConstraint("job_id", "name"),
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("secret_sha256", String(64), nullable=False, unique=True),
+    Column("csrf", String(64), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("purpose", String(8), nullable=False),  # review or expert
+    # open -> done, failed (lives and attempts used up), expired, released or revoked
+    Column("state", String(8), nullable=False),
+    Column("attempt", Integer, nullable=False),  # from 1
+    Column("lives", Integer, nullable=False),  # left in this attempt
+    Column("n_gold", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+    Index(None, "person_id", "state"),
+    Index(None, "job_id", "state", "expires_ms"),
+)
+
+task = Table(
+    "task",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("batch_id", _Id, ForeignKey("batch.id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("position", Integer, nullable=False),  # from 0
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
+    Column("gold_id", _Id, ForeignKey("gold.id")),  # None: ordinary
+    Column("shown", Text, nullable=False),  # drawing JSON
+    # open -> answered; ``closed``: a gold image that was answered wrongly, truth shown.
+    Column("state", String(8), nullable=False),
+    UniqueConstraint("batch_id", "attempt", "position"),
+    UniqueConstraint("batch_id", "attempt", "image_pk"),
+)
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
+    Column("batch_id", _Id, ForeignKey("batch.id"), nullable=False),
+    # The database itself sees to it that nobody gets an image in two batches; gold that is
+    # shown again on purpose (``gold_exposures``) counts up.
+    Column("n_exposures", Integer, nullable=False),
+    PrimaryKeyConstraint("person_id", "image_pk"),
+)
+
+view = Table(
+    "view",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
+    Column("task_id", _Id, ForeignKey("task.id")),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+answer = Table(
+    "answer",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("task_id", _Id, ForeignKey("task.id"), nullable=False),
+    Column("batch_id", _Id, ForeignKey("batch.id"), nullable=False),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
+    Column("gold_id", _Id, ForeignKey("gold.id")),
+    # Made by the browser: the same answer sent twice is one answer.
+    Column("nonce", String(40), nullable=False),
+    Column("drawing", Text, nullable=False),  # drawing JSON
+    Column("seconds", Float, nullable=False),  # on this image, as the browser says
+    Column("received_ms", BigInteger, nullable=False),
+    Column("outcome", Text, nullable=False),  # JSON of what was said back, for a repeat
+    Column("verdict", Text),  # JSON of GoldVerdict's counts; None for ordinary images
+    UniqueConstraint("task_id", "nonce"),
+    Index(None, "image_pk"),
+    Index(None, "person_id"),
+    Index(None, "batch_id"),
+)
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
+    # single (one replica), agreed (quorum), disputed (goes to adjudication), adjudicated
+    Column("kind", String(12), nullable=False),
+    Column("drawing", Text, nullable=False),  # drawing JSON of the merged regions
+    Column("detail", Text, nullable=False),  # JSON: votes for each region, answers it came from
+    Column("person_id", _Id, ForeignKey("person.id")),  # who adjudicated; None for the rules
+    Column("made_ms", BigInteger, nullable=False),
+    Index(None, "image_pk"),
+)
+
+undo = Table(
+    "undo",
+    metadata,
+    Column("decision_id", _Id, ForeignKey("decision.id"), primary_key=True, autoincrement=False),
+    Column("person_id", _Id, ForeignKey("person.id")),
+    Column("made_ms", BigInteger, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("person_id", _Id, ForeignKey("person.id")),
+    Column("what", String(40), nullable=False),  # job-opened, invited, revoked, gold-added, ...
+    Column("detail", Text, nullable=False),  # JSON
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+hit = Table(
+    "hit",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("hit_id", String(80), nullable=False, unique=True),  # Mechanical Turk's name
+    Column("is_sandbox", Integer, nullable=False),
+    Column("reward_cents", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+)
+
+assignment = Table(
+    "assignment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("hit_pk", _Id, ForeignKey("hit.id"), nullable=False),
+    Column("assignment_id", String(80), nullable=False, unique=True),
+    Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
+    Column("batch_id", _Id, ForeignKey("batch.id")),
+    # open -> submitted -> approved or rejected; bonus paid once
+    Column("state", String(10), nullable=False),
+    Column("bonus_cents", Integer, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("ended_ms", BigInteger),
+)
