@@ -4,10 +4,7 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import jpeglib
@@ -19,49 +16,24 @@ from PIL import Image as PillowImage
 
 from tests.unit.verify.drawn import (
     CELL,
-    CLEAN,
-    CYAN,
     MAGENTA,
-    QUIET,
     Release,
     annotate,
     draw,
     exif_bytes,
     forge,
+    found_in,
     jpeg_bytes,
     make_release,
     planted_detectors,
 )
-from veilset.errors import AnnotationError, DatasetError, LicenceError, RunError
 from veilset.images.encode import replace_pixels
 from veilset.metadata.clean import clean_metadata
 from veilset.metadata.jpeg_segments import segment_bytes
-from veilset.obfuscate.stage import ObfuscateConfig
-from veilset.records.outcomes import Outcome
-from veilset.records.verdicts import CODES, Level, Verdict
+from veilset.records.verdicts import Verdict
 from veilset.types import Region
-from veilset.verify.redetect import is_sampled
 
 LEAK, ERROR, REVIEW, ABSENT = Verdict.LEAK, Verdict.ERROR, Verdict.REVIEW, Verdict.ABSENT
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Release]:
-    with planted_detectors():
-        yield make_release(tmp_path_factory.mktemp("release") / "base")
-
-
-@pytest.fixture
-def release(made: Release, tmp_path: Path) -> Release:
-    return made.copy(tmp_path / "copy")
-
-
-def found_in(release: Release) -> dict[str, tuple[Verdict, set[str]]]:
-    """What is found besides the picture that failed as it should."""
-    found = release.found()
-    assert {name: found.pop(name) for name in CLEAN} == CLEAN
-    assert all(codes <= set(CODES) for _, codes in found.values())
-    return found
 
 
 def test_a_clean_release_passes_without_a_finding(release: Release) -> None:
@@ -282,144 +254,6 @@ def test_originals_that_came_went_or_changed_since(release: Release) -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("score", "verdict", "level"), [(0.8, LEAK, Level.LEAK), (0.81, REVIEW, Level.REVIEW)]
-)
-def test_a_face_that_the_release_missed(
-    tmp_path: Path, score: float, verdict: Verdict, level: Level
-) -> None:
-    release = Release(tmp_path / "missed")
-    release.photos.mkdir(parents=True)
-    picture = draw(3, 1, {(0, 0): MAGENTA, (2, 0): CYAN})
-    (release.photos / "x.jpg").write_bytes(jpeg_bytes(picture, subsampling=0))
-    with planted_detectors():
-        make_release(release.base)
-        assert release.found(replace(QUIET, leak_score=score)) == {
-            "x.jpg": (verdict, {"missed-face"})
-        }
-        (finding,) = release.verdicts()["x.jpg"].findings
-        assert (finding.detector, finding.score, finding.level) == ("planted", 0.8, level)
-        assert finding.box_xyxy is not None
-        assert finding.box_xyxy[0] == pytest.approx(2 * CELL + 16, abs=2)
-        assert release.found(replace(QUIET, effort="fast")) == {}
-        assert release.found(replace(QUIET, recheck="none")) == {}
-
-
-def test_a_face_missed_in_an_untouched_image_is_found_by_all_or_by_sample(tmp_path: Path) -> None:
-    release = Release(tmp_path / "missed")
-    release.photos.mkdir(parents=True)
-    for index in range(40):
-        faces = {(0, 0): CYAN} if index % 4 == 0 else {}
-        picture = draw(1, 1, faces)
-        (release.photos / f"{index:02}.jpg").write_bytes(jpeg_bytes(picture, subsampling=0))
-    with planted_detectors():
-        make_release(release.base)
-        assert release.found() == {}
-        everything = release.verify(replace(QUIET, recheck="all"))
-        assert everything.counts["leak"] == 10
-        (measured,) = everything.extra["measurements"]
-        assert (measured["value"], measured["n"]) == (0.25, 40)
-        assert 0 < measured["low"] < 0.25 < measured["high"] < 1
-        # Images with and without a region are sampled alike where only a sample is wanted.
-        part = replace(QUIET, recheck="sample", recheck_sample=0.5)
-        release.verify(part)
-        drawn = {name for name, row in release.verdicts().items() if row.looked_again}
-        release.verify(replace(part, recheck="touched"))
-        assert drawn == {name for name, row in release.verdicts().items() if row.looked_again}
-        sampled = release.verify(replace(QUIET, recheck_sample=0.01, recheck_minimum=20))
-        (measured,) = sampled.extra["measurements"]
-        assert measured["n"] == sampled.counts["searched_sample"] in range(10, 31)
-        assert sampled.counts.get("leak", 0) == round(measured["value"] * measured["n"])
-
-
-def test_second_detectors_are_the_other_installed_ones(release: Release) -> None:
-    with planted_detectors(("planted", "blind", "unusable")):
-        summary = release.verify(replace(QUIET, second_detectors=None))
-        assert set(summary.extra["verification"]["detectors"]) == {"planted", "blind"}
-        assert summary.extra["skipped_detectors"] == {"unusable": "It has no weights."}
-        summary = release.verify(replace(QUIET, second_detectors=None, commercial_ok=True))
-        assert set(summary.extra["verification"]["detectors"]) == {"planted"}
-    with planted_detectors():
-        with pytest.raises(LicenceError, match="research only"):
-            release.verify(replace(QUIET, second_detectors=("blind",), commercial_ok=True))
-        found = release.found(replace(QUIET, second_detectors=("failing",)))
-    # A detector that fails on wide pictures must not vouch for them, nor spoil the others.
-    failed = (ERROR, {"check-failed"})
-    assert found == {"a/one.jpg": failed, "c/turned.jpg": failed, **CLEAN}
-
-
-def test_another_annotation_set_is_refused(release: Release, tmp_path: Path) -> None:
-    other = Release(tmp_path / "other")
-    other.base.mkdir()
-    other.photos.symlink_to(release.photos)
-    annotate(other, {})
-    with pytest.raises(AnnotationError, match="another annotation set"):
-        replace_annotations(release, other).verify()
-
-
-def replace_annotations(release: Release, other: Release) -> Release:
-    release.annotations.rename(release.annotations.with_name("old"))
-    other.annotations.rename(release.annotations)
-    return release
-
-
-@pytest.mark.parametrize("place", ["annotations", "out.veilset/obfuscate"])
-def test_changed_tables_are_refused(release: Release, place: str) -> None:
-    path = release.base / place / "shard-00000.parquet"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(DatasetError, match="not those that its run wrote"):
-        release.verify()
-
-
-def test_regions_that_the_run_ignored(release: Release) -> None:
-    original = (release.photos / "a/one.jpg").read_bytes()
-    forge(release, "a/one.jpg", clean_metadata(original), outcome=Outcome.UNTOUCHED, n_regions=0)
-    assert found_in(release) == {"a/one.jpg": (LEAK, {"regions-ignored", "shows-through"})}
-
-
-def test_regions_of_other_kinds_and_low_scores_are_left_alone(tmp_path: Path) -> None:
-    config = ObfuscateConfig(min_score=0.95)
-    with planted_detectors():
-        release = make_release(tmp_path / "weak", obfuscate=config)
-        found = release.found(replace(QUIET, recheck="all"))
-        # Left visible on purpose, yet faces that anybody finds: still leaks.
-        assert {name for name, (verdict, _) in found.items() if verdict is LEAK} == {
-            "a/one.jpg",
-            "a/two.png",
-            "c/turned.jpg",
-        }
-        assert {code for _, codes in found.values() for code in codes} == {"missed-face"}
-        plates = make_release(tmp_path / "plates", obfuscate=ObfuscateConfig(kinds=("plate",)))
-        summary = plates.verify(replace(QUIET, recheck="all"))
-    assert summary.extra["overall"] == "passed"
-    assert [warning["code"] for warning in summary.extra["warnings"]] == ["faces-not-hidden"]
-
-
-def test_an_output_of_another_method(release: Release, tmp_path: Path) -> None:
-    with planted_detectors():
-        other = make_release(tmp_path / "other", "swirl")
-    for name in ("a/one.jpg", "a/two.png", "c/turned.jpg"):
-        (release.out / name).write_bytes((other.out / name).read_bytes())
-    found = found_in(release)
-    assert {name for name, (verdict, _) in found.items() if verdict is LEAK} == {
-        "a/one.jpg",
-        "a/two.png",
-        "c/turned.jpg",
-    }
-    assert all("digest" in codes for _, codes in found.values())
-
-
-def test_another_version_of_the_method_is_refused(release: Release) -> None:
-    path = release.record / "obfuscate/run.json"
-    manifest = json.loads(path.read_bytes())
-    manifest["config"]["method"]["version"] += 1
-    path.write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="Verify with the version"):
-        release.verify()
-
-
 def test_a_picture_of_another_size(release: Release) -> None:
     forge(release, "a/one.jpg", clean_metadata(jpeg_bytes(draw(1, 2, {}))))
     assert found_in(release) == {"a/one.jpg": (LEAK, {"size-changed"})}
@@ -489,15 +323,3 @@ def test_any_flipped_bit_of_an_untouched_file_is_noticed_although_the_record_agr
     assert set(found) == {name}
     assert found[name][0] is LEAK
     assert "not-justified" in found[name][1]
-
-
-def test_a_sample_of_the_touched_images_gives_a_rate_of_its_own(release: Release) -> None:
-    names = {"a/one.jpg", "a/two.png", "c/turned.jpg"}
-    for share in (0.3, 0.6, 1.0):
-        config = replace(QUIET, recheck="sample", recheck_sample=share, recheck_minimum=0)
-        summary = release.verify(config)
-        searched = {name for name, row in release.verdicts().items() if row.looked_again}
-        assert searched == {name for name in FILES if is_sampled(name, 0, share)}
-        rates = {each["name"].split()[0]: each for each in summary.extra["measurements"]}
-        assert rates.get("touched", {"n": 0})["n"] == len(searched & names)
-        assert rates.get("untouched", {"n": 0})["n"] == len(searched - names)

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 import pyarrow as pa
 
-from veilset.runs import read_manifest
-from veilset.tables import ShardedTable, write_table
-from veilset.types import ImageRecord
+from veilset.records.table import RecordTable
+from veilset.tables import write_table
 
 
 class Outcome(StrEnum):
@@ -71,30 +70,12 @@ def write_outcomes(folder: Path, index: int, rows: Sequence[ImageOutcome]) -> st
     return write_table(folder, index, [asdict(row) for row in rows], SCHEMA)
 
 
-class OutcomeTable:
-    """The outcomes of a finished obfuscation run, read shard by shard.
-
-    Attributes:
-        manifest: The ``run.json`` of that run.
-    """
+class OutcomeTable(RecordTable[ImageOutcome]):
+    """The outcomes of a finished obfuscation run."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the record of a run.
-
-        Raises:
-            RunError: If the folder holds none, or one that is not finished.
-        """
-        self.manifest = read_manifest(folder)
-        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
-
-    def __iter__(self) -> Iterator[ImageOutcome]:
-        """Go through all images in order, holding one shard at a time."""
-        return (_outcome(row) for row in self._table.rows())
-
-    def find(self, record: ImageRecord) -> ImageOutcome | None:
-        """Give what became of an image, None if the run did not see it."""
-        row = self._table.find(record)
-        return _outcome(row) if row else None
+        """Open it; see ``RecordTable``."""
+        super().__init__(folder, _outcome)
 
 
 def _outcome(row: dict[str, object]) -> ImageOutcome:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilset.runs import read_manifest
-from veilset.tables import ShardedTable, write_table
-from veilset.types import BoxXyxy, ImageRecord
+from veilset.records.table import RecordTable
+from veilset.tables import write_table
+from veilset.types import BoxXyxy
 
 FORMAT = "veilset-verdicts/1"
 
@@ -170,30 +170,12 @@ def write_verdicts(folder: Path, index: int, rows: Sequence[ImageVerdict]) -> st
     return write_table(folder, index, [asdict(row) for row in rows], SCHEMA)
 
 
-class VerdictTable:
-    """The verdicts of a verification, read shard by shard.
-
-    Attributes:
-        manifest: The ``run.json`` of that run.
-    """
+class VerdictTable(RecordTable[ImageVerdict]):
+    """The verdicts of a finished verification."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the record of a run.
-
-        Raises:
-            RunError: If the folder holds none, or one that is not finished.
-        """
-        self.manifest = read_manifest(folder)
-        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
-
-    def __iter__(self) -> Iterator[ImageVerdict]:
-        """Go through all rows in order, holding one shard at a time."""
-        return (_verdict(row) for row in self._table.rows())
-
-    def find(self, record: ImageRecord) -> ImageVerdict | None:
-        """Give the verdict on an image, None if the run did not see it."""
-        row = self._table.find(record)
-        return _verdict(row) if row else None
+        """Open it; see ``RecordTable``."""
+        super().__init__(folder, _verdict)
 
 
 def _verdict(row: dict[str, Any]) -> ImageVerdict:

@@ -30,7 +30,7 @@ from veilset.files import sha256_hex
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.protocols import Detector, DetectorSettings, ShardReport
 from veilset.records.outcomes import OutcomeTable, write_outcomes
-from veilset.records.verdicts import ImageVerdict, Verdict, VerdictTable
+from veilset.records.verdicts import CODES, ImageVerdict, Verdict, VerdictTable
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ModelCard, Region, Status
 from veilset.verify.stage import VerifyConfig, verify_dataset
@@ -276,3 +276,11 @@ def forge(release: Release, image_id: str, data: bytes | None, **changes: object
     manifest = json.loads((folder / "run.json").read_bytes())
     manifest["outputs_sha256"] = hashlib.sha256(digest.encode()).hexdigest()
     (folder / "run.json").write_text(json.dumps(manifest))
+
+
+def found_in(release: Release) -> dict[str, tuple[Verdict, set[str]]]:
+    """What is found besides the picture that failed as it should."""
+    found = release.found()
+    assert {name: found.pop(name) for name in CLEAN} == CLEAN
+    assert all(codes <= set(CODES) for _, codes in found.values())
+    return found

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of a finished run: one row for each image, read back as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from veilset.runs import read_manifest
+from veilset.tables import ShardedTable
+from veilset.types import ImageRecord
+
+RowT = TypeVar("RowT")
+
+
+class RecordTable(Generic[RowT]):
+    """Reads a record shard by shard.
+
+    Attributes:
+        manifest: The ``run.json`` of the run.
+    """
+
+    def __init__(self, folder: Path, parse: Callable[[dict[str, Any]], RowT]) -> None:
+        """Open the record of a run.
+
+        Args:
+            folder: Where it lies.
+            parse: Makes a value of a row.
+
+        Raises:
+            RunError: If the folder holds none, or one that is not finished.
+        """
+        self.manifest = read_manifest(folder)
+        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
+        self._parse = parse
+
+    def __iter__(self) -> Iterator[RowT]:
+        """Go through all images in order, holding one shard at a time."""
+        return (self._parse(row) for row in self._table.rows())
+
+    def find(self, record: ImageRecord) -> RowT | None:
+        """Give the row of an image, None if the run did not see it."""
+        row = self._table.find(record)
+        return self._parse(row) if row else None
