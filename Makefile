@@ -35,6 +35,8 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable . --group dev
+	# Asks for a second build of OpenCV, whose files would overwrite the first: weights only.
+	$(BIN)/pip install --quiet --no-deps nudenet==3.4.2
 	touch $@
 
 clean:
