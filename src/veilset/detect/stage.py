@@ -15,7 +15,7 @@ from veilset.engine.drive import OnProgress, drive
 from veilset.engine.shard_work import Body, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
-from veilset.errors import DecodeError
+from veilset.errors import DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
 from veilset.plugins import load_factory, make_detector
@@ -184,10 +184,16 @@ def _search(
     images = [image for _, image in opened if image is not None]
     try:
         found = iter(detector.detect(images) if images else [])
+    except RunError:
+        # A service is out of reach or refuses the account: every further image would be
+        # written down as one that could not be looked at, and a resumed run passes over it.
+        raise
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
         if len(opened) > 1:
             return [row for pair in opened for row in _search(detector, [pair])]
         image_id = opened[0][0].image_id
+        if isinstance(error, DecodeError):
+            return [_failed(image_id, error.reason, str(error))]
         return [_failed(image_id, "error", describe_failure(image_id, error))]
     return [row if image is None else replace(row, regions=next(found)) for row, image in opened]
 
