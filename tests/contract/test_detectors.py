@@ -7,11 +7,14 @@ looked through.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from tests.unit.detect.fake_rekognition import fake_service
 from veilset.detect.weights import check_licence
 from veilset.errors import ConfigError, LicenceError, MissingExtraError
 from veilset.plugins import list_plugins, make_detector
@@ -37,12 +40,27 @@ def images() -> list[Image]:
 @pytest.fixture(
     scope="module", params=[(name, effort) for name in OWN_WEIGHTS for effort in EFFORTS], ids=str
 )
-def detector(request: pytest.FixtureRequest) -> Detector:
+def detector(request: pytest.FixtureRequest) -> Iterator[Detector]:
     name, effort = request.param
-    try:
-        return make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
-    except MissingExtraError as error:
-        pytest.skip(str(error))
+    with service_of(name):
+        try:
+            yield make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
+        except MissingExtraError as error:
+            pytest.skip(str(error))
+
+
+@contextmanager
+def service_of(name: str) -> Iterator[None]:
+    """Run what a detector asks over the network on this machine, and give it an account."""
+    if name != "rekognition":
+        yield
+        return
+    with fake_service() as service, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL_REKOGNITION", service.url)
+        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        yield
 
 
 def test_there_is_one() -> None:
