@@ -9,22 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from veilset.types import FloatBoxes
 
-Sight: TypeAlias = tuple[float, float]
-"""What a look could see: its pixels for a pixel of the image, and the longest side, in its own
-pixels, of a face that it is believed for."""
-
-VERSION = 1
+VERSION = 2
 """Counts up whenever a number of this module or a plan of ``passes`` changes."""
 
 _UNSEEN_PX, _SEEN_PX = 6.0, 12.0
 """A face of up to 6 px in a look cannot be seen there; from 12 px on it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look could see.
+
+    Attributes:
+        scale: Its pixels for a pixel of the image.
+        largest_px: Longest side, in its own pixels, of a face that it is believed for.
+        areas: ``(A, 4)``, pixels of the image: where the centre of a face must lie for the
+            look to answer for it, in one of them at least. None if it answers everywhere.
+    """
+
+    scale: float
+    largest_px: float = np.inf
+    areas: FloatBoxes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class Calibration:
 
         Example:
             >>> box = np.array([[0.0, 0, 9, 9]])
-            >>> Calibration().probabilities(np.array([0.25]), box, [(1.0, np.inf)])
+            >>> Calibration().probabilities(np.array([0.25]), box, [Sight(1.0)])
             array([0.25])
         """
         evidence = -np.log1p(-np.minimum(scores, 1 - 1e-12))
@@ -86,23 +97,35 @@ class Calibration:
 
 
 def could_see(boxes_xyxy: FloatBoxes, looks: Sequence[Sight]) -> NDArray[np.float64]:
-    """Count the looks in which a face of each size can be seen, at least 1.
+    """Count the looks in which each face can be seen by its size and place, at least 1.
 
     Args:
         boxes_xyxy: ``(N, 4)``, pixels of the image.
         looks: What each look could see.
 
     Returns:
-        ``(N,)``; a look in which the face is of 6 to 12 px counts in part.
+        ``(N,)``; a look in which the face is of 6 to 12 px counts in part, one that was not
+        shown the place of the face does not count.
 
     Example:
-        >>> looks = [(0.5, np.inf), (1.0, 30.0), (2.0, 30.0)]
+        >>> looks = [Sight(0.5), Sight(1.0, 30.0), Sight(2.0, 30.0)]
         >>> could_see(np.array([[0.0, 0, 8, 8], [0, 0, 40, 40]]), looks).round(1)
         array([1.4, 1. ])
     """
-    scales, largest_px = np.asarray(looks, dtype=np.float64).reshape(-1, 2).T
     sides = np.maximum(boxes_xyxy[:, 2:] - boxes_xyxy[:, :2], 1e-3)
-    shown_px = np.sqrt(np.prod(sides, axis=1))[:, None] * scales
-    share = np.log(shown_px / _UNSEEN_PX) / np.log(_SEEN_PX / _UNSEEN_PX)
-    is_whole = sides.max(axis=1)[:, None] * scales <= largest_px
-    return np.asarray(np.maximum((np.clip(share, 0.0, 1.0) * is_whole).sum(axis=1), 1.0))
+    n_looks = np.zeros(len(boxes_xyxy))
+    for look in looks:
+        shown_px = np.sqrt(np.prod(sides, axis=1)) * look.scale
+        share = np.log(shown_px / _UNSEEN_PX) / np.log(_SEEN_PX / _UNSEEN_PX)
+        is_whole = sides.max(axis=1) * look.scale <= look.largest_px
+        n_looks += np.clip(share, 0.0, 1.0) * is_whole * _is_shown(boxes_xyxy, look)
+    return np.maximum(n_looks, 1.0)
+
+
+def _is_shown(boxes_xyxy: FloatBoxes, look: Sight) -> NDArray[np.bool_]:
+    """Tell which centres lie where the look answers."""
+    if look.areas is None:
+        return np.ones(len(boxes_xyxy), dtype=np.bool_)
+    centres = (boxes_xyxy[:, None, :2] + boxes_xyxy[:, None, 2:]) / 2
+    inside = (centres >= look.areas[:, :2]) & (centres < look.areas[:, 2:])
+    return np.asarray(np.any(np.all(inside, axis=2), axis=1))

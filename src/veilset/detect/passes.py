@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilset import boxes
 from veilset.detect import calibration
 from veilset.detect.calibration import Calibration, Sight
-from veilset.detect.candidates import Candidates, Network
+from veilset.detect.candidates import Candidates, Network, suppress
 from veilset.detect.merge import merge
-from veilset.detect.views import OVERLAP_PX, TILE_PX, Tile, View, resize, tiles
+from veilset.detect.views import OVERLAP_PX, TILE_PX, WINDOW_PX, Tile, View, resize, tiles, windows
 from veilset.errors import ConfigError
 from veilset.protocols import EFFORTS, DetectorSettings
 from veilset.types import Image, ModelCard, Region
@@ -24,10 +25,12 @@ from veilset.types import Image, ModelCard, Region
 FLOOR = 0.06
 """Lowest score of a single look that counts as evidence."""
 
-SMALL_PX, HINT = 32.0, 0.1
-"""The look at full scale hints at small faces by a candidate of at most ``SMALL_PX`` with
+SMALL_PX, HINT = 64.0, 0.1
+"""The look at full scale hints at a small face by a candidate of at most ``SMALL_PX`` with
 a score of at least ``HINT``."""
 
+DOUBLE_IOU = 0.5
+"""Overlap above which candidates of two parts of one look are the same face, seen twice."""
 
 Look: TypeAlias = tuple[Sight, Candidates]
 """What a look could see, and what it saw, in pixels of the reduced image."""
@@ -39,7 +42,8 @@ class Plan:
 
     Attributes:
         always: Views that every image gets; the first is the look at full scale.
-        if_small: Views that only an image gets whose first look hints at small faces.
+        near_hints: Upright views of what lies around the places where the first look hints
+            at a small face; of the whole image if that costs less.
         longest_px: A longer image is reduced to this many pixels on its longer side
             before anything else, and scales count from there.
         calibration: How merged candidates become boxes and scores, for CenterFace.
@@ -47,7 +51,7 @@ class Plan:
     """
 
     always: tuple[View, ...]
-    if_small: tuple[View, ...]
+    near_hints: tuple[View, ...]
     longest_px: int
     calibration: Calibration
     threshold: float
@@ -63,14 +67,14 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
     {
         "fast": Plan(
             always=(View(1.0),),
-            if_small=(),
+            near_hints=(),
             longest_px=1_280,
             calibration=Calibration(0.0, 1.95, 2.85, _OUTWARD),
             threshold=0.26,
         ),
         "balanced": Plan(
-            always=(_FULL, _SMALL),
-            if_small=(View(1.5, largest_px=400), View(2.5, largest_px=400)),
+            always=(_FULL, View(1 / 3, margin=0.15)),
+            near_hints=(View(1.5, largest_px=400), View(2.5, largest_px=400)),
             longest_px=2_048,
             calibration=Calibration(0.25, -0.56, 2.14, _OUTWARD),
             threshold=0.29,
@@ -85,7 +89,7 @@ PLANS: Mapping[str, Plan] = MappingProxyType(
                 View(1.5, largest_px=400),
                 View(3.0, largest_px=400),
             ),
-            if_small=(),
+            near_hints=(),
             longest_px=2_048,
             calibration=Calibration(0.65, 1.61, 2.62, _OUTWARD),
             threshold=0.209,
@@ -141,9 +145,10 @@ class MultiPass:
                 "threshold": self._threshold,
                 "floor": FLOOR,
                 "views": ", ".join(map(str, self._plan.always)),
-                "views_if_small": ", ".join(map(str, self._plan.if_small)),
+                "views_near_hints": ", ".join(map(str, self._plan.near_hints)),
                 "small_px": SMALL_PX,
                 "small_hint": HINT,
+                "window_px": WINDOW_PX,
                 "longest_px": self._plan.longest_px,
                 "tile_px": TILE_PX,
                 "tile_overlap_px": OVERLAP_PX,
@@ -162,12 +167,19 @@ class MultiPass:
             images: Each ``(H, W, 3)`` uint8 RGB.
         """
         reduced = [self._reduce(image) for image in images]
+        sizes_wh = [(image.shape[1], image.shape[0]) for image in reduced]
         looks: list[list[Look]] = [[] for _ in images]
         for view in self._plan.always:
-            self._look(reduced, view, range(len(images)), looks)
-        small = [place for place, taken in enumerate(looks) if hints_at_small(taken[0][1])]
-        for view in self._plan.if_small:
-            self._look(reduced, view, small, looks)
+            shown = {place: tiles(view, size_wh) for place, size_wh in enumerate(sizes_wh)}
+            self._look(reduced, shown, looks)
+        hints = {place: hints_xy(taken[0][1]) for place, taken in enumerate(looks)}
+        for view in self._plan.near_hints:
+            shown = {
+                place: windows(view, sizes_wh[place], points) or tiles(view, sizes_wh[place])
+                for place, points in hints.items()
+                if len(points)
+            }
+            self._look(reduced, shown, looks)
         return [self._regions(*each) for each in zip(images, reduced, looks, strict=True)]
 
     def _reduce(self, image: Image) -> Image:
@@ -181,27 +193,30 @@ class MultiPass:
     def _look(
         self,
         images: Sequence[Image],
-        view: View,
-        places: Iterable[int],
+        shown: Mapping[int, Sequence[Tile]],
         looks: Sequence[list[Look]],
     ) -> None:
-        """Take one view of some images; at most a batch of tiles is held at a time."""
-        parts: dict[int, list[Candidates]] = {place: [] for place in places}
-        largest_px: dict[int, float] = {}
-        jobs = _jobs(images, view, parts)
+        """Take one view of some images; at most a batch of parts is held at a time.
+
+        Args:
+            images: All images.
+            shown: Which parts to show of which image, by its place.
+            looks: Of each image; what was seen is appended.
+        """
+        parts: dict[int, list[Candidates]] = {place: [] for place in shown}
+        jobs = ((place, tile) for place, of_image in shown.items() for tile in of_image)
         while batch := list(islice(jobs, self.batch_size)):
-            shown = [tile.show(images[place]) for place, tile in batch]
-            seen = self._network.look(shown, floor=FLOOR)
+            pictures = [tile.show(images[place]) for place, tile in batch]
+            seen = self._network.look(pictures, floor=FLOOR)
             for (place, tile), candidates in zip(batch, seen, strict=True):
                 parts[place].append(tile.restore(candidates))
-                largest_px[place] = tile.largest_px
         for place, of_image in parts.items():
-            looks[place].append(((view.scale, largest_px[place]), _join(of_image)))
+            looks[place].append((_sight(shown[place]), _join(of_image)))
 
     def _regions(self, image: Image, reduced: Image, looks: Sequence[Look]) -> tuple[Region, ...]:
         """Merge, calibrate and cut the candidates of one image."""
         sights = [sight for sight, _ in looks]
-        merged = merge([seen for _, seen in looks], [scale for scale, _ in sights])
+        merged = merge([seen for _, seen in looks], [sight.scale for sight in sights])
         scores = self._plan.calibration.probabilities(merged.scores, merged.boxes_xyxy, sights)
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self._threshold]
@@ -222,34 +237,38 @@ class MultiPass:
         )
 
 
-def hints_at_small(seen: Candidates) -> bool:
-    """Tell whether a look at full scale makes a larger look worth its cost.
+def hints_xy(seen: Candidates) -> NDArray[np.float64]:
+    """Give the places where a look at full scale makes a larger look worth its cost.
 
     Args:
         seen: What the look at full scale saw, from a score of at most ``HINT`` on.
 
+    Returns:
+        ``(N, 2)``, centres of the candidates that may be small faces.
+
     Example:
-        >>> boxes_xyxy = np.array([[0.0, 0, 9, 9]])
-        >>> hints_at_small(Candidates(boxes_xyxy, np.array([0.2]), np.zeros((1, 0, 2))))
-        True
+        >>> boxes_xyxy = np.array([[0.0, 0, 9, 9], [0, 0, 200, 200]])
+        >>> hints_xy(Candidates(boxes_xyxy, np.array([0.2, 0.9]), np.zeros((2, 0, 2))))
+        array([[4.5, 4.5]])
     """
     sizes = np.sqrt(boxes.areas(seen.boxes_xyxy))
-    return bool(np.any((seen.scores >= HINT) & (sizes <= SMALL_PX)))
+    found = seen.boxes_xyxy[(seen.scores >= HINT) & (sizes <= SMALL_PX)]
+    return np.asarray((found[:, :2] + found[:, 2:]) / 2)
 
 
-def _jobs(images: Sequence[Image], view: View, places: Iterable[int]) -> Iterator[tuple[int, Tile]]:
-    for place in places:
-        height, width = images[place].shape[:2]
-        for tile in tiles(view, (width, height)):
-            yield place, tile
+def _sight(parts: Sequence[Tile]) -> Sight:
+    """Give what a look at these parts, all of the same view, could see."""
+    areas = np.array([part.own for part in parts]) if parts[0].is_window else None
+    return Sight(parts[0].view.scale, parts[0].largest_px, areas)
 
 
 def _join(parts: Sequence[Candidates]) -> Candidates:
-    """Put the tiles of one look together; each place belongs to one of them."""
+    """Put the parts of one look together, without doubles."""
     if len(parts) == 1:
         return parts[0]
-    return Candidates(
+    together = Candidates(
         np.concatenate([part.boxes_xyxy for part in parts]),
         np.concatenate([part.scores for part in parts]),
         np.concatenate([part.landmarks_xy for part in parts]),
     )
+    return suppress(together.pick(np.argsort(-together.scores, kind="stable")), DOUBLE_IOU)

@@ -14,7 +14,7 @@ FACE = np.array([[0.0, 0.0, 40.0, 40.0]])
 
 def seen(*scales: float) -> list[Sight]:
     """Looks that are believed for faces of any size."""
-    return [(scale, np.inf) for scale in scales]
+    return [Sight(scale) for scale in scales]
 
 
 def test_without_numbers_scores_stay_as_they_are() -> None:
@@ -44,9 +44,22 @@ def test_a_look_that_is_blind_to_the_size_takes_nothing_away() -> None:
 
 
 def test_a_look_that_is_not_believed_for_large_faces_takes_nothing_away() -> None:
-    looks = [(1.0, 100.0), (2.0, 60.0)]
+    looks = [Sight(1.0, 100.0), Sight(2.0, 60.0)]
     (score,) = Calibration(silence=1.0).probabilities(np.array([0.75]), FACE, looks)
     assert score == pytest.approx(0.75)
+
+
+def test_a_look_that_was_not_shown_the_place_takes_nothing_away() -> None:
+    near = np.array([[0.0, 0.0, 50.0, 50.0]])
+    far = np.array([[900.0, 0.0, 950.0, 50.0], [90.0, 90.0, 120.0, 120.0]])
+    half_open = np.array([[-np.inf, -np.inf, 20.0, 99.0], [0.0, 0.0, 19.0, 20.0]])
+    scores = [
+        Calibration(silence=1.0).probabilities(
+            np.array([0.75]), FACE, [Sight(1.0), Sight(2.0, areas=areas)]
+        )[0]
+        for areas in (near, far, np.concatenate([far, near]), half_open)
+    ]
+    assert scores == pytest.approx([0.5, 0.75, 0.5, 0.75])
 
 
 def test_a_face_seen_by_no_look_counts_as_seen_by_one() -> None:
@@ -61,7 +74,7 @@ def test_a_face_seen_by_no_look_counts_as_seen_by_one() -> None:
 @pytest.mark.parametrize("effort", PLANS)
 def test_scores_of_each_effort_rise_with_the_evidence(effort: str) -> None:
     plan = PLANS[effort]
-    sights = [(view.scale, view.largest_px) for view in plan.always + plan.if_small]
+    sights = [Sight(view.scale, view.largest_px) for view in plan.always + plan.near_hints]
     scores = np.linspace(0, 1, 101)
     given = plan.calibration.probabilities(scores, np.tile(FACE, (101, 1)), sights)
     assert (np.diff(given) > 0).all()

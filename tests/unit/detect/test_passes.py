@@ -117,9 +117,9 @@ def test_a_turned_view_shows_the_turned_picture() -> None:
 def test_a_margin_is_black_and_on_every_side() -> None:
     (tile,) = tiles(View(margin=0.5), (160, 40))
     shown = tile.show(np.full((40, 160, 3), 7, dtype=np.uint8))
-    assert shown.shape == (40 + 2 * 128, 160 + 2 * 128, 3)
+    assert shown.shape == (40 + 2 * 96, 160 + 2 * 96, 3)
     assert shown.sum() == 40 * 160 * 3 * 7
-    assert (shown[128:168, 128:288] == 7).all()
+    assert (shown[96:136, 96:256] == 7).all()
 
 
 @pytest.mark.parametrize("side", [1, 31, TILE_PX, TILE_PX + 1, 3 * TILE_PX + 7, 9_000])
