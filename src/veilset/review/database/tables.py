@@ -2,15 +2,16 @@
 """The tables of review. Moments are ``*_ms``: milliseconds since 1970, UTC.
 
 What people say is append-only: rows of ``answer``, ``decision``, ``undo``, ``view`` and
-``event`` are never changed or deleted. The other tables hold the present state, and could
-be computed again from these. A change of this file needs a migration in ``migrations``;
-a test compares the two.
+``event`` are never changed or deleted; the migrations add triggers that see to it. The
+other tables hold the present state, and could be computed again from these. A change of
+this file needs a migration in ``migrations``; a test compares the two.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 # Names of constraints are spelled out, so that migrations can speak of them on both databases.
@@ -29,6 +31,7 @@ metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
         "pk": "pk_%(table_name)s",
     }
@@ -45,7 +48,11 @@ job = Table(
     Column("photos", Text, nullable=False),  # absolute path on the owner's machine
     Column("annotations", Text, nullable=False),
     Column("annotations_sha256", String(64), nullable=False),
+    Column("gold", Text, nullable=False),  # of the annotation set of gold, "" for none
+    Column("gold_sha256", String(64), nullable=False),
     Column("settings", Text, nullable=False),  # JobSettings.to_json()
+    Column("n_images", Integer, nullable=False),
+    Column("n_unreadable", Integer, nullable=False),
     Column("created_ms", BigInteger, nullable=False),
 )
 
@@ -73,8 +80,27 @@ image = Table(
     Column("expert_taken", Integer, nullable=False),
     Column("expert_done", Integer, nullable=False),
     UniqueConstraint("job_id", "image_id"),
-    Index(None, "job_id", "state", "priority"),
-)
+    UniqueConstraint("job_id", "seq"),
+    # However many people ask at once, no image goes to more of them than are wanted.
+    CheckConstraint("0 <= n_done AND n_done <= n_taken AND n_taken <= n_wanted", "replicas"),
+    CheckConstraint("0 <= expert_done AND expert_done <= expert_taken", "experts"),
+    # What can be given out, in the order in which it is.
+    Index(
+        "ix_image_work", "job_id", "priority", "id",
+        postgresql_where=text("state = 'open' AND n_taken < n_wanted"),
+        sqlite_where=text("state = 'open' AND n_taken < n_wanted"),
+    ),
+    Index(
+        "ix_image_disputed", "job_id", "id",
+        postgresql_where=text("state = 'disputed'"),
+        sqlite_where=text("state = 'disputed'"),
+    ),
+    Index(
+        "ix_image_audit", "job_id", "id",
+        postgresql_where=text("in_audit = 1"),
+        sqlite_where=text("in_audit = 1"),
+    ),
+)  # fmt: skip
 
 gold = Table(
     "gold",
@@ -87,6 +113,7 @@ gold = Table(
     Column("source", String(12), nullable=False),  # given or agreed
     Column("retired_ms", BigInteger),
     Column("created_ms", BigInteger, nullable=False),
+    Index(None, "job_id"),
 )
 
 person = Table(
@@ -115,6 +142,7 @@ session = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
+    Index(None, "person_id"),
 )
 
 batch = Table(
@@ -132,6 +160,7 @@ batch = Table(
     Column("created_ms", BigInteger, nullable=False),
     Column("expires_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
+    CheckConstraint("lives >= 0", "lives"),
     Index(None, "person_id", "state"),
     Index(None, "job_id", "state", "expires_ms"),
 )
@@ -146,7 +175,8 @@ task = Table(
     Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
     Column("gold_id", _Id, ForeignKey("gold.id")),  # None: ordinary
     Column("shown", Text, nullable=False),  # drawing JSON
-    # open -> answered; ``closed``: a gold image that was answered wrongly, truth shown.
+    # open -> answered; ``closed``: a gold image that was answered wrongly, truth shown;
+    # ``gone``: the lease ran out and somebody else was given the image.
     Column("state", String(8), nullable=False),
     UniqueConstraint("batch_id", "attempt", "position"),
     UniqueConstraint("batch_id", "attempt", "image_pk"),
@@ -158,8 +188,8 @@ seen = Table(
     Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
     Column("image_pk", _Id, ForeignKey("image.id"), nullable=False),
     Column("batch_id", _Id, ForeignKey("batch.id"), nullable=False),
-    # The database itself sees to it that nobody gets an image in two batches; gold that is
-    # shown again on purpose (``gold_exposures``) counts up.
+    # The database itself sees to it that nobody gets an image in two batches. 0 for ordinary
+    # work; gold that is shown again on purpose (``gold_exposures``) counts up from 1.
     Column("n_exposures", Integer, nullable=False),
     PrimaryKeyConstraint("person_id", "image_pk"),
 )
@@ -189,12 +219,26 @@ answer = Table(
     Column("seconds", Float, nullable=False),  # on this image, as the browser says
     Column("received_ms", BigInteger, nullable=False),
     Column("outcome", Text, nullable=False),  # JSON of what was said back, for a repeat
-    Column("verdict", Text),  # JSON of GoldVerdict's counts; None for ordinary images
+    # Against what was shown at first; 0 for gold.
+    Column("n_added", Integer, nullable=False),
+    Column("n_deleted", Integer, nullable=False),
+    Column("n_moved", Integer, nullable=False),
+    # GoldVerdict: its problems as JSON, and its counts. None for ordinary images.
+    Column("problems", Text),
+    Column("n_true", Integer),
+    Column("n_found", Integer),
+    Column("n_drawn", Integer),
+    Column("n_right", Integer),
     UniqueConstraint("task_id", "nonce"),
     Index(None, "image_pk"),
-    Index(None, "person_id"),
+    Index(None, "person_id", "id"),
     Index(None, "batch_id"),
-)
+    Index(
+        "ix_answer_gold", "person_id", "gold_id",
+        postgresql_where=text("gold_id IS NOT NULL"),
+        sqlite_where=text("gold_id IS NOT NULL"),
+    ),
+)  # fmt: skip
 
 decision = Table(
     "decision",
@@ -208,7 +252,13 @@ decision = Table(
     Column("detail", Text, nullable=False),  # JSON: votes for each region, answers it came from
     Column("person_id", _Id, ForeignKey("person.id")),  # who adjudicated; None for the rules
     Column("made_ms", BigInteger, nullable=False),
-    Index(None, "image_pk"),
+    # Regions of the annotation set, and what became of them; 0 for disputed.
+    Column("n_before", Integer, nullable=False),
+    Column("n_added", Integer, nullable=False),
+    Column("n_deleted", Integer, nullable=False),
+    Column("n_moved", Integer, nullable=False),
+    Index(None, "image_pk", "id"),
+    Index(None, "job_id", "id"),
 )
 
 undo = Table(
@@ -228,6 +278,29 @@ event = Table(
     Column("what", String(40), nullable=False),  # job-opened, invited, revoked, gold-added, ...
     Column("detail", Text, nullable=False),  # JSON
     Column("at_ms", BigInteger, nullable=False),
+    Index(None, "job_id", "what"),
+)
+
+# Sums by minute, so that the dashboard has no millions of rows to count. Each is written in
+# the transaction of what it counts; all could be computed again.
+tally = Table(
+    "tally",
+    metadata,
+    Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
+    Column("minute_ms", BigInteger, nullable=False),  # beginning of the minute
+    Column("n_done", Integer, nullable=False),  # ordinary answers of batches handed in
+    Column("worked_ms", BigInteger, nullable=False),  # on these, as the browsers say
+    Column("n_found", Integer, nullable=False),  # regions that these answers added
+    Column("n_wanted", Integer, nullable=False),  # ordinary answers asked for
+    # How many images came into a state, less those that left it.
+    Column("n_settled", Integer, nullable=False),
+    Column("n_disputed", Integer, nullable=False),
+    # Of images that were settled, less those that were undone.
+    Column("n_before", Integer, nullable=False),
+    Column("n_added", Integer, nullable=False),
+    Column("n_deleted", Integer, nullable=False),
+    Column("n_moved", Integer, nullable=False),
+    PrimaryKeyConstraint("job_id", "minute_ms"),
 )
 
 hit = Table(
