@@ -61,7 +61,7 @@ def write_annotations(folder: Path, index: int, rows: Sequence[Annotations]) -> 
     Returns:
         SHA-256 of the file, lower-case hex.
     """
-    return write_table(folder, index, [_row(row) for row in rows], SCHEMA)
+    return write_table(folder, index, [to_row(row) for row in rows], SCHEMA)
 
 
 class AnnotationSet:
@@ -87,15 +87,16 @@ class AnnotationSet:
 
     def __iter__(self) -> Iterator[Annotations]:
         """Go through all images in order, holding one shard at a time."""
-        return (_annotations(row) for row in self._table.rows())
+        return (from_row(row) for row in self._table.rows())
 
     def find(self, record: ImageRecord) -> Annotations:
         """Give what is known about an image: ``not_looked`` if the set does not have it."""
         row = self._table.find(record)
-        return _annotations(row) if row else Annotations(record.image_id, Status.NOT_LOOKED)
+        return from_row(row) if row else Annotations(record.image_id, Status.NOT_LOOKED)
 
 
-def _row(row: Annotations) -> dict[str, Any]:
+def to_row(row: Annotations) -> dict[str, Any]:
+    """Give what is known about an image as plain values, the form of the table."""
     return {
         "image_id": row.image_id,
         "status": row.status.value,
@@ -124,7 +125,8 @@ def _region_row(region: Region) -> dict[str, Any]:
     }
 
 
-def _annotations(row: dict[str, Any]) -> Annotations:
+def from_row(row: dict[str, Any]) -> Annotations:
+    """Read what ``to_row`` gave."""
     return Annotations(
         image_id=row["image_id"],
         status=Status(row["status"]),

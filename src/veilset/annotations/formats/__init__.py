@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Annotations as other tools write them, one file for each format."""
