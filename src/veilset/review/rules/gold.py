@@ -30,6 +30,9 @@ from veilset.types import BoxXyxy, FloatBoxes
 _ROUNDING = 1e-9
 """Shares of areas are exact to about 1e-12; a box drawn exactly must reach a share of 1."""
 
+_WHOLE_PICTURE, _WHOLE_INSIDE = 0.9, 0.5
+"""A box over this share of the picture must have that share of itself on true regions."""
+
 _ATTEMPTS = 24
 
 
@@ -41,7 +44,8 @@ def score_gold(
     Rule ``coverage``: of each true region at least ``min_coverage`` lies under the union
     of the drawn boxes, and of each drawn box at least ``min_inside`` lies on the union of
     the true regions, widened by ``tolerance_px`` on every side. So one box may cover faces
-    that touch, and a box over the whole picture fails unless faces fill much of it.
+    that touch. A box over nine tenths of the picture must lie on true regions by half at
+    least: covering everything is no answer.
 
     Rule ``union-iou``: the intersection over union of the two unions is at least
     ``min_union_iou``; without a true region no box may be drawn. This is the rule of the
@@ -73,9 +77,7 @@ def score_gold(
     true_boxes = visible_boxes(boxes_of(truth), size_wh)
     boxes = visible_boxes(boxes_of(drawn), size_wh)
     is_found = covered_shares(true_boxes, boxes) >= settings.min_coverage - _ROUNDING
-    is_right = _inside_shares(boxes, true_boxes, size_wh, settings.tolerance_px) >= (
-        settings.min_inside - _ROUNDING
-    )
+    is_right = _is_right(boxes, true_boxes, size_wh, settings)
     overlap = union_iou(true_boxes, boxes)
     if settings.gold_rule == "coverage":
         problems = _problems("missed", true_boxes[~is_found])
@@ -106,11 +108,14 @@ def _tuple(box: NDArray[np.float64]) -> BoxXyxy:
     return x0, y0, x1, y1
 
 
-def _inside_shares(
-    boxes: FloatBoxes, true_boxes: FloatBoxes, size_wh: tuple[int, int], tolerance_px: float
-) -> NDArray[np.float64]:
-    widened = true_boxes + tolerance_px * np.array([-1.0, -1.0, 1.0, 1.0])
-    return covered_shares(boxes, clip(widened, size_wh))
+def _is_right(
+    boxes: FloatBoxes, true_boxes: FloatBoxes, size_wh: tuple[int, int], settings: JobSettings
+) -> NDArray[np.bool_]:
+    widened = true_boxes + settings.tolerance_px * np.array([-1.0, -1.0, 1.0, 1.0])
+    shares = covered_shares(boxes, clip(widened, size_wh))
+    is_whole = areas(boxes) >= _WHOLE_PICTURE * size_wh[0] * size_wh[1]
+    least = np.where(is_whole, max(settings.min_inside, _WHOLE_INSIDE), settings.min_inside)
+    return np.asarray(shares >= least - _ROUNDING)
 
 
 def _worst(true_boxes: FloatBoxes, boxes: FloatBoxes) -> FloatBoxes:

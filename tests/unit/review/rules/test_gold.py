@@ -31,6 +31,8 @@ def problems(truth: Drawing, drawn: Drawing, settings: JobSettings = COVERAGE) -
         ((FACE,), (), ["missed"]),
         ((FACE, NEIGHBOUR), (Drawn((100, 100, 180, 150)),), []),  # one box over faces that touch
         ((FACE, NEIGHBOUR), (WHOLE,), ["stray"]),
+        ((Drawn((0, 0, 200, 240)),), (WHOLE,), ["stray"]),  # though 40 % of it are a face
+        ((Drawn((20, 10, 340, 290)),), (WHOLE,), []),  # a face that fills the picture
         ((FACE,), (FACE, Drawn((300, 200, 340, 250))), ["stray"]),
         ((FACE,), (Drawn((101, 101, 128, 149)),), ["missed"]),  # 65 % of the face
         ((FACE,), (Drawn((102, 102, 138, 149)),), []),  # 85 %
