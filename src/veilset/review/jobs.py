@@ -122,6 +122,7 @@ def _job(row: Any) -> Job:
         annotations_sha256=row.annotations_sha256,
         settings=JobSettings.from_json(row.settings),
         n_images=row.n_images,
+        n_unreadable=row.n_unreadable,
     )
 
 

@@ -25,6 +25,7 @@ class Job:
         annotations_sha256: Digest of that set.
         settings: How it is run.
         n_images: Images of the annotation set.
+        n_unreadable: Those of them that nobody can look at.
     """
 
     id: int
@@ -34,6 +35,7 @@ class Job:
     annotations_sha256: str
     settings: JobSettings
     n_images: int
+    n_unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
