@@ -44,7 +44,8 @@ class JobSettings:
             asked how much of it lies on them, so that small faces can be hit.
         min_union_iou: Overlap of the unions, ``union-iou``.
         same_region_iou: From this IoU on, boxes of different people speak of one region.
-        quorum: Share of an image's people who must have drawn a region.
+        quorum: Share of an image's people who must have drawn a region. The default is a
+            majority up to five people; below it the image is a dispute.
         order: ``uncertain`` first, as in the ``dataset``, or ``random``.
         max_shown_px: Longer side of the picture that is sent to the browser.
         seed: Decides orders and wrong boxes of gold.
@@ -69,7 +70,7 @@ class JobSettings:
     tolerance_px: float = 4.0
     min_union_iou: float = 0.72
     same_region_iou: float = 0.4
-    quorum: float = 0.5
+    quorum: float = 0.6
     order: str = "uncertain"
     max_shown_px: int = 2_560
     seed: int = 0
