@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, literal_column, select, update
 
 from veilset.errors import ReviewError
 from veilset.review.database.tables import image
@@ -64,3 +64,11 @@ def draw_audit(
         )
         or 0
     )
+
+
+def count_finished(conn: Connection, where: Job) -> int:
+    """Give how many images of the sample an expert has finished."""
+    done = select(func.count()).where(
+        image.c.job_id == where.id, image.c.in_audit == literal_column("1"), image.c.expert_done > 0
+    )
+    return conn.scalar(done) or 0

@@ -58,6 +58,8 @@ def invite(
     Raises:
         ConfigError: If ``n`` or ``hours`` make no sense.
     """
+    if role is Role.OWNER:
+        raise ConfigError("A job has one owner. Ask for a new link instead.")
     if not 1 <= n <= MAX_INVITED or not hours > 0:
         raise ConfigError(
             f"{n} links for {hours} hours cannot be made. Give 1 to {MAX_INVITED} links and "
@@ -84,15 +86,25 @@ def invite(
     return invited
 
 
-def owner_link(conn: Connection, job: Job, hours: float, now_ms: int) -> Invited:
-    """Give a new sign-in link for the owner, who is made the first time."""
-    query = select(person.c.id).where(
-        person.c.job_id == job.id, person.c.role == Role.OWNER.value, person.c.revoked_ms.is_(None)
+def find_owner(conn: Connection, job: Job, now_ms: int) -> tuple[int, str]:
+    """Give row and name of the owner, who is made the first time, without a link."""
+    query = select(person.c.id, person.c.name).where(
+        person.c.job_id == job.id, person.c.role == Role.OWNER.value
     )
-    found = conn.scalar(query.order_by(person.c.id).limit(1))
-    if found is None:
-        return invite(conn, job, Role.OWNER, 1, hours, now_ms, source="cli")[0]
-    return new_link(conn, job, found, hours, now_ms)
+    found = conn.execute(query.order_by(person.c.id).limit(1)).first()
+    if found is not None:
+        return found.id, found.name
+    row = {
+        "job_id": job.id, "name": "owner", "role": Role.OWNER.value, "source": "cli",
+        "created_ms": now_ms,
+    }  # fmt: skip
+    made = conn.scalar(insert(person).values(row).returning(person.c.id))
+    return int(made or 0), "owner"
+
+
+def owner_link(conn: Connection, job: Job, hours: float, now_ms: int) -> Invited:
+    """Give a new sign-in link for the owner; an earlier one does not work any more."""
+    return new_link(conn, job, find_owner(conn, job, now_ms)[0], hours, now_ms)
 
 
 def new_link(conn: Connection, job: Job, person_id: int, hours: float, now_ms: int) -> Invited:
