@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+import type { VNode } from "preact";
+
+import { Notice } from "../ui/parts";
+import { plural } from "../ui/text";
+import type { Session, Stage } from "./session";
+
+type Words = { title: string; text: string; again: string };
+
+function wordsFor(stage: Stage, session: Session): Words {
+  switch (stage) {
+    case "submitted":
+      return {
+        title: "Thank you",
+        text: `${plural(session.nSubmitted, "image")} handed in.`,
+        again: "Next batch",
+      };
+    case "no-work":
+      return {
+        title: "Nothing to do now",
+        text: "There is no image left for you at the moment. Batches that others leave come back, so look again later.",
+        again: "Look again",
+      };
+    case "blocked":
+      return {
+        title: "No more batches",
+        text: "Too many of your batches did not pass the pictures that are known already. Ask whoever invited you.",
+        again: "",
+      };
+    case "lost":
+      return {
+        title: "This batch is no longer yours",
+        text: "It was given back, or its time ran out. What you saved before is kept if you get the same images again.",
+        again: "Get a batch",
+      };
+    case "failed":
+      return {
+        title: "This batch went to somebody else",
+        text: "All attempts at it were used up. Read the instructions again before the next one.",
+        again: "Next batch",
+      };
+    default:
+      return { title: "You are signed out", text: "Open your sign-in link again.", again: "" };
+  }
+}
+
+/** Everything that is not work on a picture. */
+export function Ending(props: { session: Session; onSignOut: () => void }): VNode {
+  const { session } = props;
+  if (session.stage === "loading") {
+    return (
+      <Notice title={session.problem ? "No batch yet" : "Getting your batch"}>
+        <p aria-busy={!session.problem}>{session.problem || "One moment."}</p>
+        {session.problem && (
+          <button type="button" class="primary" onClick={() => void session.start()}>
+            Try again
+          </button>
+        )}
+      </Notice>
+    );
+  }
+  const words = wordsFor(session.stage, session);
+  return (
+    <Notice title={words.title}>
+      <p>{words.text}</p>
+      {session.problem && <p class="hint">{session.problem}</p>}
+      {words.again && (
+        <button type="button" class="primary" onClick={() => void session.start()} autofocus>
+          {words.again}
+        </button>
+      )}
+    </Notice>
+  );
+}
