@@ -2,13 +2,14 @@
 # make demo    a fresh machine: install, and run the main job on public-domain pictures
 # make test    a fresh machine: install what the tests need, and run them all
 # make check   style, types, floors
+# make client  build the browser client of review, if its sources changed
 # make docs    write the generated parts of the documentation again
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check unit docs clean
+.PHONY: demo test check unit client docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py demo
@@ -21,8 +22,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed-dev
+unit: client
 	$(BIN)/pytest
+
+client: $(VENV)/.installed-dev
+	$(BIN)/python build_client.py
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/generate_cli.py
