@@ -8,8 +8,9 @@ try:
     import alembic
     import sqlalchemy
 except ImportError as error:
+    library = str(error.name).partition(".")[0]
     raise MissingExtraError(
-        f"The review database needs {error.name}, which is not installed. "
+        f"The review database needs {library}, which is not installed. "
         "Install it with: pip install 'veilset[review]'"
     ) from error
 

@@ -162,7 +162,8 @@ class World:
         return self.look(lambda conn: conn.execute(query).one())
 
     def images(self) -> list[Any]:
-        query = select(tables.image).order_by(tables.image.c.seq)
+        query = select(tables.image).where(tables.image.c.job_id == self.job.id)
+        query = query.order_by(tables.image.c.seq)
         return list(self.look(lambda conn: conn.execute(query).all()))
 
     def states(self) -> dict[str, str]:
@@ -202,14 +203,15 @@ def make_world(
         rows = [looked(image_id) for image_id in names(n + gold)]
     photos = folder / "photos"
     photos.mkdir(exist_ok=True)
-    annotations = write_set(folder / f"annotations-{name}", rows)
+    number = next(_numbers)
+    annotations = write_set(folder / f"annotations-{number}", rows)
     if truths is None:
         regions = [Region(each.box_xyxy) for each in TRUTH]
         truths = {row.image_id: regions for row in rows[len(rows) - gold :]} if gold else {}
     gold_set = None
     if truths:
         gold_rows = [looked(image_id, regions) for image_id, regions in truths.items()]
-        gold_set = write_set(folder / f"gold-{name}", gold_rows)
+        gold_set = write_set(folder / f"gold-{number}", gold_rows)
     sources = Sources(photos, annotations, gold_set)
     now_ms = 1_700_000_000_000
     database.run(
