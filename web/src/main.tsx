@@ -71,7 +71,9 @@ function App(): VNode {
     case "wait":
       return <Notice title="Veilset review">{<p aria-busy="true">One moment.</p>}</Notice>;
     case "out":
-      return <Notice title="Please sign in">{<p>Open the sign-in link that you were given.</p>}</Notice>;
+      return (
+        <Notice title="Please sign in">{<p>Open the sign-in link that you were given.</p>}</Notice>
+      );
     case "gone":
       return <Notice title="You are signed out">{<p>You can close this page.</p>}</Notice>;
     case "error":

@@ -28,6 +28,7 @@ type RowProps = {
 /** A row is drawn again only when its own box changes: there may be a thousand. */
 const Row = memo(function Row(props: RowProps): VNode {
   const { item, index, isSelected, size, color, onPick } = props;
+  const box = item.region.box_xyxy as unknown as Box;
   return (
     <div
       id={`box-${item.key}`}
@@ -38,7 +39,13 @@ const Row = memo(function Row(props: RowProps): VNode {
     >
       <span class={`swatch color-${color}`} aria-hidden="true" />
       <span class="box-number">{index + 1}</span>
-      <span class="box-text">{describe(item, size)}</span>
+      <span class="unseen">{describe(item, size)}</span>
+      <span class="box-text" aria-hidden="true">
+        {`${item.region.kind} \u00b7 ${placeOf(box, size)}`}
+      </span>
+      <span class="box-size" aria-hidden="true">
+        {`${Math.round(widthOf(box))}\u00d7${Math.round(heightOf(box))}`}
+      </span>
     </div>
   );
 });

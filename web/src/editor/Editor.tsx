@@ -30,7 +30,7 @@ export type EditorProps = {
 const TOOLS: readonly (readonly [Tool, string, string])[] = [
   ["edit", "Edit", "Edit boxes, and draw on free ground (V)"],
   ["draw", "Draw", "Draw over everything (W)"],
-  ["hand", "Move picture", "Move the picture (G)"],
+  ["hand", "Pan", "Move the picture (G)"],
 ];
 
 export function Editor(props: EditorProps): VNode {

@@ -59,7 +59,13 @@ export function Still(props: {
   }, [props.picture, props.overlays]);
   const label = `${props.label}. Plus and minus zoom, arrows move the picture.`;
   return (
-    <div ref={surface} class="surface still tool-hand" role="application" tabIndex={0} aria-label={label}>
+    <div
+      ref={surface}
+      class="surface still tool-hand"
+      role="application"
+      tabIndex={0}
+      aria-label={label}
+    >
       <div ref={canvas} class="canvas" aria-hidden="true" />
     </div>
   );

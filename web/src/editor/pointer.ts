@@ -200,7 +200,9 @@ export class Pointer {
     event.preventDefault();
     // Trackpads send pinches as wheel with Ctrl, in finer steps.
     const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
-    const factor = Math.exp(-Math.max(-240, Math.min(240, pixels)) * (event.ctrlKey ? 0.01 : 0.002));
+    const factor = Math.exp(
+      -Math.max(-240, Math.min(240, pixels)) * (event.ctrlKey ? 0.01 : 0.002),
+    );
     this.scene.zoomBy(factor, this.at(event));
   }
 }

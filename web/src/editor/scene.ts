@@ -12,15 +12,17 @@ import { Transformer } from "konva/lib/shapes/Transformer";
 
 import { type Box, heightOf, type Point, type Size, widthOf } from "./geometry";
 import type { EditorModel } from "./model";
+import { colorOf, kindColor, type Mark, type Overlay, paintMarks, paintOverlay } from "./paint";
 import {
-  colorOf,
-  kindColor,
-  type Mark,
-  type Overlay,
-  paintMarks,
-  paintOverlay,
-} from "./paint";
-import { fit, panBy, reveal, toImage, toScreen, type Viewport, zoomAt, zoomToBox } from "./viewport";
+  fit,
+  panBy,
+  reveal,
+  toImage,
+  toScreen,
+  type Viewport,
+  zoomAt,
+  zoomToBox,
+} from "./viewport";
 
 const HANDLE_PX = 12;
 /** Handles answer to pointers within this many pixels: larger for fingers. */

@@ -13,10 +13,7 @@ const KEEP_IN_SIGHT = 48;
 /** Show the whole image, centred, with a margin; a tiny image is enlarged at most eight times. */
 export function fit(image: Size, screen: Size, margin = 12): Viewport {
   const room = { width: screen.width - 2 * margin, height: screen.height - 2 * margin };
-  const scale = Math.max(
-    0.001,
-    Math.min(room.width / image.width, room.height / image.height, 8),
-  );
+  const scale = Math.max(0.001, Math.min(room.width / image.width, room.height / image.height, 8));
   return centred(image, screen, scale, { x: image.width / 2, y: image.height / 2 });
 }
 
@@ -64,13 +61,7 @@ export function zoomAt(
   return held({ scale, x: at.x - under.x * scale, y: at.y - under.y * scale }, image, screen);
 }
 
-export function panBy(
-  view: Viewport,
-  dx: number,
-  dy: number,
-  image: Size,
-  screen: Size,
-): Viewport {
+export function panBy(view: Viewport, dx: number, dy: number, image: Size, screen: Size): Viewport {
   return held({ scale: view.scale, x: view.x + dx, y: view.y + dy }, image, screen);
 }
 

@@ -31,12 +31,7 @@ export function WorkerPage(props: { api: Api; me: Me; onSignOut: () => void }): 
   const isAtWork = session.stage === "working" || session.stage === "checking";
   return (
     <div class="page worker">
-      <TopBar
-        session={session}
-        me={me}
-        onHelp={() => setHelp(true)}
-        onSignOut={props.onSignOut}
-      />
+      <TopBar session={session} me={me} onHelp={() => setHelp(true)} onSignOut={props.onSignOut} />
       {isAtWork && <LeaseWatch session={session} api={api} />}
       {session.problem && isAtWork && (
         <p class="banner bad" role="alert">
@@ -50,11 +45,7 @@ export function WorkerPage(props: { api: Api; me: Me; onSignOut: () => void }): 
         <VerdictDialog verdict={session.verdict} onClose={() => session.closeVerdict()} />
       )}
       {hasHelp && isAtWork && !session.verdict && (
-        <Instructions
-          job={me.job}
-          hasGold={me.role === "worker"}
-          onClose={() => setHelp(false)}
-        />
+        <Instructions job={me.job} hasGold={me.role === "worker"} onClose={() => setHelp(false)} />
       )}
     </div>
   );
