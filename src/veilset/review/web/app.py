@@ -73,7 +73,7 @@ def _with_routes(options: WebOptions, lifespan: Any) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     install(app)
-    for router in (sign_in.router, routes_work.router, routes_owner.router):
+    for router in (routes_work.router, sign_in.router, routes_owner.router):
         app.include_router(router)
     _finish_document(app)
     return app

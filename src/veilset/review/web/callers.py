@@ -50,13 +50,19 @@ class Caller:
     roles: frozenset[Role]
     address: str
 
-    async def run(self, work: Callable[[Connection, Person], T]) -> T:
+    async def run(self, work: Callable[[Connection, Person], T], *, is_quick: bool = False) -> T:
         """Do some work for this person in a transaction that may change things.
+
+        Args:
+            work: What to do; it may run several times.
+            is_quick: Whether people wait for it with every image.
 
         Raises:
             Refused: If there is no such session, or it may not do this.
         """
-        return await self.room.run(lambda connection: work(connection, self._person(connection)))
+        return await self.room.run(
+            lambda connection: work(connection, self._person(connection)), is_quick=is_quick
+        )
 
     async def look(self, work: Callable[[Connection, Person], T]) -> T:
         """Do some work for this person that only reads; as ``run``."""

@@ -8,8 +8,8 @@ is not the one that was annotated is refused: its boxes would lie anywhere.
 from __future__ import annotations
 
 import io
-from pathlib import Path
-from typing import Any, Final
+import os
+from typing import Any, BinaryIO, Final
 
 from fastapi import Response
 from PIL import Image as PillowImage
@@ -75,24 +75,35 @@ def picture_of(
     picture = PillowImage.fromarray(pixels)
     # Whole steps first: a mean of squares is fast, and near enough before the last step.
     picture.thumbnail((longest_px, longest_px), PillowImage.Resampling.LANCZOS, reducing_gap=2.0)
-    stream = io.BytesIO()
     if picture.width * picture.height < _LOSSLESS_PIXELS:
-        picture.save(stream, "PNG")
-        return stream.getvalue(), "image/png"
-    picture.save(stream, "JPEG", quality=JPEG_QUALITY)
-    return stream.getvalue(), "image/jpeg"
+        return _encoded(picture, "PNG"), "image/png"
+    return _encoded(picture, "JPEG", quality=JPEG_QUALITY), "image/jpeg"
+
+
+def _encoded(picture: PillowImage.Image, name: str, **how: int) -> bytes:
+    with _memory_file() as stream:
+        picture.save(stream, name, **how)
+        stream.seek(0)
+        return stream.read()
+
+
+def _memory_file() -> BinaryIO:
+    """Give a file that is on no disk. Pillow writes to a true file in half the time."""
+    if hasattr(os, "memfd_create"):
+        return os.fdopen(os.memfd_create("veilset-picture"), "w+b")
+    return io.BytesIO()
 
 
 def _read_inside(photos: FolderReader, image_id: str) -> bytes:
     """Read a file that really lies in the folder, wherever links on the way lead."""
-    root = photos.root.resolve()
     try:
-        real = (root / image_id).resolve(strict=True)
-    except (OSError, RuntimeError, ValueError):
+        root = os.path.realpath(photos.root)
+        real = os.path.realpath(f"{root}/{image_id}", strict=True)
+    except (OSError, ValueError):
         raise _missing() from None
-    if not real.is_relative_to(root):
+    if os.path.commonpath([root, real]) != root:
         raise _missing()
-    return photos.read(ImageRecord(Path(image_id).as_posix()))
+    return photos.read(ImageRecord(image_id))
 
 
 def _missing() -> DecodeError:

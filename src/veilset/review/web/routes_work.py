@@ -21,6 +21,41 @@ BatchId = Annotated[RowId, Path()]
 TaskId = Annotated[RowId, Path()]
 
 
+# The first ones are found fastest, and are asked for with every image.
+@router.post("/tasks/{task_id}/answer")
+async def answer_task(task_id: TaskId, answer: Answer, caller: Reviewer) -> Outcome:
+    """Save what the person drew. The same nonce again gives the same outcome again."""
+    room, drawing = caller.room, drawing_of(answer.regions)
+    caller.slow_down(room.answers)
+
+    def work(connection: Connection, person: Person) -> OutcomeView:
+        return answers.save_answer(
+            connection,
+            room.job,
+            person,
+            task_id,
+            attempt=answer.attempt,
+            drawing=drawing,
+            nonce=answer.nonce,
+            seconds=answer.seconds,
+            now_ms=room.now_ms(),
+        )
+
+    return outcome_model(await caller.run(work, is_quick=True), room.job.settings.max_attempts)
+
+
+@router.get("/tasks/{task_id}/image", response_class=Response, responses=PICTURE_RESPONSES)
+async def task_image(task_id: TaskId, caller: Reviewer) -> Response:
+    """Give the picture of an image in a batch that the person holds now."""
+    room = caller.room
+    caller.slow_down(room.pictures)
+    image = await caller.run(
+        lambda conn, person: batches.task_image(conn, room.job, person, task_id, room.now_ms()),
+        is_quick=True,
+    )
+    return await picture_response(room, image)
+
+
 @router.post("/batch")
 async def take_batch(caller: Reviewer) -> Work:
     """Give the batch that the person holds, or a new one."""
@@ -59,36 +94,3 @@ async def submit_batch(batch_id: BatchId, caller: Reviewer) -> Submitted:
         lambda conn, person: answers.submit_batch(conn, room.job, person, batch_id, room.now_ms())
     )
     return Submitted(n_images=n_images)
-
-
-@router.get("/tasks/{task_id}/image", response_class=Response, responses=PICTURE_RESPONSES)
-async def task_image(task_id: TaskId, caller: Reviewer) -> Response:
-    """Give the picture of an image in a batch that the person holds now."""
-    room = caller.room
-    caller.slow_down(room.pictures)
-    image = await caller.run(
-        lambda conn, person: batches.task_image(conn, room.job, person, task_id, room.now_ms())
-    )
-    return await picture_response(room, image)
-
-
-@router.post("/tasks/{task_id}/answer")
-async def answer_task(task_id: TaskId, answer: Answer, caller: Reviewer) -> Outcome:
-    """Save what the person drew. The same nonce again gives the same outcome again."""
-    room, drawing = caller.room, drawing_of(answer.regions)
-    caller.slow_down(room.answers)
-
-    def work(connection: Connection, person: Person) -> OutcomeView:
-        return answers.save_answer(
-            connection,
-            room.job,
-            person,
-            task_id,
-            attempt=answer.attempt,
-            drawing=drawing,
-            nonce=answer.nonce,
-            seconds=answer.seconds,
-            now_ms=room.now_ms(),
-        )
-
-    return outcome_model(await caller.run(work), room.job.settings.max_attempts)

@@ -23,6 +23,7 @@ from veilset.review.jobs import find_job
 from veilset.review.views import Job
 from veilset.review.web.app import create_app
 from veilset.review.web.options import WebOptions
+from veilset.review.web.room import pool_size
 
 _BACKLOG: Final = 1024
 _PATIENCE_S: Final = 10
@@ -52,7 +53,7 @@ def serve(
         DatasetError: If the folder of photographs is gone.
     """
     wanted = options or WebOptions()
-    with Database.open(database_url, pool_size=wanted.database_threads) as database:
+    with Database.open(database_url, pool_size=pool_size(wanted)) as database:
         found = database.look(lambda connection: find_job(connection, job))
         if processes > 1 and database.is_sqlite:
             raise ConfigError(
@@ -139,7 +140,7 @@ def _serve_in_child(
     database_url: str, job: str, options: WebOptions, listener: socket.socket
 ) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with Database.open(database_url, pool_size=options.database_threads) as database:
+    with Database.open(database_url, pool_size=pool_size(options)) as database:
         found = database.look(lambda connection: find_job(connection, job))
         _serve_requests(database, found, options, listener)
 
