@@ -308,10 +308,19 @@ hit = Table(
     metadata,
     Column("id", _Id, primary_key=True),
     Column("job_id", _Id, ForeignKey("job.id"), nullable=False),
-    Column("hit_id", String(80), nullable=False, unique=True),  # Mechanical Turk's name
+    # Our name for it, written down before Amazon is asked: what a killed run had begun is
+    # found again by it, and is not paid for twice.
+    Column("token", String(64), nullable=False, unique=True),
+    Column("hit_id", String(80), unique=True),  # Mechanical Turk's name; None: planned
+    # Of the secret in the HIT's address: who does not know it has not seen the HIT.
+    Column("secret_sha256", String(64), nullable=False, unique=True),
     Column("is_sandbox", Integer, nullable=False),
+    Column("state", String(10), nullable=False),  # planned -> open, finished, withdrawn, deleted
     Column("reward_cents", Integer, nullable=False),
+    Column("duration_s", Integer, nullable=False),  # that a worker has for it
+    Column("expires_ms", BigInteger, nullable=False),  # nobody can accept it from then on
     Column("created_ms", BigInteger, nullable=False),
+    Index(None, "job_id", "state"),
 )
 
 assignment = Table(
@@ -321,10 +330,12 @@ assignment = Table(
     Column("hit_pk", _Id, ForeignKey("hit.id"), nullable=False),
     Column("assignment_id", String(80), nullable=False, unique=True),
     Column("person_id", _Id, ForeignKey("person.id"), nullable=False),
-    Column("batch_id", _Id, ForeignKey("batch.id")),
-    # open -> submitted -> approved or rejected; bonus paid once
+    # The database itself sees to it that a batch is paid for once.
+    Column("batch_id", _Id, ForeignKey("batch.id"), unique=True),
+    # open -> approved or rejected, whether by us or by Amazon
     Column("state", String(10), nullable=False),
-    Column("bonus_cents", Integer, nullable=False),
+    Column("bonus_cents", Integer, nullable=False),  # paid; never more than once
     Column("created_ms", BigInteger, nullable=False),
     Column("ended_ms", BigInteger),
+    Index(None, "hit_pk", "state"),
 )
