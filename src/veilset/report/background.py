@@ -7,12 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from veilset.report.facts import StageRecord, State
-from veilset.report.figures import share_bar
-from veilset.report.gather import Facts
-from veilset.report.markup import Content, Markup, el, join
-from veilset.report.parts import (
+from veilset.pages.figures import share_bar
+from veilset.pages.markup import Content, Markup, el, join
+from veilset.pages.parts import (
     card,
+    count,
     folded,
     moment,
     note,
@@ -24,8 +23,10 @@ from veilset.report.parts import (
     settings,
     table,
 )
+from veilset.report.facts import StageRecord, State
+from veilset.report.gather import Facts
 from veilset.report.reproduce import commands
-from veilset.report.wording import LIMITS, POLICIES, count
+from veilset.report.wording import LIMITS, POLICIES
 
 TITLES = {"detect": "Detection", "obfuscate": "Obfuscation", "verify": "Verification"}
 

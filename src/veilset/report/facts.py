@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Generic, TypeVar
 
-from veilset.report.histogram import (
+from veilset.pages.histogram import (
     FACE_SIZE_EDGES_PX,
     REGIONS_EDGES,
     SCORE_EDGES,

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from string import Template
 
+from veilset.pages.frame import content_policy, page_style
+from veilset.pages.markup import Content, Markup, el, escape, join
+from veilset.pages.parts import moment
 from veilset.report.background import (
     done_section,
     limits_section,
@@ -19,8 +20,6 @@ from veilset.report.background import (
 )
 from veilset.report.contact_sheet import Thumbnail
 from veilset.report.gather import Facts
-from veilset.report.markup import Content, Markup, el, escape, join
-from veilset.report.parts import moment
 from veilset.report.sections import (
     failures_section,
     images_section,
@@ -58,7 +57,7 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
     Returns:
         UTF-8; the same for the same arguments.
     """
-    style = _template("report.css")
+    style = page_style()
     main = {
         "verification": verification_section(facts, verdict.meaning),
         "failures": failures_section(facts),
@@ -82,18 +81,6 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         sections=join(main[anchor] for anchor, _ in _SECTIONS),
     )
     return page.encode("utf-8")
-
-
-def content_policy(style: str) -> str:
-    """Give the content security policy of a page with exactly this style sheet.
-
-    Nothing may be fetched or run; pictures come from the page itself.
-    """
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    return (
-        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
 
 
 @cache

@@ -6,10 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from veilset.records.verdicts import CODES
-from veilset.report.contact_sheet import Thumbnail
-from veilset.report.facts import Failures, Finding, FirstOf, Verified
-from veilset.report.figures import (
+from veilset.pages.figures import (
     Axes,
     Mark,
     bin_label,
@@ -19,11 +16,11 @@ from veilset.report.figures import (
     share_bar,
     size_axes,
 )
-from veilset.report.gather import Facts
-from veilset.report.histogram import Histogram
-from veilset.report.markup import Content, Markup, el, join
-from veilset.report.parts import (
+from veilset.pages.histogram import Histogram
+from veilset.pages.markup import Content, Markup, el, join
+from veilset.pages.parts import (
     card,
+    count,
     folded,
     listed,
     name,
@@ -33,7 +30,11 @@ from veilset.report.parts import (
     size,
     table,
 )
-from veilset.report.wording import REASONS, count
+from veilset.records.verdicts import CODES
+from veilset.report.contact_sheet import Thumbnail
+from veilset.report.facts import Failures, Finding, FirstOf, Verified
+from veilset.report.gather import Facts
+from veilset.report.wording import REASONS
 
 _OUTCOMES = (
     ("obfuscated", "Obfuscated", "has regions; they were made unreadable"),

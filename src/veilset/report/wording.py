@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from veilset.pages.parts import count
 from veilset.report.facts import State, Verified
 from veilset.report.gather import Facts
 
@@ -164,13 +165,3 @@ def _what_passed(verified: Verified) -> str:
         f"and its record, and {again}; nothing was found that counts as a leak.{review} This is no "
         "proof that no face is left: detectors miss faces, in verification too."
     )
-
-
-def count(n: int, noun: str) -> str:
-    """Write a count with its noun.
-
-    Example:
-        >>> count(1, "image"), count(1200, "image")
-        ('1 image', '1,200 images')
-    """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from veilset.report.histogram import Histogram
-from veilset.report.markup import Markup, el
+from veilset.pages.histogram import Histogram
+from veilset.pages.markup import Markup, el
 
 WIDTH, HEIGHT = 360, 224
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 22, 44
