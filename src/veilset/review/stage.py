@@ -283,6 +283,13 @@ def invite_people(
         return opened.run(lambda conn: people.invite(conn, job, role, n, hours, _now_ms(), "cli"))
 
 
+def owner_link(database: str | Path, name: str | None = None, *, hours: float = 24.0) -> Invited:
+    """Give a new one-time sign-in link for the owner; an earlier one does not work any more."""
+    with Database.open(database) as opened:
+        job = opened.look(lambda conn: jobs.find_job(conn, name))
+        return opened.run(lambda conn: people.owner_link(conn, job, hours, _now_ms()))
+
+
 def add_gold(database: str | Path, name: str | None, image_ids: Sequence[str]) -> None:
     """Make images that people agreed on serve as gold from now on: all of them, or none.
 

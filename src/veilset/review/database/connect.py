@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -75,6 +75,8 @@ class Database:
                 f"There is no review database {parsed.database}. Open a job first, "
                 "or check the path."
             )
+        if is_sqlite and create:
+            _make_private(Path(str(parsed.database)))
         database = cls(_engine(parsed, is_sqlite, pool_size))
         try:
             if create:
@@ -221,6 +223,12 @@ def _engine(url: URL, is_sqlite: bool, pool_size: int) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_private(path: Path) -> None:
+    """Let the owner alone read the file, and with it those that SQLite lays beside it."""
+    with suppress(OSError):  # whatever is wrong with the place is said when it is opened
+        path.touch(mode=0o600)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -109,6 +109,14 @@ def test_missing_sqlite_file_is_not_made(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    with Database.open(tmp_path / "review.sqlite", create=True) as database:
+        database.run(lambda conn: conn.execute(text("SELECT 1")))
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    assert "review.sqlite" in modes
+    assert set(modes.values()) == {0o600}
+
+
 def test_path_serves_as_an_address(tmp_path: Path) -> None:
     Database.open(tmp_path / "review.sqlite", create=True).close()
     with Database.open(f"sqlite:///{tmp_path / 'review.sqlite'}") as database:
