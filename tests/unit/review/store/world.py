@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,6 @@ class World:
     job: Job
     owner: Person
     now_ms: int = 1_700_000_000_000
-    nonces: Any = field(default_factory=itertools.count)
 
     def run(self, work: Callable[..., Any], *given: Any, **named: Any) -> Any:
         """Do something that takes a connection, the job, ... and ends with the moment."""
