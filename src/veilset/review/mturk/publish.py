@@ -146,7 +146,8 @@ def publish(
         raise ConfigError(f"{n_open} HITs cannot be. Give a number from 0 on.")
     n_found = _find_planned(database, job, account, now_ms)
     planned, n_there = database.look(lambda conn: _there(conn, job, account, now_ms))
-    cost = estimate_cost(max(len(planned), n_open - n_there), terms.reward_cents)
+    cost = estimate_cost(max(0, n_open - n_there), terms.reward_cents)
+    planned = planned[: cost.n_hits]
     if not cost.n_hits:
         return Published(0, n_found, n_there, cost)
     if cost.total_cents > budget_cents:

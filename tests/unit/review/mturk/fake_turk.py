@@ -111,7 +111,8 @@ class FakeTurk:
         return found
 
     def send_bonus(self, given: Json) -> Json:
-        if any(each["token"] == given["UniqueRequestToken"] for each in self.bonuses):
+        is_known = any(each["token"] == given["UniqueRequestToken"] for each in self.bonuses)
+        if is_known and not self.forgets_tokens:
             raise RefusalError("AWS.MechanicalTurk.DuplicateRequest")
         self.bonuses.append({**given, "token": given["UniqueRequestToken"]})
         self.balance -= Decimal(given["BonusAmount"]) * Decimal("1.2")

@@ -7,6 +7,7 @@ Every request passes boto3's own model of Mechanical Turk. The real service has 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -197,6 +198,31 @@ def test_killed_between_amazon_and_the_database_nothing_is_paid_twice(
     assert all(row.state == "open" and row.hit_id in turk.hits for row in hits(world))
     for name in turk.hits:
         assert go_in(world, turk.accept(name, f"A{name}")).kind in ("work", "no-work")
+
+
+def test_fewer_than_were_planned_are_made_if_fewer_are_wanted(
+    world: World, turk: FakeTurk, account: Account
+) -> None:
+    # Amazon makes the type and refuses the first of three HITs, which stay planned.
+    answer, turk.answer = turk.answer, refuse_hits(turk)  # type: ignore[method-assign]
+    with pytest.raises(TurkRefusedError):
+        have(world, account, 3)
+    turk.answer = answer  # type: ignore[method-assign]
+    assert have(world, account, 1, budget=180).n_made == 1
+    assert len(turk.hits) == 1
+    assert have(world, account, 3).n_made == 2
+    assert len(hits(world)) == 3
+
+
+def refuse_hits(turk: FakeTurk) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    answer = turk.answer
+
+    def refuse(operation: str, given: dict[str, Any]) -> dict[str, Any]:
+        if operation == "CreateHITWithHITType":
+            turk.fails.append("AWS.MechanicalTurk.InsufficientFunds")
+        return answer(operation, given)
+
+    return refuse
 
 
 def test_a_hit_that_amazon_made_and_does_not_list_is_not_made_twice(
@@ -447,8 +473,13 @@ def bonus(world: World, account: Account, name: str, cents: int = 50, budget: in
 
 
 @BOTH
+@pytest.mark.parametrize("forgets", [False, True])
 def test_a_bonus_is_paid_once(
-    world: World, turk: FakeTurk, account: Account, monkeypatch: pytest.MonkeyPatch
+    world: World,
+    turk: FakeTurk,
+    account: Account,
+    monkeypatch: pytest.MonkeyPatch,
+    forgets: bool,
 ) -> None:
     name = approved(world, turk, account)
     asked = account.ask
@@ -463,6 +494,8 @@ def test_a_bonus_is_paid_once(
     with pytest.raises(Killed):
         bonus(world, account, name)
     monkeypatch.setattr(account, "ask", asked)
+    # After a day Amazon would pay a second time for the same token.
+    turk.forgets_tokens = forgets
     assert bonus(world, account, name) == 0, "Amazon lists it: it was paid"
     assert bonus(world, account, name) == 0
     assert [each["BonusAmount"] for each in turk.bonuses] == ["0.50"]
