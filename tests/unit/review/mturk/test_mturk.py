@@ -204,7 +204,7 @@ def test_fewer_than_were_planned_are_made_if_fewer_are_wanted(
     world: World, turk: FakeTurk, account: Account
 ) -> None:
     # Amazon makes the type and refuses the first of three HITs, which stay planned.
-    answer, turk.answer = turk.answer, refuse_hits(turk)  # type: ignore[method-assign]
+    answer, turk.answer = turk.answer, refuse_hits(turk)  # type: ignore[method-assign, assignment]
     with pytest.raises(TurkRefusedError):
         have(world, account, 3)
     turk.answer = answer  # type: ignore[method-assign]
