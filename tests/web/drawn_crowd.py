@@ -40,19 +40,20 @@ class Crowd:
 def few_faces(number: int) -> Crowd:
     """Three faces; the detector moved one, missed one and fired on a lamp."""
     shift = number % 7 * 12
-    faces = ((120.0 + shift, 180.0, 250.0 + shift, 340.0), (420.0, 200.0 + shift, 500.0, 300.0 + shift),
-             (700.0, 260.0, 752.0, 324.0))  # fmt: skip
+    faces = (
+        (120.0 + shift, 180.0, 250.0 + shift, 340.0),
+        (420.0, 200.0 + shift, 500.0, 300.0 + shift),
+        (700.0, 260.0, 752.0, 324.0),
+    )
     moved = (140.0 + shift, 150.0, 270.0 + shift, 320.0)
     return Crowd(f"crowd-{number:03d}.jpg", faces, (moved, faces[1], (30.0, 30.0, 90.0, 90.0)))
 
 
 def thousand_faces() -> Crowd:
     """A stadium: 40 rows of 25."""
-    boxes = tuple(
-        (8.0 + 76 * column + row % 2 * 20, 8.0 + 31 * row, 32.0 + 76 * column + row % 2 * 20, 34.0 + 31 * row)
-        for row in range(40)
-        for column in range(25)
-    )  # fmt: skip
+    corners = [(8.0 + 76 * column + row % 2 * 20, 8.0 + 31 * row)
+               for row in range(40) for column in range(25)]  # fmt: skip
+    boxes = tuple((x, y, x + 24, y + 26) for x, y in corners)
     return Crowd("stadium.jpg", boxes, boxes, (1960, 1280))
 
 
@@ -82,8 +83,10 @@ def draw_person(pen: ImageDraw.ImageDraw, box: BoxXyxy, number: int) -> None:
     pen.ellipse((x0 + wide * 0.05, y0, x1 - wide * 0.05, y1), fill=SKINS[number % len(SKINS)])
     for side in (0.32, 0.68):
         middle, level = x0 + wide * side, y0 + high * 0.45
-        pen.ellipse((middle - wide * 0.06, level - high * 0.04, middle + wide * 0.06, level + high * 0.04),
-                    fill=(30, 24, 22))  # fmt: skip
+        across, down = wide * 0.06, high * 0.04
+        pen.ellipse(
+            (middle - across, level - down, middle + across, level + down), fill=(30, 24, 22)
+        )
     pen.arc((x0 + wide * 0.3, y0 + high * 0.55, x1 - wide * 0.3, y0 + high * 0.8), 20, 160,
             fill=(120, 50, 46), width=max(1, int(wide * 0.03)))  # fmt: skip
 
@@ -131,7 +134,8 @@ def _annotated(
 ) -> AnnotationSet:
     rows = [
         Annotations(
-            image_id=crowd.name, status=Status.LOOKED, width=crowd.size_wh[0], height=crowd.size_wh[1],
+            image_id=crowd.name, status=Status.LOOKED,
+            width=crowd.size_wh[0], height=crowd.size_wh[1],
             regions=tuple(
                 Region(box, score=0.9, origin=Origin.DETECTED)
                 for box in (crowd.faces if is_truth else crowd.proposals)

@@ -4,1656 +4,1656 @@
  */
 
 export interface paths {
-  "/api/batch": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/batch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take Batch
+         * @description Give the batch that the person holds, or a new one.
+         */
+        post: operations["take_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Take Batch
-     * @description Give the batch that the person holds, or a new one.
-     */
-    post: operations["take_batch"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/batch/{batch_id}/release": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/batch/{batch_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release Batch
+         * @description Give a batch back; its images go to others.
+         */
+        post: operations["release_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Release Batch
-     * @description Give a batch back; its images go to others.
-     */
-    post: operations["release_batch"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/batch/{batch_id}/renew": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/batch/{batch_id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renew Batch
+         * @description Hold a batch longer.
+         */
+        post: operations["renew_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Renew Batch
-     * @description Hold a batch longer.
-     */
-    post: operations["renew_batch"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/batch/{batch_id}/submit": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/batch/{batch_id}/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Submit Batch
+         * @description Hand in a batch whose images are all answered.
+         */
+        post: operations["submit_batch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Submit Batch
-     * @description Hand in a batch whose images are all answered.
-     */
-    post: operations["submit_batch"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/me": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Who Am I
+         * @description Say who is signed in.
+         */
+        get: operations["who_am_i"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Who Am I
-     * @description Say who is signed in.
-     */
-    get: operations["who_am_i"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/agreement": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/agreement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Agreement
+         * @description Say how far people agree.
+         */
+        get: operations["agreement"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Agreement
-     * @description Say how far people agree.
-     */
-    get: operations["agreement"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/decisions": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Latest Decisions
+         * @description Give the latest decisions, newest first.
+         */
+        get: operations["latest_decisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Latest Decisions
-     * @description Give the latest decisions, newest first.
-     */
-    get: operations["latest_decisions"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/decisions/{decision_id}/undo": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/decisions/{decision_id}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Undo Decision
+         * @description Take a decision back; the image is where it was before.
+         */
+        post: operations["undo_decision"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Undo Decision
-     * @description Take a decision back; the image is where it was before.
-     */
-    post: operations["undo_decision"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/disputes": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Disputes
+         * @description Give the queue of adjudication, from the image behind ``after`` on.
+         */
+        get: operations["disputes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Disputes
-     * @description Give the queue of adjudication, from the image behind ``after`` on.
-     */
-    get: operations["disputes"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/disputes/{image_pk}": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/disputes/{image_pk}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Adjudicate
+         * @description Settle a dispute by the owner's word.
+         */
+        post: operations["adjudicate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Adjudicate
-     * @description Settle a dispute by the owner's word.
-     */
-    post: operations["adjudicate"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/gold": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/gold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Add Gold
+         * @description Let a settled image serve as gold from now on.
+         */
+        post: operations["add_gold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Add Gold
-     * @description Let a settled image serve as gold from now on.
-     */
-    post: operations["add_gold"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/images/{image_pk}/image": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/images/{image_pk}/image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Owner Image
+         * @description Give the picture of any image of the job.
+         */
+        get: operations["owner_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Owner Image
-     * @description Give the picture of any image of the job.
-     */
-    get: operations["owner_image"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/invites": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/invites": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Invite
+         * @description Make one-time sign-in links for new people.
+         */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Invite
-     * @description Make one-time sign-in links for new people.
-     */
-    post: operations["invite"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/overview": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Overview
+         * @description Give the figures of the dashboard.
+         */
+        get: operations["overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Overview
-     * @description Give the figures of the dashboard.
-     */
-    get: operations["overview"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/people": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * People Table
+         * @description Give the table of people.
+         */
+        get: operations["people_table"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * People Table
-     * @description Give the table of people.
-     */
-    get: operations["people_table"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/people/{person_id}/link": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/people/{person_id}/link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * New Link
+         * @description Make a new one-time sign-in link for somebody; the old one holds no longer.
+         */
+        post: operations["new_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * New Link
-     * @description Make a new one-time sign-in link for somebody; the old one holds no longer.
-     */
-    post: operations["new_link"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/owner/people/{person_id}/revoke": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/owner/people/{person_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke
+         * @description Take somebody out at once: sessions end, a batch goes back.
+         */
+        post: operations["revoke"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Revoke
-     * @description Take somebody out at once: sessions end, a batch goes back.
-     */
-    post: operations["revoke"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/session": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign In
+         * @description Sign in with the secret of a link, which holds once.
+         */
+        post: operations["sign_in"];
+        /**
+         * Sign Out
+         * @description End the session; whoever copied the cookie is out too.
+         */
+        delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Sign In
-     * @description Sign in with the secret of a link, which holds once.
-     */
-    post: operations["sign_in"];
-    /**
-     * Sign Out
-     * @description End the session; whoever copied the cookie is out too.
-     */
-    delete: operations["sign_out"];
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/tasks/{task_id}/answer": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/tasks/{task_id}/answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Answer Task
+         * @description Save what the person drew. The same nonce again gives the same outcome again.
+         */
+        post: operations["answer_task"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    get?: never;
-    put?: never;
-    /**
-     * Answer Task
-     * @description Save what the person drew. The same nonce again gives the same outcome again.
-     */
-    post: operations["answer_task"];
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
-  "/api/tasks/{task_id}/image": {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
+    "/api/tasks/{task_id}/image": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Task Image
+         * @description Give the picture of an image in a batch that the person holds now.
+         */
+        get: operations["task_image"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
     };
-    /**
-     * Task Image
-     * @description Give the picture of an image in a batch that the person holds now.
-     */
-    get: operations["task_image"];
-    put?: never;
-    post?: never;
-    delete?: never;
-    options?: never;
-    head?: never;
-    patch?: never;
-    trace?: never;
-  };
 }
 export type webhooks = Record<string, never>;
 export interface components {
-  schemas: {
-    /**
-     * Adjudication
-     * @description The owner's word on an image.
-     */
-    Adjudication: {
-      /** Regions */
-      regions: components["schemas"]["RegionModel"][];
+    schemas: {
+        /**
+         * Adjudication
+         * @description The owner's word on an image.
+         */
+        Adjudication: {
+            /** Regions */
+            regions: components["schemas"]["RegionModel"][];
+        };
+        /**
+         * AgreementModel
+         * @description How far people agree: mean F1 of pairs on the same image, by size of the region.
+         */
+        AgreementModel: {
+            /** By Size */
+            by_size: {
+                [key: string]: components["schemas"]["Estimate"];
+            };
+            /** N Images */
+            n_images: number;
+            overall: components["schemas"]["Estimate"];
+        };
+        /**
+         * Answer
+         * @description All boxes of an image, as the person left them.
+         */
+        Answer: {
+            /** Attempt */
+            attempt: number;
+            /** Nonce */
+            nonce: string;
+            /** Regions */
+            regions: components["schemas"]["RegionModel"][];
+            /** Seconds */
+            seconds: number;
+        };
+        /**
+         * BatchModel
+         * @description A batch that the person holds.
+         */
+        BatchModel: {
+            /** Attempt */
+            attempt: number;
+            /** Batch Id */
+            batch_id: number;
+            /** Expires Ms */
+            expires_ms: number;
+            /** Lives */
+            lives: number;
+            /** Max Attempts */
+            max_attempts: number;
+            /** Tasks */
+            tasks: components["schemas"]["TaskModel"][];
+        };
+        /**
+         * CurvePoint
+         * @description Progress at a moment.
+         */
+        CurvePoint: {
+            /** At Ms */
+            at_ms: number;
+            /**
+             * N Added
+             * @description Regions that people added so far.
+             */
+            n_added: number;
+            /** N Done */
+            n_done: number;
+        };
+        /**
+         * DecisionModel
+         * @description A row of the history of decisions.
+         */
+        DecisionModel: {
+            /** By */
+            by: string;
+            /** Decision Id */
+            decision_id: number;
+            /** Image Id */
+            image_id: string;
+            /** Image Pk */
+            image_pk: number;
+            /** Is Undone */
+            is_undone: boolean;
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "single" | "agreed" | "disputed" | "adjudicated";
+            /** Made Ms */
+            made_ms: number;
+            /** N Regions */
+            n_regions: number;
+        };
+        /**
+         * Decisions
+         * @description The latest decisions, newest first.
+         */
+        Decisions: {
+            /** Decisions */
+            decisions: components["schemas"]["DecisionModel"][];
+        };
+        /**
+         * Dispute
+         * @description An image whose people do not agree.
+         */
+        Dispute: {
+            /** Height */
+            height: number;
+            /** Image Id */
+            image_id: string;
+            /** Image Pk */
+            image_pk: number;
+            /** Merged */
+            merged: components["schemas"]["MergedRegion"][];
+            /** Replicas */
+            replicas: components["schemas"]["Replica"][];
+            /** Width */
+            width: number;
+        };
+        /**
+         * Disputes
+         * @description The queue of adjudication.
+         */
+        Disputes: {
+            /** Disputes */
+            disputes: components["schemas"]["Dispute"][];
+            /** N Total */
+            n_total: number;
+        };
+        /**
+         * Estimate
+         * @description A number with its 95 % interval and what it rests on; None where nothing is known yet.
+         */
+        Estimate: {
+            /** High */
+            high: number | null;
+            /** Low */
+            low: number | null;
+            /** N */
+            n: number;
+            /** Value */
+            value: number | null;
+        };
+        /**
+         * Feedback
+         * @description The truth of a gold image that was answered wrongly.
+         */
+        Feedback: {
+            /** Problems */
+            problems: components["schemas"]["ProblemModel"][];
+            /** Truth */
+            truth: components["schemas"]["RegionModel"][];
+        };
+        /**
+         * Invite
+         * @description How many links, for whom, and how long they last.
+         */
+        Invite: {
+            /**
+             * Hours
+             * @default 168
+             */
+            hours: number;
+            /**
+             * N
+             * @default 1
+             */
+            n: number;
+            /**
+             * Role
+             * @default worker
+             * @enum {string}
+             */
+            role: "worker" | "expert";
+        };
+        /**
+         * JobModel
+         * @description What everybody in a job may know of it.
+         */
+        JobModel: {
+            /** Instructions */
+            instructions: string;
+            /** Kinds */
+            kinds: string[];
+            /** Lease Minutes */
+            lease_minutes: number;
+            /** Lives */
+            lives: number;
+            /** Name */
+            name: string;
+        };
+        /**
+         * Lease
+         * @description Until when a batch is the person's.
+         */
+        Lease: {
+            /** Expires Ms */
+            expires_ms: number;
+        };
+        /**
+         * Link
+         * @description A one-time sign-in link; shown once, kept only as a hash.
+         */
+        Link: {
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: number;
+            /** Url */
+            url: string;
+        };
+        /**
+         * Links
+         * @description Links that were just made.
+         */
+        Links: {
+            /** Links */
+            links: components["schemas"]["Link"][];
+        };
+        /**
+         * Me
+         * @description Who is signed in.
+         */
+        Me: {
+            /** Csrf */
+            csrf: string;
+            job: components["schemas"]["JobModel"];
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "worker" | "expert" | "owner";
+        };
+        /**
+         * MergedRegion
+         * @description A region of the merged answers and how many drew it.
+         */
+        MergedRegion: {
+            /** Is Agreed */
+            is_agreed: boolean;
+            region: components["schemas"]["RegionModel"];
+            /** Votes */
+            votes: number;
+        };
+        /**
+         * NewGold
+         * @description An agreed image that shall serve as gold.
+         */
+        NewGold: {
+            /** Image Pk */
+            image_pk: number;
+        };
+        /**
+         * Outcome
+         * @description What became of an answer.
+         *
+         *     ``saved``: ordinary, or gold that passed: the two look alike. ``life-lost``: gold that
+         *     did not; ``feedback`` says why. ``restarted``: the last life; ``batch`` is the new
+         *     attempt. ``batch-lost``: the last attempt; the batch goes to others.
+         */
+        Outcome: {
+            batch?: components["schemas"]["BatchModel"] | null;
+            /** Expires Ms */
+            expires_ms: number;
+            feedback?: components["schemas"]["Feedback"] | null;
+            /** Lives */
+            lives: number;
+            /**
+             * Outcome
+             * @enum {string}
+             */
+            outcome: "saved" | "life-lost" | "restarted" | "batch-lost";
+        };
+        /**
+         * Overview
+         * @description The dashboard of the owner.
+         */
+        Overview: {
+            /**
+             * Advice
+             * @description Whether to go on, by the stopping rule, in a sentence.
+             */
+            advice: string;
+            /** Curve */
+            curve: components["schemas"]["CurvePoint"][];
+            /** @description The same for the images that come next. */
+            expected_per_minute: components["schemas"]["Estimate"];
+            /** @description Missed faces found a minute of work, lately. */
+            found_per_minute: components["schemas"]["Estimate"];
+            hours_left: components["schemas"]["Estimate"];
+            /** @description Answers in the last hour of work. */
+            images_per_hour: components["schemas"]["Estimate"];
+            /** @description On an image. */
+            median_seconds: components["schemas"]["Estimate"];
+            /** @description Share of the open images that miss a region. */
+            missed_left: components["schemas"]["Estimate"];
+            /**
+             * N Active
+             * @description People who hold a batch now.
+             */
+            n_active: number;
+            /** N Answers */
+            n_answers: number;
+            /** N Answers Wanted */
+            n_answers_wanted: number;
+            /** N Disputed */
+            n_disputed: number;
+            /** N Gold */
+            n_gold: number;
+            /** N Images */
+            n_images: number;
+            /** N Open */
+            n_open: number;
+            /** N People */
+            n_people: number;
+            /** N Settled */
+            n_settled: number;
+            /** N Unreadable */
+            n_unreadable: number;
+            /** Now Ms */
+            now_ms: number;
+            /** Regions Added */
+            regions_added: number;
+            /** Regions Before */
+            regions_before: number;
+            /** Regions Deleted */
+            regions_deleted: number;
+            /** Regions Moved */
+            regions_moved: number;
+        };
+        /**
+         * People
+         * @description The owner's table of people.
+         */
+        People: {
+            /** People */
+            people: components["schemas"]["PersonModel"][];
+        };
+        /**
+         * PersonModel
+         * @description A row of the owner's table of people.
+         */
+        PersonModel: {
+            /** @description Mean F1 with others on the same images. */
+            agreement: components["schemas"]["Estimate"];
+            gold_precision: components["schemas"]["Estimate"];
+            gold_recall: components["schemas"]["Estimate"];
+            /** Has Signed In */
+            has_signed_in: boolean;
+            /** Images Per Hour */
+            images_per_hour: number | null;
+            /** Is Revoked */
+            is_revoked: boolean;
+            /** Last Seen Ms */
+            last_seen_ms: number | null;
+            /** Median Seconds */
+            median_seconds: number | null;
+            /** N Answers */
+            n_answers: number;
+            /** N Batches */
+            n_batches: number;
+            /** N Lost Batches */
+            n_lost_batches: number;
+            /** Name */
+            name: string;
+            /** Person Id */
+            person_id: number;
+            /**
+             * Role
+             * @enum {string}
+             */
+            role: "worker" | "expert" | "owner";
+            /** Source */
+            source: string;
+        };
+        /**
+         * Problem
+         * @description What went wrong, in a sentence, and a short code for programs.
+         */
+        Problem: {
+            /** Code */
+            code: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
+         * ProblemModel
+         * @description What is wrong with an answer on a gold image.
+         */
+        ProblemModel: {
+            /** Box Xyxy */
+            box_xyxy: number[];
+            /**
+             * What
+             * @enum {string}
+             */
+            what: "missed" | "stray" | "overlap";
+        };
+        /**
+         * RegionModel
+         * @description A box on the screen; see ``values.Drawn``.
+         */
+        RegionModel: {
+            /** Box Xyxy */
+            box_xyxy: number[];
+            /** Kind */
+            kind: string;
+            /** Source */
+            source?: number | null;
+        };
+        /**
+         * Replica
+         * @description What one person drew on a disputed image.
+         */
+        Replica: {
+            /** Name */
+            name: string;
+            /** Regions */
+            regions: components["schemas"]["RegionModel"][];
+        };
+        /**
+         * SignIn
+         * @description The secret of a sign-in link.
+         */
+        SignIn: {
+            /** Token */
+            token: string;
+        };
+        /**
+         * Submitted
+         * @description A batch that was handed in.
+         */
+        Submitted: {
+            /** N Images */
+            n_images: number;
+        };
+        /**
+         * TaskModel
+         * @description An image of a batch, gold or not.
+         */
+        TaskModel: {
+            /** Height */
+            height: number;
+            /** Is Answered */
+            is_answered: boolean;
+            /**
+             * Is Closed
+             * @description Answered for good: it cannot be changed any more.
+             */
+            is_closed: boolean;
+            /** Position */
+            position: number;
+            /**
+             * Regions
+             * @description As last answered, else as shown at first.
+             */
+            regions: components["schemas"]["RegionModel"][];
+            /** Task Id */
+            task_id: number;
+            /** Width */
+            width: number;
+        };
+        /**
+         * Work
+         * @description The batch to work on, or why there is none.
+         */
+        Work: {
+            batch: components["schemas"]["BatchModel"] | null;
+            /**
+             * Reason
+             * @default
+             * @enum {string}
+             */
+            reason: "" | "no-work" | "blocked";
+        };
     };
-    /**
-     * AgreementModel
-     * @description How far people agree: mean F1 of pairs on the same image, by size of the region.
-     */
-    AgreementModel: {
-      /** By Size */
-      by_size: {
-        [key: string]: components["schemas"]["Estimate"];
-      };
-      /** N Images */
-      n_images: number;
-      overall: components["schemas"]["Estimate"];
+    responses: {
+        /** @description Bad Request */
+        400: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unauthorized */
+        401: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Forbidden */
+        403: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Not Found */
+        404: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Request Timeout */
+        408: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Conflict */
+        409: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Request Entity Too Large */
+        413: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Unprocessable Entity */
+        422: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Too Many Requests */
+        429: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description Service Unavailable */
+        503: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["Problem"];
+            };
+        };
     };
-    /**
-     * Answer
-     * @description All boxes of an image, as the person left them.
-     */
-    Answer: {
-      /** Attempt */
-      attempt: number;
-      /** Nonce */
-      nonce: string;
-      /** Regions */
-      regions: components["schemas"]["RegionModel"][];
-      /** Seconds */
-      seconds: number;
-    };
-    /**
-     * BatchModel
-     * @description A batch that the person holds.
-     */
-    BatchModel: {
-      /** Attempt */
-      attempt: number;
-      /** Batch Id */
-      batch_id: number;
-      /** Expires Ms */
-      expires_ms: number;
-      /** Lives */
-      lives: number;
-      /** Max Attempts */
-      max_attempts: number;
-      /** Tasks */
-      tasks: components["schemas"]["TaskModel"][];
-    };
-    /**
-     * CurvePoint
-     * @description Progress at a moment.
-     */
-    CurvePoint: {
-      /** At Ms */
-      at_ms: number;
-      /**
-       * N Added
-       * @description Regions that people added so far.
-       */
-      n_added: number;
-      /** N Done */
-      n_done: number;
-    };
-    /**
-     * DecisionModel
-     * @description A row of the history of decisions.
-     */
-    DecisionModel: {
-      /** By */
-      by: string;
-      /** Decision Id */
-      decision_id: number;
-      /** Image Id */
-      image_id: string;
-      /** Image Pk */
-      image_pk: number;
-      /** Is Undone */
-      is_undone: boolean;
-      /**
-       * Kind
-       * @enum {string}
-       */
-      kind: "single" | "agreed" | "disputed" | "adjudicated";
-      /** Made Ms */
-      made_ms: number;
-      /** N Regions */
-      n_regions: number;
-    };
-    /**
-     * Decisions
-     * @description The latest decisions, newest first.
-     */
-    Decisions: {
-      /** Decisions */
-      decisions: components["schemas"]["DecisionModel"][];
-    };
-    /**
-     * Dispute
-     * @description An image whose people do not agree.
-     */
-    Dispute: {
-      /** Height */
-      height: number;
-      /** Image Id */
-      image_id: string;
-      /** Image Pk */
-      image_pk: number;
-      /** Merged */
-      merged: components["schemas"]["MergedRegion"][];
-      /** Replicas */
-      replicas: components["schemas"]["Replica"][];
-      /** Width */
-      width: number;
-    };
-    /**
-     * Disputes
-     * @description The queue of adjudication.
-     */
-    Disputes: {
-      /** Disputes */
-      disputes: components["schemas"]["Dispute"][];
-      /** N Total */
-      n_total: number;
-    };
-    /**
-     * Estimate
-     * @description A number with its 95 % interval and what it rests on; None where nothing is known yet.
-     */
-    Estimate: {
-      /** High */
-      high: number | null;
-      /** Low */
-      low: number | null;
-      /** N */
-      n: number;
-      /** Value */
-      value: number | null;
-    };
-    /**
-     * Feedback
-     * @description The truth of a gold image that was answered wrongly.
-     */
-    Feedback: {
-      /** Problems */
-      problems: components["schemas"]["ProblemModel"][];
-      /** Truth */
-      truth: components["schemas"]["RegionModel"][];
-    };
-    /**
-     * Invite
-     * @description How many links, for whom, and how long they last.
-     */
-    Invite: {
-      /**
-       * Hours
-       * @default 168
-       */
-      hours: number;
-      /**
-       * N
-       * @default 1
-       */
-      n: number;
-      /**
-       * Role
-       * @default worker
-       * @enum {string}
-       */
-      role: "worker" | "expert";
-    };
-    /**
-     * JobModel
-     * @description What everybody in a job may know of it.
-     */
-    JobModel: {
-      /** Instructions */
-      instructions: string;
-      /** Kinds */
-      kinds: string[];
-      /** Lease Minutes */
-      lease_minutes: number;
-      /** Lives */
-      lives: number;
-      /** Name */
-      name: string;
-    };
-    /**
-     * Lease
-     * @description Until when a batch is the person's.
-     */
-    Lease: {
-      /** Expires Ms */
-      expires_ms: number;
-    };
-    /**
-     * Link
-     * @description A one-time sign-in link; shown once, kept only as a hash.
-     */
-    Link: {
-      /** Name */
-      name: string;
-      /** Person Id */
-      person_id: number;
-      /** Url */
-      url: string;
-    };
-    /**
-     * Links
-     * @description Links that were just made.
-     */
-    Links: {
-      /** Links */
-      links: components["schemas"]["Link"][];
-    };
-    /**
-     * Me
-     * @description Who is signed in.
-     */
-    Me: {
-      /** Csrf */
-      csrf: string;
-      job: components["schemas"]["JobModel"];
-      /** Name */
-      name: string;
-      /**
-       * Role
-       * @enum {string}
-       */
-      role: "worker" | "expert" | "owner";
-    };
-    /**
-     * MergedRegion
-     * @description A region of the merged answers and how many drew it.
-     */
-    MergedRegion: {
-      /** Is Agreed */
-      is_agreed: boolean;
-      region: components["schemas"]["RegionModel"];
-      /** Votes */
-      votes: number;
-    };
-    /**
-     * NewGold
-     * @description An agreed image that shall serve as gold.
-     */
-    NewGold: {
-      /** Image Pk */
-      image_pk: number;
-    };
-    /**
-     * Outcome
-     * @description What became of an answer.
-     *
-     *     ``saved``: ordinary, or gold that passed: the two look alike. ``life-lost``: gold that
-     *     did not; ``feedback`` says why. ``restarted``: the last life; ``batch`` is the new
-     *     attempt. ``batch-lost``: the last attempt; the batch goes to others.
-     */
-    Outcome: {
-      batch?: components["schemas"]["BatchModel"] | null;
-      /** Expires Ms */
-      expires_ms: number;
-      feedback?: components["schemas"]["Feedback"] | null;
-      /** Lives */
-      lives: number;
-      /**
-       * Outcome
-       * @enum {string}
-       */
-      outcome: "saved" | "life-lost" | "restarted" | "batch-lost";
-    };
-    /**
-     * Overview
-     * @description The dashboard of the owner.
-     */
-    Overview: {
-      /**
-       * Advice
-       * @description Whether to go on, by the stopping rule, in a sentence.
-       */
-      advice: string;
-      /** Curve */
-      curve: components["schemas"]["CurvePoint"][];
-      /** @description The same for the images that come next. */
-      expected_per_minute: components["schemas"]["Estimate"];
-      /** @description Missed faces found a minute of work, lately. */
-      found_per_minute: components["schemas"]["Estimate"];
-      hours_left: components["schemas"]["Estimate"];
-      /** @description Answers in the last hour of work. */
-      images_per_hour: components["schemas"]["Estimate"];
-      /** @description On an image. */
-      median_seconds: components["schemas"]["Estimate"];
-      /** @description Share of the open images that miss a region. */
-      missed_left: components["schemas"]["Estimate"];
-      /**
-       * N Active
-       * @description People who hold a batch now.
-       */
-      n_active: number;
-      /** N Answers */
-      n_answers: number;
-      /** N Answers Wanted */
-      n_answers_wanted: number;
-      /** N Disputed */
-      n_disputed: number;
-      /** N Gold */
-      n_gold: number;
-      /** N Images */
-      n_images: number;
-      /** N Open */
-      n_open: number;
-      /** N People */
-      n_people: number;
-      /** N Settled */
-      n_settled: number;
-      /** N Unreadable */
-      n_unreadable: number;
-      /** Now Ms */
-      now_ms: number;
-      /** Regions Added */
-      regions_added: number;
-      /** Regions Before */
-      regions_before: number;
-      /** Regions Deleted */
-      regions_deleted: number;
-      /** Regions Moved */
-      regions_moved: number;
-    };
-    /**
-     * People
-     * @description The owner's table of people.
-     */
-    People: {
-      /** People */
-      people: components["schemas"]["PersonModel"][];
-    };
-    /**
-     * PersonModel
-     * @description A row of the owner's table of people.
-     */
-    PersonModel: {
-      /** @description Mean F1 with others on the same images. */
-      agreement: components["schemas"]["Estimate"];
-      gold_precision: components["schemas"]["Estimate"];
-      gold_recall: components["schemas"]["Estimate"];
-      /** Has Signed In */
-      has_signed_in: boolean;
-      /** Images Per Hour */
-      images_per_hour: number | null;
-      /** Is Revoked */
-      is_revoked: boolean;
-      /** Last Seen Ms */
-      last_seen_ms: number | null;
-      /** Median Seconds */
-      median_seconds: number | null;
-      /** N Answers */
-      n_answers: number;
-      /** N Batches */
-      n_batches: number;
-      /** N Lost Batches */
-      n_lost_batches: number;
-      /** Name */
-      name: string;
-      /** Person Id */
-      person_id: number;
-      /**
-       * Role
-       * @enum {string}
-       */
-      role: "worker" | "expert" | "owner";
-      /** Source */
-      source: string;
-    };
-    /**
-     * Problem
-     * @description What went wrong, in a sentence, and a short code for programs.
-     */
-    Problem: {
-      /** Code */
-      code: string;
-      /** Detail */
-      detail: string;
-    };
-    /**
-     * ProblemModel
-     * @description What is wrong with an answer on a gold image.
-     */
-    ProblemModel: {
-      /** Box Xyxy */
-      box_xyxy: number[];
-      /**
-       * What
-       * @enum {string}
-       */
-      what: "missed" | "stray" | "overlap";
-    };
-    /**
-     * RegionModel
-     * @description A box on the screen; see ``values.Drawn``.
-     */
-    RegionModel: {
-      /** Box Xyxy */
-      box_xyxy: number[];
-      /** Kind */
-      kind: string;
-      /** Source */
-      source?: number | null;
-    };
-    /**
-     * Replica
-     * @description What one person drew on a disputed image.
-     */
-    Replica: {
-      /** Name */
-      name: string;
-      /** Regions */
-      regions: components["schemas"]["RegionModel"][];
-    };
-    /**
-     * SignIn
-     * @description The secret of a sign-in link.
-     */
-    SignIn: {
-      /** Token */
-      token: string;
-    };
-    /**
-     * Submitted
-     * @description A batch that was handed in.
-     */
-    Submitted: {
-      /** N Images */
-      n_images: number;
-    };
-    /**
-     * TaskModel
-     * @description An image of a batch, gold or not.
-     */
-    TaskModel: {
-      /** Height */
-      height: number;
-      /** Is Answered */
-      is_answered: boolean;
-      /**
-       * Is Closed
-       * @description Answered for good: it cannot be changed any more.
-       */
-      is_closed: boolean;
-      /** Position */
-      position: number;
-      /**
-       * Regions
-       * @description As last answered, else as shown at first.
-       */
-      regions: components["schemas"]["RegionModel"][];
-      /** Task Id */
-      task_id: number;
-      /** Width */
-      width: number;
-    };
-    /**
-     * Work
-     * @description The batch to work on, or why there is none.
-     */
-    Work: {
-      batch: components["schemas"]["BatchModel"] | null;
-      /**
-       * Reason
-       * @default
-       * @enum {string}
-       */
-      reason: "" | "no-work" | "blocked";
-    };
-  };
-  responses: {
-    /** @description Bad Request */
-    400: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Unauthorized */
-    401: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Forbidden */
-    403: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Not Found */
-    404: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Request Timeout */
-    408: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Conflict */
-    409: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Request Entity Too Large */
-    413: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Unprocessable Entity */
-    422: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Too Many Requests */
-    429: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-    /** @description Service Unavailable */
-    503: {
-      headers: {
-        [name: string]: unknown;
-      };
-      content: {
-        "application/json": components["schemas"]["Problem"];
-      };
-    };
-  };
-  parameters: never;
-  requestBodies: never;
-  headers: never;
-  pathItems: never;
+    parameters: never;
+    requestBodies: never;
+    headers: never;
+    pathItems: never;
 }
 export type $defs = Record<string, never>;
 export interface operations {
-  take_batch: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    take_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        content: {
-          "application/json": components["schemas"]["Work"];
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Work"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  release_batch: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        batch_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      204: {
-        headers: {
-          [name: string]: unknown;
+    release_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: number;
+            };
+            cookie?: never;
         };
-        content?: never;
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  renew_batch: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        batch_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Lease"];
+    };
+    renew_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: number;
+            };
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  submit_batch: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        batch_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Submitted"];
+    };
+    submit_batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                batch_id: number;
+            };
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  who_am_i: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Submitted"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Me"];
+    };
+    who_am_i: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  agreement: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["AgreementModel"];
+    };
+    agreement: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  latest_decisions: {
-    parameters: {
-      query?: {
-        limit?: number;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgreementModel"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Decisions"];
+    };
+    latest_decisions: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  undo_decision: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        decision_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      204: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Decisions"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content?: never;
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  disputes: {
-    parameters: {
-      query?: {
-        after?: number;
-        limit?: number;
-      };
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    undo_decision: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                decision_id: number;
+            };
+            cookie?: never;
         };
-        content: {
-          "application/json": components["schemas"]["Disputes"];
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  adjudicate: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        image_pk: number;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Adjudication"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    disputes: {
+        parameters: {
+            query?: {
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        content: {
-          "application/json": components["schemas"]["DecisionModel"];
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Disputes"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  add_gold: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["NewGold"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      204: {
-        headers: {
-          [name: string]: unknown;
+    adjudicate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                image_pk: number;
+            };
+            cookie?: never;
         };
-        content?: never;
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  owner_image: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        image_pk: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The picture, upright, without metadata. */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Adjudication"];
+            };
         };
-        content: {
-          "image/jpeg": string;
-          "image/png": string;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionModel"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  invite: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Invite"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    add_gold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        content: {
-          "application/json": components["schemas"]["Links"];
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGold"];
+            };
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  overview: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Overview"];
+    };
+    owner_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                image_pk: number;
+            };
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  people_table: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description The picture, upright, without metadata. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["People"];
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  new_link: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        person_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Invite"];
+            };
         };
-        content: {
-          "application/json": components["schemas"]["Link"];
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Links"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  revoke: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        person_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      204: {
-        headers: {
-          [name: string]: unknown;
+    overview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-        content?: never;
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  sign_in: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["SignIn"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content: {
-          "application/json": components["schemas"]["Me"];
+    };
+    people_table: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
-    };
-  };
-  sign_out: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path?: never;
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description Successful Response */
-      204: {
-        headers: {
-          [name: string]: unknown;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["People"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-        content?: never;
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  answer_task: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        task_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody: {
-      content: {
-        "application/json": components["schemas"]["Answer"];
-      };
-    };
-    responses: {
-      /** @description Successful Response */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    new_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person_id: number;
+            };
+            cookie?: never;
         };
-        content: {
-          "application/json": components["schemas"]["Outcome"];
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
-  task_image: {
-    parameters: {
-      query?: never;
-      header?: never;
-      path: {
-        task_id: number;
-      };
-      cookie?: never;
-    };
-    requestBody?: never;
-    responses: {
-      /** @description The picture, upright, without metadata. */
-      200: {
-        headers: {
-          [name: string]: unknown;
+    revoke: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person_id: number;
+            };
+            cookie?: never;
         };
-        content: {
-          "image/jpeg": string;
-          "image/png": string;
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
         };
-      };
-      400: components["responses"]["400"];
-      401: components["responses"]["401"];
-      403: components["responses"]["403"];
-      404: components["responses"]["404"];
-      408: components["responses"]["408"];
-      409: components["responses"]["409"];
-      413: components["responses"]["413"];
-      422: components["responses"]["422"];
-      429: components["responses"]["429"];
-      503: components["responses"]["503"];
     };
-  };
+    sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+        };
+    };
+    sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+        };
+    };
+    answer_task: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Answer"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Outcome"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+        };
+    };
+    task_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The picture, upright, without metadata. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "image/jpeg": string;
+                    "image/png": string;
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+        };
+    };
 }

@@ -62,9 +62,13 @@ export class Scene {
     this.stage.add(this.pictureLayer, this.boxLayer, this.toolLayer);
     // Konva's handles scale the node; the box is what it covers on the screen.
     this.selected.on("transformend", () => {
-      const on = this.selected.getClientRect({ skipStroke: true });
-      const a = toImage(this.view, on);
-      const b = toImage(this.view, { x: on.x + on.width, y: on.y + on.height });
+      const node = this.selected;
+      const [x, y] = [node.x(), node.y()];
+      const a = toImage(this.view, { x, y });
+      const b = toImage(this.view, {
+        x: x + node.width() * node.scaleX(),
+        y: y + node.height() * node.scaleY(),
+      });
       onResized([a.x, a.y, b.x, b.y]);
       this.showSelected();
     });

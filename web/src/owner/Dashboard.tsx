@@ -21,7 +21,7 @@ function Figure(props: { label: string; estimate: Estimate; show?: Show; hint?: 
           <span class="interval">{interval(estimate, show)}</span>
         </dd>
       )}
-      {props.hint && <p class="hint">{props.hint}</p>}
+      {props.hint && <dd class="hint">{props.hint}</dd>}
     </div>
   );
 }

@@ -83,12 +83,12 @@ export function OwnerPage(props: { api: Api; me: Me; onSignOut: () => void }): V
           <Icon name="out" />
         </button>
       </header>
-      {problem && (
-        <p class="banner bad" role="alert">
-          {problem}
-        </p>
-      )}
       <main class="content">
+        {problem && (
+          <p class="banner bad" role="alert">
+            {problem}
+          </p>
+        )}
         {view === "disputes" && (
           <Disputes api={api} job={me.job} onChanged={() => void refresh()} />
         )}

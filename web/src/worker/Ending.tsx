@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VNode } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import { Notice } from "../ui/parts";
 import { plural } from "../ui/text";
@@ -47,6 +48,8 @@ function wordsFor(stage: Stage, session: Session): Words {
 /** Everything that is not work on a picture. */
 export function Ending(props: { session: Session; onSignOut: () => void }): VNode {
   const { session } = props;
+  const again = useRef<HTMLButtonElement>(null);
+  useEffect(() => again.current?.focus(), [session.stage]);
   if (session.stage === "loading") {
     return (
       <Notice title={session.problem ? "No batch yet" : "Getting your batch"}>
@@ -65,7 +68,7 @@ export function Ending(props: { session: Session; onSignOut: () => void }): VNod
       <p>{words.text}</p>
       {session.problem && <p class="hint">{session.problem}</p>}
       {words.again && (
-        <button type="button" class="primary" onClick={() => void session.start()} autofocus>
+        <button ref={again} type="button" class="primary" onClick={() => void session.start()}>
           {words.again}
         </button>
       )}

@@ -24,7 +24,10 @@ export function leaseStep(leftMs: number, leaseMs: number, idleMs: number): Leas
   return leftMs < Math.min(WARN_MS, leaseMs / 5) ? "ask" : "wait";
 }
 
-export function LeaseWatch({ session, api }: { session: Session; api: Api }): VNode {
+export type LeaseLeft = { readonly leftMs: number; readonly isAsking: boolean };
+
+/** Renew the lease while somebody works; give what is left of it. */
+export function useLease(session: Session, api: Api): LeaseLeft {
   const [leftMs, setLeft] = useState(session.expiresMs - api.now());
   const leaseMs = session.job.lease_minutes * 60_000;
   const [isAsking, setAsking] = useState(false);
@@ -35,6 +38,7 @@ export function LeaseWatch({ session, api }: { session: Session; api: Api }): VN
       touched = performance.now();
     };
     const look = (): void => {
+      if (!session.batch) return;
       const now = performance.now();
       const left = session.expiresMs - api.now();
       const step = leaseStep(left, leaseMs, now - touched);
@@ -54,21 +58,26 @@ export function LeaseWatch({ session, api }: { session: Session; api: Api }): VN
       for (const name of events) document.removeEventListener(name, touch);
     };
   }, [session, leaseMs]);
-  if (isAsking) {
-    return (
-      <p class="banner warn" role="alert">
-        <Icon name="clock" /> This batch goes back to others in{" "}
-        <span aria-hidden="true">{clock(leftMs)}</span>
-        <span class="unseen">a short while</span>.
-        <button type="button" onClick={() => void session.renew()}>
-          I am still here
-        </button>
-      </p>
-    );
-  }
+  return { leftMs, isAsking };
+}
+
+export function LeaseClock({ leftMs }: LeaseLeft): VNode {
   return (
-    <p class="lease" title="It grows while you work; then the batch goes back to others">
+    <span class="lease" title="It grows while you work; then the batch goes back to others">
       <Icon name="clock" /> {clock(leftMs)} left
+    </span>
+  );
+}
+
+export function LeaseBanner(props: { session: Session; lease: LeaseLeft }): VNode {
+  return (
+    <p class="banner warn" role="alert">
+      <Icon name="clock" /> This batch goes back to others in{" "}
+      <span aria-hidden="true">{clock(props.lease.leftMs)}</span>
+      <span class="unseen">a short while</span>.
+      <button type="button" onClick={() => void props.session.renew()}>
+        I am still here
+      </button>
     </p>
   );
 }

@@ -11,7 +11,7 @@ import { Notice, useListen } from "../ui/parts";
 import { markShown, markStep } from "../ui/timing";
 import { Ending } from "./Ending";
 import { escDeletes, Instructions } from "./Instructions";
-import { LeaseWatch } from "./LeaseWatch";
+import { useLease } from "./LeaseWatch";
 import { Session } from "./session";
 import { Summary } from "./Summary";
 import { TopBar } from "./TopBar";
@@ -23,6 +23,7 @@ export function WorkerPage(props: { api: Api; me: Me; onSignOut: () => void }): 
   const [hasHelp, setHelp] = useState(true);
   useListen((tell) => session.listen(tell), session);
   useEffect(() => watchPage(session), [session]);
+  const lease = useLease(session, api);
   const onCommand = (command: Command): void => {
     if (command.do === "help") setHelp(true);
     if (command.do === "next") step(session, () => session.next());
@@ -31,13 +32,13 @@ export function WorkerPage(props: { api: Api; me: Me; onSignOut: () => void }): 
   const isAtWork = session.stage === "working" || session.stage === "checking";
   return (
     <div class="page worker">
-      <TopBar session={session} me={me} onHelp={() => setHelp(true)} onSignOut={props.onSignOut} />
-      {isAtWork && <LeaseWatch session={session} api={api} />}
-      {session.problem && isAtWork && (
-        <p class="banner bad" role="alert">
-          {session.problem}
-        </p>
-      )}
+      <TopBar
+        session={session}
+        me={me}
+        lease={lease}
+        onHelp={() => setHelp(true)}
+        onSignOut={props.onSignOut}
+      />
       {session.stage === "working" && <Work session={session} onCommand={onCommand} />}
       {session.stage === "checking" && <Summary session={session} />}
       {!isAtWork && <Ending session={session} onSignOut={props.onSignOut} />}
