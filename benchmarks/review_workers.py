@@ -8,10 +8,12 @@ shares the processors with the server that it measures.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -107,10 +109,13 @@ class Line:
                 length = int(line.partition(":")[2])
         return status, await reader.readexactly(length) if length else b"", answered
 
-    def close(self) -> None:
+    async def close(self) -> None:
         if self._streams is not None:
-            self._streams[1].close()
+            _, writer = self._streams
             self._streams = None
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 class Worker:
@@ -145,8 +150,11 @@ class Worker:
                 self._report.complain(f"{self._name} got no batch: {work}")
                 return
             await self._finish(work["batch"])
-        self._line.close()
-        self._picture_line.close()
+
+    async def leave(self) -> None:
+        """Close the connections."""
+        await self._line.close()
+        await self._picture_line.close()
 
     async def _finish(self, batch: dict[str, Any]) -> None:
         while batch is not None:
@@ -198,7 +206,7 @@ class Worker:
         try:
             status, _, _ = await self._picture_line.ask("GET", f"/api/tasks/{task_id}/image")
         except (OSError, asyncio.IncompleteReadError):
-            self._picture_line.close()
+            await self._picture_line.close()
             return
         self._note("picture", status, begun)
 
@@ -211,7 +219,7 @@ class Worker:
             try:
                 status, data, _ = await self._line.ask(method, path, body)
             except (OSError, asyncio.IncompleteReadError) as error:
-                self._line.close()
+                await self._line.close()
                 if not self._plan.is_patient:
                     self._report.complain(f"{what}: {type(error).__name__}")
                 await asyncio.sleep(0.05)
@@ -229,15 +237,17 @@ class Worker:
         self._report.seconds.setdefault(what, []).append(time.perf_counter() - begun)
 
 
-async def work_all(plan: Plan) -> Report:
+async def work_all(plan: Plan, on_begin: Callable[[], None] = lambda: None) -> Report:
     """Let everybody sign in, then begin at the same moment."""
     report = Report()
     workers = [Worker(plan, number, report) for number in range(len(plan.tokens))]
     for worker in workers:
         await worker.sign_in()
+    on_begin()
     begun = time.perf_counter()
     await asyncio.gather(*(worker.work() for worker in workers))
     report.working_s = time.perf_counter() - begun
+    await asyncio.gather(*(worker.leave() for worker in workers))
     return report
 
 

@@ -134,7 +134,14 @@ class Server:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.wait(10)
+
+    def wait(self, seconds: float) -> int:
+        """Wait until the process has ended; give its status."""
+        status = self.process.wait(seconds)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
 
 
 _SERVE = """
@@ -183,6 +190,5 @@ def served(url: str, **more: Any) -> Iterator[Server]:
         yield server
     finally:
         server.process.terminate()
-        assert server.process.wait(30) in (0, -15)
-        assert server.process.stdout is not None
-        server.process.stdout.close()
+        status = server.wait(30)
+    assert status in (0, -15)
