@@ -180,14 +180,23 @@ def test_two_people_agree_and_the_release(folder: Path, job: list[str], callers:
     x0, y0, x1, y1 = (int(value) for value in MISSED)
     assert not written[y0:y1, x0:x1].any()
     assert not (out / "b/broken.jpg").exists()
+    veilset("verify", folder / "photos", out, "-a", folder / "ann2", "--recheck", "none")
+    page = veilset("report", out, "-a", folder / "ann2").stdout.strip()
+    text = Path(page).read_text()
+    assert "People decided on 8 images; 1 image kept the regions from before." in text
+    assert "veilset review export -o ANN" in text
 
 
 def test_errors_on_gold_are_told_and_cost_lives(job: list[str], callers: Callers) -> None:
     (worker,) = callers.invited(1, job)
     stray = [box(FACE, 0), box(MISSED), box((70.0, 90.0, 90.0, 110.0))]
     batch = worker.ask("POST", "/api/batch")["batch"]
-    outcomes = [worker.answer(batch, task, stray) for task in batch["tasks"]]
-    told = [each for each in outcomes if each["outcome"] != "saved"]
+    told = []
+    for task in batch["tasks"]:
+        outcome = worker.answer(batch, task, stray)
+        told += [outcome] if outcome["outcome"] != "saved" else []
+        if outcome["outcome"] == "restarted":
+            break
     assert [each["outcome"] for each in told] == ["life-lost", "restarted"]
     for each in told:
         assert [problem["what"] for problem in each["feedback"]["problems"]] == ["stray"]

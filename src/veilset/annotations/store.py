@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,27 @@ def write_annotations(folder: Path, index: int, rows: Sequence[Annotations]) -> 
         SHA-256 of the file, lower-case hex.
     """
     return write_table(folder, index, [to_row(row) for row in rows], SCHEMA)
+
+
+def detection_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give the settings of the detector behind a set, {} if none is known.
+
+    Args:
+        manifest: The ``run.json`` of a set; of detection itself, or of what came after it,
+            as review does: that holds the manifest of the set it began with in
+            ``extra["reviewed"]``.
+
+    Example:
+        >>> detection_of({"stage": "import", "config": {"format": "cvat"}})
+        {}
+    """
+    origin: Any = manifest
+    while isinstance(origin, Mapping):
+        config = origin.get("config")
+        if origin.get("stage") == "detect" and isinstance(config, Mapping):
+            return config
+        origin = (origin.get("extra") or {}).get("reviewed")
+    return {}
 
 
 class AnnotationSet:

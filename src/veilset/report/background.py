@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from veilset.annotations.store import detection_of
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import (
@@ -28,7 +30,14 @@ from veilset.report.gather import Facts
 from veilset.report.reproduce import commands
 from veilset.report.wording import LIMITS, POLICIES
 
-TITLES = {"detect": "Detection", "obfuscate": "Obfuscation", "verify": "Verification"}
+TITLES = {
+    "detect": "Detection",
+    "import": "Import",
+    "review": "Review",
+    "review-expert": "Review by experts",
+    "obfuscate": "Obfuscation",
+    "verify": "Verification",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class Bottleneck:
 def done_section(facts: Facts) -> Markup:
     """Tell what was asked for, resolved to what was used."""
     cards = [
-        card(TITLES[stage.name], *_DESCRIBE[stage.name](stage))
+        card(TITLES[stage.kind], *_DESCRIBE[stage.kind](stage))
         if stage.is_finished
         else card(TITLES[stage.name], note(_absent(stage)))
         for stage in facts.stages.values()
@@ -69,6 +78,26 @@ def _describe_detection(stage: StageRecord) -> Iterator[Content]:
     config = stage.config
     used: Mapping[str, Any] = config.get("detector_settings", {})
     yield pairs([("detector", plain(config.get("detector"))), *settings(used)])
+
+
+def _describe_import(stage: StageRecord) -> Iterator[Content]:
+    yield note("Nobody searched the images here: the regions come from a file.")
+    yield pairs(settings(stage.config))
+
+
+def _describe_review(stage: StageRecord) -> Iterator[Content]:
+    counts = stage.manifest["counts"]
+    n_reviewed, n_kept = counts.get("reviewed", 0), counts.get("kept", 0)
+    kept = f"{count(n_kept, 'image')} kept the regions from before"
+    yield el("p", f"People decided on {count(n_reviewed, 'image')}; {kept}.")
+    chosen = json.loads(stage.config.get("settings", "{}"))
+    shown = ("replicas", "quorum", "gold_per_batch", "gold_rule", "lives")
+    yield pairs([(name.replace("_", " "), plain(chosen.get(name))) for name in shown])
+    found = detection_of(stage.manifest)
+    if found:
+        used: Mapping[str, Any] = found.get("detector_settings", {})
+        rows = pairs([("detector", plain(found.get("detector"))), *settings(used)])
+        yield folded("What they began with", rows)
 
 
 def _describe_obfuscation(stage: StageRecord) -> Iterator[Content]:
@@ -111,6 +140,9 @@ def _describe_verification(stage: StageRecord) -> Iterator[Content]:
 
 _DESCRIBE = {
     "detect": _describe_detection,
+    "import": _describe_import,
+    "review": _describe_review,
+    "review-expert": _describe_review,
     "obfuscate": _describe_obfuscation,
     "verify": _describe_verification,
 }
@@ -230,7 +262,7 @@ def _steps(finished: Iterable[StageRecord]) -> Markup:
             bar = share_bar(share, strong=value == max(spent.values()))
             rows.append(
                 (
-                    f"{TITLES[stage.name]}: {step}",
+                    f"{TITLES[stage.kind]}: {step}",
                     seconds(value),
                     f"{each:.2f}",
                     percent(share),

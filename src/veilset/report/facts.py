@@ -41,7 +41,8 @@ class StageRecord:
     """The record of one stage.
 
     Attributes:
-        name: Name of the stage.
+        name: Its place in the release: ``detect`` for whatever gave the annotation set,
+            ``obfuscate`` or ``verify``.
         state: How far it is.
         manifest: Its ``run.json``; empty unless it is finished.
     """
@@ -54,6 +55,11 @@ class StageRecord:
     def is_finished(self) -> bool:
         """Whether there is something to report."""
         return self.state is State.FINISHED
+
+    @property
+    def kind(self) -> str:
+        """The stage that wrote the record; ``review`` or ``import`` can stand for detection."""
+        return str(self.manifest.get("stage", self.name))
 
     @property
     def config(self) -> Mapping[str, Any]:

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from veilset.annotations.store import detection_of
+from veilset.report.facts import StageRecord
 from veilset.report.gather import Facts
 
 _DETECTOR_FLAGS = ("effort", "threshold", "device", "precision", "runtime")
@@ -17,9 +20,8 @@ def commands(facts: Facts) -> list[str]:
 
     The folders are placeholders: the report does not say where on a machine they lie.
     """
-    found = []
-    if facts.stages["detect"].is_finished:
-        found.append(_line("detect PHOTOS -o ANN", _detect(facts.stages["detect"].config)))
+    found: list[str] = []
+    found += _regions(facts.stages["detect"])
     if facts.stages["obfuscate"].is_finished:
         options = _obfuscate(facts.stages["obfuscate"].config)
         found.append(_line("obfuscate PHOTOS -a ANN -o OUT", options))
@@ -27,6 +29,31 @@ def commands(facts: Facts) -> list[str]:
         options = _verify(facts.stages["verify"].config)
         found.append(_line("verify PHOTOS OUT -a ANN", options))
     return found
+
+
+def _regions(stage: StageRecord) -> list[str]:
+    """Give the commands that made the annotation set; what people do has no command."""
+    detection = detection_of(stage.manifest)
+    if stage.kind == "detect":
+        return [_line("detect PHOTOS -o ANN", _detect(detection))] if detection else []
+    if stage.kind == "import":
+        options = [("--format", stage.config.get("format", ""))]
+        return [_line("annotations import FILE PHOTOS -o ANN", iter(options))]
+    if not stage.kind.startswith("review"):
+        return []
+    first = [_line("detect PHOTOS -o FOUND", _detect(detection))] if detection else []
+    chosen = json.loads(stage.config.get("settings", "{}"))
+    pairs = (
+        ("--set", f"{name}={','.join(value) if isinstance(value, list) else value}")
+        for name, value in chosen.items()
+        if name != "instructions"
+    )
+    return [
+        *first,
+        _line("review open PHOTOS -a FOUND", pairs),
+        "veilset review serve",
+        _line("review export -o ANN", iter(())),
+    ]
 
 
 def _line(start: str, options: Iterator[tuple[str, object]]) -> str:

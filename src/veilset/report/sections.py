@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from veilset.annotations.store import detection_of
 from veilset.pages.figures import (
     Axes,
     Mark,
@@ -332,7 +333,9 @@ def regions_section(facts: Facts) -> Markup | str:
 
 def _thresholds(facts: Facts) -> list[Mark]:
     marks = []
-    found = facts.stages["detect"].config.get("detector_settings", {}).get("threshold")
+    found = (
+        detection_of(facts.stages["detect"].manifest).get("detector_settings", {}).get("threshold")
+    )
     if isinstance(found, (int, float)):
         marks.append(Mark(20 * found, f"detected from {found:g}"))
     hidden = facts.stages["obfuscate"].config.get("min_score")

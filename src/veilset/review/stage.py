@@ -210,7 +210,7 @@ class _Export:
             **inputs,
         }
         cards = [ModelCard(**card) for card in manifest.get("models", [])]
-        before = {key: manifest.get(key) for key in ("run_id", "stage", "config")}
+        before = {key: manifest.get(key) for key in ("run_id", "stage", "config", "extra")}
         with Run.open(self._out, stage, config, inputs) as run:
             shards = self._shards(decided, is_complete=is_complete)
             for shard in run.missing(shards, on_resumed=self._advance):

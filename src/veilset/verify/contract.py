@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from veilset.annotations.store import AnnotationSet
+from veilset.annotations.store import AnnotationSet, detection_of
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.files import sha256_file
 from veilset.plugins import make_obfuscator
@@ -134,7 +134,7 @@ def read_contract(record: Path, annotations: Path) -> Contract:
         n_written=n_untouched + int(counts.get("obfuscated", 0)),
         record_sha256=manifest["outputs_sha256"],
         annotations_sha256=known["outputs_sha256"],
-        effort=known["config"].get("detector_settings", {}).get("effort"),
+        effort=detection_of(known).get("detector_settings", {}).get("effort"),
     )
 
 
