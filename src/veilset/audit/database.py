@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DuckDB, kept inside bounds: of memory, of threads, of one folder, and off the network."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from veilset.errors import MissingExtraError, RunError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+MIN_MEMORY_MB = 128
+
+Row = tuple[Any, ...]
+
+
+class Database:
+    """A database that lives while an audit does, and spills into its own folder.
+
+    Example of use::
+
+        with Database.open(out / ".work", n_threads=2, memory_mb=512) as database:
+            database.run("CREATE TABLE ...")
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+        self._connection = connection
+        self._folder = folder
+
+    @classmethod
+    def open(cls, folder: Path, *, n_threads: int, memory_mb: int) -> Self:
+        """Open an empty database; what an earlier, killed process left there goes.
+
+        Args:
+            folder: Made for the database and its temporary files, removed in the end.
+            n_threads: Threads of DuckDB.
+            memory_mb: What DuckDB may hold in memory; beyond that it writes to the folder.
+
+        Raises:
+            MissingExtraError: If DuckDB is not installed.
+            RunError: If the folder cannot be written to.
+        """
+        try:
+            import duckdb
+        except ImportError as error:
+            raise MissingExtraError(
+                "The audit needs DuckDB, which is not installed. "
+                "Install it with: pip install 'veilset[audit]'"
+            ) from error
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            folder.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(
+                f"The folder {folder} cannot be made ({error.strerror}). "
+                "Choose a place where you may write."
+            ) from error
+        connection = duckdb.connect(
+            str(folder / "audit.duckdb"),
+            config={
+                "threads": n_threads,
+                "memory_limit": f"{memory_mb}MB",
+                "temp_directory": str(folder / "temporary"),
+                "preserve_insertion_order": False,
+                # Never fetch an extension from the network, or load one that lies about.
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        return cls(connection, folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self._connection.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def run(self, sql: str, values: Sequence[object] = ()) -> None:
+        """Run a statement.
+
+        Raises:
+            RunError: If it does not fit into memory and the folder, or fails otherwise.
+        """
+        self._execute(sql, values)
+
+    def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
+        """Give all rows of a query; for answers that are small."""
+        return self._execute(sql, values).fetchall()
+
+    def row(self, sql: str, values: Sequence[object] = ()) -> Row:
+        """Give the only row of a query."""
+        (row,) = self.rows(sql, values)
+        return row
+
+    def add(self, table: str, batch: pa.Table) -> None:
+        """Append rows to a table that has the same columns."""
+        self._connection.register("batch", batch)
+        self._execute(f"INSERT INTO {table} SELECT * FROM batch", ())
+        self._connection.unregister("batch")
+
+    def export(self, sql: str, path: Path) -> None:
+        """Write the rows of a query as CSV or Parquet, by the suffix of the path."""
+        form = (
+            "FORMAT csv, HEADER true"
+            if path.suffix == ".csv"
+            else "FORMAT parquet, COMPRESSION zstd"
+        )
+        self._execute(f"COPY ({sql}) TO {quoted(str(path))} ({form})", ())
+
+    def _execute(self, sql: str, values: Sequence[object]) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        try:
+            return self._connection.execute(sql, list(values))
+        except duckdb.OutOfMemoryException as error:
+            raise RunError(
+                "The audit does not fit into the memory that it may use. Raise the limit "
+                f"(--memory), or free space on the disk. DuckDB says: {_first_line(error)}"
+            ) from error
+        except duckdb.IOException as error:
+            raise RunError(
+                "The audit could not read or write a file. Free space on the disk, or make the "
+                f"annotation set again. DuckDB says: {_first_line(error)}"
+            ) from error
+
+
+def quoted(text: str) -> str:
+    """Give a text as a literal of SQL.
+
+    Example:
+        >>> quoted("it's")
+        "'it''s'"
+    """
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,275 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables that an audit counts in, filled from the annotation set and the data set.
+
+``images`` has a row for each image, ``regions`` one for each region of a searched image;
+``counted`` are the regions of the kind and score that the audit is about. Sums are over
+whole numbers only, so that they do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+
+import pyarrow as pa
+
+from veilset.annotations.store import AnnotationSet
+from veilset.audit.config import AuditConfig
+from veilset.audit.database import Database, quoted
+from veilset.audit.mapping import Mapped, Mapping, category_rule, check_categories, read_mapping
+from veilset.errors import AnnotationError, DatasetError, RunError
+from veilset.protocols import Reader
+from veilset.tables import table_path
+
+_NAMES_AT_ONCE = 65_536
+
+PARTS_PER_SHARE = 1_000_000_000
+"""Shares that are summed are counted in billionths: sums of whole numbers are exact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Which images the audit is about.
+
+    Attributes:
+        n_images: Images of the data set, below the chosen folder.
+        n_not_in_set: Those of them that the annotation set does not name: not looked at.
+        n_gone: Images of the annotation set that the data set lacks: left out.
+        mapped: How the mapping file fits, None without one.
+    """
+
+    n_images: int
+    n_not_in_set: int
+    n_gone: int
+    mapped: Mapped | None
+
+
+def fill_tables(
+    database: Database,
+    annotations: AnnotationSet,
+    photos: Reader | None,
+    config: AuditConfig,
+    mapping: Mapping | None,
+) -> Population:
+    """Read the annotation set and the names of the data set into tables.
+
+    Args:
+        database: Empty.
+        annotations: Finished annotation set.
+        photos: The data set; None to take the annotation set's word for what is in it.
+        config: Settings.
+        mapping: Mapping file of categories; None for none.
+
+    Raises:
+        AnnotationError: If the set is empty, lost rows, or has no image in common with the
+            data set.
+        DatasetError: If a file of the set is missing or damaged.
+    """
+    _read_set(database, annotations, config)
+    n_gone = n_not_in_set = 0
+    if photos is not None:
+        n_not_in_set, n_gone = _join_photos(database, annotations, photos, config)
+    (n_images,) = database.row("SELECT count(*) FROM found")
+    category = category_rule(config.categories, mapping)
+    if mapping is not None:
+        read_mapping(database, mapping)
+    _make_regions(database, config)
+    _make_covered(database)
+    _make_images(database, category)
+    mapped = check_categories(database, config.categories, mapping)
+    return Population(n_images, n_not_in_set, n_gone, mapped)
+
+
+def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfig) -> None:
+    folder, n_shards = annotations.folder, int(annotations.manifest["n_shards"])
+    paths = [table_path(folder, index) for index in range(n_shards)]
+    missing = [path for path in paths if not path.exists()]
+    if missing:
+        raise DatasetError(f"{missing[0]} is missing. Make its folder again.")
+    if not paths:
+        raise _empty(annotations)
+    files = ", ".join(quoted(str(path)) for path in paths)
+    database.run(f"CREATE VIEW shards AS SELECT * FROM read_parquet([{files}])")
+    (n_rows,) = _checked(database, annotations, "SELECT count(*) FROM shards")
+    if n_rows != annotations.manifest["n_images"]:
+        raise AnnotationError(
+            f"The annotation set {folder} has {n_rows:,} images, its run.json says "
+            f"{annotations.manifest['n_images']:,}. It is damaged: make it again."
+        )
+    if not n_rows:
+        raise _empty(annotations)
+    below = f"WHERE starts_with(image_id, {quoted(_prefix(config))})" if config.within else ""
+    # The number is only a key, shorter than a name; nothing depends on which image has which.
+    columns = "row_number() OVER () AS no, image_id, status, reason, width, height, regions"
+    _checked(database, annotations, f"CREATE TABLE found AS SELECT {columns} FROM shards {below}")
+    (n_found, n_names) = database.row("SELECT count(*), count(DISTINCT image_id) FROM found")
+    if not n_found:
+        raise AnnotationError(
+            f"No image of the annotation set {folder} lies below {config.within!r}. Its first "
+            f"image is {_first_id(database, 'shards')!r}. Give a folder that its names begin with."
+        )
+    if n_found != n_names:
+        raise AnnotationError(
+            f"The annotation set {folder} names an image twice. It is damaged: make it again."
+        )
+
+
+def _checked(database: Database, annotations: AnnotationSet, sql: str) -> tuple[int, ...]:
+    """Run what reads the files of a set; tell damage as what it is."""
+    import duckdb
+
+    try:
+        rows = database.rows(sql)
+    except (duckdb.Error, RunError) as error:
+        if isinstance(error, RunError) and "memory" in str(error):
+            raise
+        raise DatasetError(
+            f"A file of the annotation set {annotations.folder} is damaged "
+            f"({type(error).__name__}). Make the set again."
+        ) from error
+    return tuple(rows[0]) if rows else ()
+
+
+def _empty(annotations: AnnotationSet) -> AnnotationError:
+    return AnnotationError(
+        f"The annotation set {annotations.folder} holds no image, so there is nothing to count. "
+        "Run detect on a folder with images, or import a set."
+    )
+
+
+def _prefix(config: AuditConfig) -> str:
+    return config.within.strip("/") + "/"
+
+
+def _first_id(database: Database, table: str) -> str:
+    (first,) = database.row(f"SELECT min(image_id) FROM {table}")
+    return str(first)
+
+
+def _join_photos(
+    database: Database, annotations: AnnotationSet, photos: Reader, config: AuditConfig
+) -> tuple[int, int]:
+    """Keep the images that the data set has; add those that the annotation set lacks."""
+    database.run("CREATE TABLE listed (image_id VARCHAR)")
+    names = (record.image_id for shard in photos.shards(_NAMES_AT_ONCE) for record in shard.records)
+    if config.within:
+        names = (name for name in names if name.startswith(_prefix(config)))
+    while batch := list(islice(names, _NAMES_AT_ONCE)):
+        database.add("listed", pa.table({"image_id": batch}))
+    (n_gone,) = database.row("SELECT count(*) FROM found ANTI JOIN listed USING (image_id)")
+    (n_found,) = database.row("SELECT count(*) FROM found")
+    if n_gone == n_found:
+        (n_listed,) = database.row("SELECT count(*) FROM listed")
+        shown = f"the first is {_first_id(database, 'listed')!r}" if n_listed else "it has none"
+        raise AnnotationError(
+            f"The data set and the annotation set {annotations.folder} have no image in common: "
+            f"of the images that are asked for, in the data set {shown}, in the annotation set "
+            f"{_first_id(database, 'found')!r}. Give the folder that the set was made from."
+        )
+    database.run("DELETE FROM found WHERE image_id NOT IN (SELECT image_id FROM listed)")
+    (n_not_in_set,) = database.row("SELECT count(*) FROM listed ANTI JOIN found USING (image_id)")
+    database.run(
+        "INSERT INTO found SELECT -row_number() OVER (), image_id, 'not_looked', '', 0, 0, [] "
+        "FROM listed ANTI JOIN found USING (image_id)"
+    )
+    database.run("DROP TABLE listed")
+    return n_not_in_set, n_gone
+
+
+def _make_regions(database: Database, config: AuditConfig) -> None:
+    """Make the table of regions, with the pixels that each touches (``boxes.outer_pixels``)."""
+    database.run(
+        """
+        CREATE TABLE regions AS
+        WITH each AS (
+            SELECT no, width, height, unnest(regions) AS region FROM found
+            WHERE status = 'looked' AND len(regions) > 0
+        ), flat AS (
+            SELECT no, width, height, region.x0 AS x0, region.y0 AS y0, region.x1 AS x1,
+                region.y1 AS y1, region.kind AS kind, region.score AS score,
+                region.origin AS origin, region.attributes AS attributes
+            FROM each
+        )
+        SELECT *,
+            least(greatest(floor(x0), 0), width)::INTEGER AS px0,
+            least(greatest(floor(y0), 0), height)::INTEGER AS py0,
+            least(greatest(greatest(ceil(x1), floor(x0) + 1), 0), width)::INTEGER AS px1,
+            least(greatest(greatest(ceil(y1), floor(y0) + 1), 0), height)::INTEGER AS py1,
+            least(x1 - x0, y1 - y0) AS shorter_px
+        FROM flat
+        """
+    )
+    database.run(
+        "CREATE VIEW counted AS SELECT *, (px1 - px0)::BIGINT * (py1 - py0) AS n_pixels "
+        f"FROM regions WHERE kind = {quoted(config.kind)} "
+        f"AND (score IS NULL OR score >= {config.min_score!r}::DOUBLE)"
+    )
+
+
+def _make_covered(database: Database) -> None:
+    """Make the table of pixels under the union of the counted regions of each image.
+
+    The image is cut into slabs at every left and right edge. In a slab the regions are
+    intervals; sorted by their upper end, each adds what reaches below all before it.
+    """
+    database.run(
+        """
+        CREATE TABLE covered AS
+        WITH per_image AS (
+            SELECT no, count(*) AS n_regions, sum(n_pixels)::BIGINT AS n_pixels
+            FROM counted GROUP BY no
+        ), many AS (
+            SELECT no, px0, py0, px1, py1
+            FROM counted SEMI JOIN (FROM per_image WHERE n_regions > 1) USING (no)
+            WHERE px0 < px1 AND py0 < py1
+        ), edges AS (
+            SELECT DISTINCT no, unnest([px0, px1]) AS x FROM many
+        ), slabs AS (
+            SELECT no, x AS left_x,
+                lead(x) OVER (PARTITION BY no ORDER BY x) AS right_x
+            FROM edges
+        ), pieces AS (
+            SELECT no, left_x, right_x, py0, py1,
+                max(py1) OVER (
+                    PARTITION BY no, left_x ORDER BY py0, py1
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+                ) AS reached
+            FROM slabs JOIN many USING (no)
+            WHERE px0 <= left_x AND px1 >= right_x
+        ), unions AS (
+            SELECT no, sum(
+                (right_x - left_x)::BIGINT
+                * greatest(0, py1 - greatest(py0, coalesce(reached, py0)))
+            )::BIGINT AS n_pixels
+            FROM pieces GROUP BY no
+        )
+        SELECT no, n_regions::INTEGER AS n_regions,
+            coalesce(unions.n_pixels, if(n_regions > 1, 0, per_image.n_pixels)) AS n_pixels
+        FROM per_image LEFT JOIN unions USING (no)
+        """
+    )
+
+
+def _make_images(database: Database, category: str) -> None:
+    """Make the table of images; shares are null where nobody looked or the size is unknown."""
+    database.run(
+        f"""
+        CREATE TABLE images AS
+        WITH joined AS (
+            SELECT no, image_id, status, reason, {category} AS category,
+                nullif(width::BIGINT * height, 0) AS area,
+                coalesce(covered.n_regions, 0) AS n_regions,
+                coalesce(covered.n_pixels, 0) AS covered_pixels
+            FROM found LEFT JOIN covered USING (no)
+        )
+        SELECT no, image_id, status, reason, category, area,
+            if(status = 'looked', n_regions, NULL) AS n_regions,
+            if(status = 'looked' AND area > 0, covered_pixels, NULL) AS covered_pixels,
+            if(status = 'looked',
+               round({PARTS_PER_SHARE}::DOUBLE * covered_pixels / area)::BIGINT, NULL)
+                AS covered_parts
+        FROM joined
+        """
+    )
+    for table in ("found", "covered"):
+        database.run(f"DROP TABLE {table}")
