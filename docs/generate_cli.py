@@ -8,7 +8,9 @@ python docs/generate_cli.py --check    # exit 1 if the file is stale
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -31,11 +33,17 @@ def render() -> str:
 
 
 def _group(group: str) -> str:
-    """Give the section of a verb that has verbs of its own."""
+    """Give the section of a verb that has verbs of its own, and of theirs."""
     command = get_command(app).commands[group]  # type: ignore[attr-defined]
-    sections = [f"## {group}", _help([group])]
-    sections += [f"### {group} {verb}\n\n{_help([group, verb])}" for verb in command.commands]
-    return "\n\n".join(sections)
+    below = _below(command, [group])
+    sections = [f"### {' '.join(words)}\n\n{_help(words)}" for words in below]
+    return "\n\n".join([f"## {group}", _help([group]), *sections])
+
+
+def _below(command: Any, words: list[str]) -> Iterator[list[str]]:
+    for name, each in getattr(command, "commands", {}).items():
+        yield [*words, name]
+        yield from _below(each, [*words, name])
 
 
 def _help(words: list[str]) -> str:

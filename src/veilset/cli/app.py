@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from veilset.cli import detect, obfuscate, plugins, report, review, run, verify
+from veilset.cli import detect, obfuscate, plugins, report, review, run, turk, verify
 
 app = typer.Typer(
     name="veilset",
@@ -33,6 +33,7 @@ VERBS: dict[str, Callable[..., None]] = {
 for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
 
+review.app.add_typer(turk.app)
 GROUPS: dict[str, typer.Typer] = {"review": review.app}
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)

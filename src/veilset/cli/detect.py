@@ -49,6 +49,11 @@ def detect(
         max_pixels=max_pixels,
         shard_size=shard_size,
     )
+    if detector == "rekognition":
+        from veilset.dataset.folder import FolderReader
+        from veilset.detect.rekognition import cost_notice
+
+        say(cost_notice(FolderReader(photos).count(), effort=effort))
     with ProgressLine(quiet=quiet) as progress:
         summary = detect_dataset(
             photos, out, config, workers=workers, engine=engine, on_progress=progress
