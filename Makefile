@@ -9,12 +9,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check unit client docs clean
+.PHONY: demo test system check unit client docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py demo
 
-test: check unit
+test: system check unit
+
+# Chromium and PostgreSQL for the tests of review: installed where this may be done, else the
+# tests that need them are skipped, visibly.
+system:
+	@if command -v chromium >/dev/null && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; \
+	then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	then apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium postgresql; \
+	else echo "Some tests will be skipped. To run them: sudo apt-get install chromium postgresql"; \
+	fi
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
