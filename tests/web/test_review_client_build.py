@@ -113,12 +113,36 @@ def test_a_package_without_the_client_is_refused(build_client: ModuleType, tmp_p
         build_client.check_client(root)
 
 
-def test_only_an_editable_install_does_without_the_client(
-    build_client: ModuleType, tmp_path: Path
+def test_an_install_goes_on_without_the_client_and_publishing_does_not(
+    build_client: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     hook = build_client.ClientHook(str(tmp_path), {}, None, None, str(tmp_path), "wheel")
     hook.initialize("editable", {})
+    assert capsys.readouterr().err == ""
+    hook.initialize("standard", {})
+    assert "Without the browser client of review" in capsys.readouterr().err
+    monkeypatch.setenv("VEILSET_REQUIRE_CLIENT", "1")
     with pytest.raises(RuntimeError, match="not built"):
+        hook.initialize("standard", {})
+
+
+def test_an_old_client_is_never_packed(
+    build_client: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = _copy_of_sources(tmp_path)
+    client = root / build_client.CLIENT
+    client.mkdir(parents=True)
+    (client / "index.html").write_text("<!doctype html>")
+
+    def fail(_folder: Path) -> str:
+        raise RuntimeError("no Node.js")
+
+    monkeypatch.setattr(build_client, "_places", fail)
+    hook = build_client.ClientHook(str(root), {}, None, None, str(root), "wheel")
+    with pytest.raises(RuntimeError, match=r"no Node\.js"):
         hook.initialize("standard", {})
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -32,7 +33,7 @@ def site(tmp_path: Path) -> CrowdSite:
 
 
 @contextmanager
-def owning(browser: Browser, site: CrowdSite, server: Server, **more: object) -> Iterator[Visitor]:
+def owning(browser: Browser, site: CrowdSite, server: Server, **more: Any) -> Iterator[Visitor]:
     with visiting(browser, f"http://127.0.0.1:{server.port}", **more) as visitor:
         visitor.sign_in(site.owner)
         visitor.page.get_by_role("heading", name="Progress").wait_for()
@@ -116,7 +117,7 @@ def test_an_agreed_image_becomes_gold(browser: Browser, site: CrowdSite) -> None
             page = owner.page
             page.get_by_role("button", name="Decisions").click()
             with page.expect_response(lambda reply: reply.url.endswith("/owner/gold")) as reply:
-                page.get_by_role("button", name="Use crowd-001.jpg as gold").click()
+                page.get_by_role("button", name="Use as gold: crowd-001.jpg").click()
             assert reply.value.status == 204
             page.get_by_role("button", name="Overview").click()
             gold = page.get_by_role("region", name="Progress").locator("div", has_text="Gold")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Dialog, Request, Route, expect
 
 from tests.web.client_browser import Visitor, browser, eventually, needs_browser, visiting
 from tests.web.drawn_crowd import CrowdSite, few_faces, make_crowd_site
@@ -328,7 +328,7 @@ def test_answers_wait_for_the_network_and_arrive_once(
         seen: list[str] = []
 
         def refuse(route: Route) -> None:
-            seen.append(route.request.post_data_json["nonce"])
+            seen.append(_nonce(route.request))
             # The first one arrives, and only its reply is lost: the worst case.
             if len(seen) == 1:
                 route.fetch()
@@ -343,9 +343,15 @@ def test_answers_wait_for_the_network_and_arrive_once(
         page.unroute("**/answer")
         with page.expect_response(lambda reply: "/answer" in reply.url) as reply:
             page.get_by_role("button", name="Try now").click()
-        assert reply.value.request.post_data_json["nonce"] == seen[0]
+        assert _nonce(reply.value.request) == seen[0]
         assert reply.value.json()["outcome"] == "saved"
         expect(page.get_by_text("Not saved yet")).to_be_hidden()
+
+
+def _nonce(request: Request) -> str:
+    body = request.post_data_json
+    assert body is not None
+    return str(body["nonce"])
 
 
 def test_leaving_with_unsaved_work_is_asked_about(
@@ -354,7 +360,12 @@ def test_leaving_with_unsaved_work_is_asked_about(
     with at_work(browser, site_for(PLAIN)) as visitor:
         page = visitor.page
         asked: list[str] = []
-        page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+
+        def accept(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.on("dialog", accept)
         visitor.drag((600, 60), (680, 160))
         page.reload()
         assert asked == ["beforeunload"]

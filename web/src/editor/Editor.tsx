@@ -4,6 +4,7 @@
 import type { ComponentChildren, VNode } from "preact";
 import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
 
+import type { Region } from "../api/types";
 import { Icon, useListen } from "../ui/parts";
 import { plural } from "../ui/text";
 import { BoxList } from "./BoxList";
@@ -19,6 +20,7 @@ export type EditorProps = {
   picture: Picture;
   kinds: readonly string[];
   overlays?: readonly Overlay[];
+  notes?: ReadonlyMap<Region, string>;
   escDeletes?: () => boolean;
   onCommand: (command: Command) => void;
   /** Called once the picture is on the screen. */
@@ -52,6 +54,7 @@ export function Editor(props: EditorProps): VNode {
     const scene = tools.current?.scene;
     if (!scene) return;
     scene.overlays = props.overlays ?? [];
+    scene.notes = props.notes ?? new Map();
     scene.showBoxes();
   }, [props.overlays, props.model]);
   const run = (command: Command): void => {
@@ -99,10 +102,11 @@ function openScene(
   latest: { readonly current: EditorProps },
   redraw: () => void,
 ): { tools: Tools; close: () => void } {
-  const { model, picture, kinds, overlays } = latest.current;
+  const { model, picture, kinds, overlays, notes } = latest.current;
   const scene = new Scene(canvas, model, kinds, (box) => model.change(box, ""));
   const pointer = new Pointer(surface, scene, model);
   scene.overlays = overlays ?? [];
+  scene.notes = notes ?? new Map();
   const measure = (): void => scene.setScreen(surface.clientWidth, surface.clientHeight);
   measure();
   scene.setPicture(picture);

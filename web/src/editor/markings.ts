@@ -49,6 +49,13 @@ export function problemWords(problems: readonly Problem[], image: Size): string[
   });
 }
 
+/** What is said of proposed regions that too few people drew; it goes when one is changed. */
+export function voteNotes(dispute: Dispute): Map<Region, string> {
+  const open = dispute.merged.filter((merged) => !merged.is_agreed);
+  const of = dispute.replicas.length;
+  return new Map(open.map((merged) => [merged.region, `${merged.votes} of ${of}`]));
+}
+
 export function replicaStyle(index: number): { color: string; dash: readonly number[] } {
   const color = `--replica-${(index % 6) + 1}`;
   return { color, dash: DASHES[index % DASHES.length] ?? [] };
@@ -59,6 +66,12 @@ export function replicaOverlays(dispute: Dispute, hidden: ReadonlySet<number>): 
   return dispute.replicas.flatMap((replica, index) =>
     hidden.has(index)
       ? []
-      : replica.regions.map((region) => ({ box: boxOf(region), width: 2, ...replicaStyle(index) })),
+      : replica.regions.map((region) => ({
+          box: boxOf(region),
+          width: 2,
+          // Side by side, so that equal boxes do not hide each other, nor the proposal them.
+          outset: 4 * (index + 1),
+          ...replicaStyle(index),
+        })),
   );
 }

@@ -14,12 +14,14 @@ export type Overlay = {
   readonly isCrossed?: boolean;
   readonly label?: string;
   readonly width?: number;
+  /** How far outside of its box it is drawn, in pixels of the screen: then others stay visible. */
+  readonly outset?: number;
 };
 
 /** What is needed to draw one box, in pixels of the screen. */
 export type Mark = { readonly box: Box; readonly color: string; readonly tag: string };
 
-const HALO = "rgba(0, 0, 0, 0.65)";
+const HALO = "rgba(0, 0, 0, 0.75)";
 
 export function colorOf(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "#fff";
@@ -44,7 +46,7 @@ export function paintMarks(context: Context, marks: readonly Mark[]): void {
   for (const [color, group] of byColor) {
     context.beginPath();
     for (const { box } of group) context.rect(box[0], box[1], widthOf(box), heightOf(box));
-    strokeTwice(context, color, 2);
+    strokeTwice(context, color, 2.5);
   }
   for (const mark of marks) {
     if (mark.tag && widthOf(mark.box) > 18) paintTag(context, mark.box, mark.tag, mark.color);
@@ -77,7 +79,9 @@ function paintTag(context: Context, box: Box, text: string, color: string): void
   pencil.fillText(text, box[0] + 6, top + 9);
 }
 
-export function paintOverlay(context: Context, box: Box, overlay: Overlay): void {
+export function paintOverlay(context: Context, place: Box, overlay: Overlay): void {
+  const by = overlay.outset ?? 0;
+  const box: Box = [place[0] - by, place[1] - by, place[2] + by, place[3] + by];
   const pencil = context._context;
   pencil.save();
   pencil.setLineDash([...overlay.dash]);

@@ -10,6 +10,7 @@ import { Image as PictureNode } from "konva/lib/shapes/Image";
 import { Rect } from "konva/lib/shapes/Rect";
 import { Transformer } from "konva/lib/shapes/Transformer";
 
+import type { Region } from "../api/types";
 import { type Box, heightOf, type Point, type Size, widthOf } from "./geometry";
 import type { EditorModel } from "./model";
 import { colorOf, kindColor, type Mark, type Overlay, paintMarks, paintOverlay } from "./paint";
@@ -39,6 +40,8 @@ export class Scene {
   /** Boxes are hidden while somebody looks at what lies beneath. */
   isHidden = false;
   overlays: readonly Overlay[] = [];
+  /** A few letters to be written at a box. */
+  notes: ReadonlyMap<Region, string> = new Map();
   private readonly pictureLayer = new Konva.Layer({ listening: false });
   private readonly boxLayer = new Konva.Layer({ listening: false });
   private readonly toolLayer = new Konva.Layer();
@@ -214,7 +217,8 @@ export class Scene {
       const box = toScreen(this.view, item.region.box_xyxy as unknown as Box);
       if (box[2] < 0 || box[3] < 0 || box[0] > width || box[1] > height) continue;
       const kind = item.region.kind;
-      const tag = kind === this.kinds[0] ? "" : kind;
+      const note = this.notes.get(item.region) ?? "";
+      const tag = note || (kind === this.kinds[0] ? "" : kind);
       marks.push({ box, color: colors.get(kind) ?? "#fff", tag });
     }
     for (const overlay of this.overlays) {

@@ -48,10 +48,6 @@ export function Dashboard(props: { overview: Overview; agreement: Agreement | nu
           <Figure label="Open images that miss one" estimate={o.missed_left} show={percent} />
         </dl>
       </section>
-      <section class="card wide" aria-label="Course">
-        <h2>Course</h2>
-        <Curves curve={o.curve} />
-      </section>
       <section class="card" aria-label="Speed">
         <h2>Speed</h2>
         <dl class="figures">
@@ -64,7 +60,11 @@ export function Dashboard(props: { overview: Overview; agreement: Agreement | nu
           />
         </dl>
       </section>
-      <section class="card" aria-label="Agreement">
+      <section class="card wide" aria-label="Course">
+        <h2>Course</h2>
+        <Curves curve={o.curve} />
+      </section>
+      <section class="card wide" aria-label="Agreement">
         <h2>Agreement</h2>
         <AgreementFigures agreement={agreement} />
       </section>

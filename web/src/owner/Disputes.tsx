@@ -8,7 +8,7 @@ import type { Api } from "../api/client";
 import type { Dispute, Job } from "../api/types";
 import { Editor } from "../editor/Editor";
 import type { Command } from "../editor/keys";
-import { replicaOverlays, replicaStyle } from "../editor/markings";
+import { replicaOverlays, replicaStyle, voteNotes } from "../editor/markings";
 import { EditorModel } from "../editor/model";
 import { announce } from "../ui/announce";
 import { sentence } from "../ui/parts";
@@ -93,6 +93,7 @@ function OneDispute(props: {
     return new EditorModel(regions, dispute, job.kinds[0] ?? "face");
   }, [dispute]);
   const overlays = useMemo(() => replicaOverlays(dispute, hidden), [dispute, hidden]);
+  const notes = useMemo(() => voteNotes(dispute), [dispute]);
   const settle = (): void => {
     if (isBusy) return;
     setBusy(true);
@@ -121,6 +122,7 @@ function OneDispute(props: {
         picture={props.picture}
         kinds={job.kinds}
         overlays={overlays}
+        notes={notes}
         onCommand={onCommand}
       >
         <fieldset class="replicas">
@@ -133,7 +135,10 @@ function OneDispute(props: {
               <span class="hint">{plural(replica.regions.length, "box", "boxes")}</span>
             </label>
           ))}
-          <p class="hint">The boxes with full lines and handles are the proposal: edit it.</p>
+          <p class="hint">
+            The inner boxes are the proposal: edit it. Numbers say how many drew a box, where too
+            few did.
+          </p>
         </fieldset>
       </Editor>
       <div class="steps">

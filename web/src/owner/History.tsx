@@ -104,7 +104,7 @@ function DecisionRow(props: { decision: Decision; onUndo: () => void; onGold: ()
             <button
               type="button"
               class="small"
-              aria-label={`Use ${decision.image_id} as gold`}
+              aria-label={`Use as gold: ${decision.image_id}`}
               onClick={props.onGold}
             >
               Use as gold

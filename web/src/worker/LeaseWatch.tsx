@@ -2,7 +2,7 @@
 /** Holds the batch while somebody works, and warns before it is lost. */
 
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useReducer, useState } from "preact/hooks";
 
 import type { Api } from "../api/client";
 import { Icon } from "../ui/parts";
@@ -28,7 +28,7 @@ export type LeaseLeft = { readonly leftMs: number; readonly isAsking: boolean };
 
 /** Renew the lease while somebody works; give what is left of it. */
 export function useLease(session: Session, api: Api): LeaseLeft {
-  const [leftMs, setLeft] = useState(session.expiresMs - api.now());
+  const [, tick] = useReducer((n: number, _: undefined) => n + 1, 0);
   const leaseMs = session.job.lease_minutes * 60_000;
   const [isAsking, setAsking] = useState(false);
   useEffect(() => {
@@ -42,7 +42,7 @@ export function useLease(session: Session, api: Api): LeaseLeft {
       const now = performance.now();
       const left = session.expiresMs - api.now();
       const step = leaseStep(left, leaseMs, now - touched);
-      setLeft(left);
+      tick(undefined);
       setAsking(step === "ask");
       // The server has the last word: it says whether the batch is lost.
       if ((step === "renew" || step === "over") && now - asked > 10_000) {
@@ -58,13 +58,14 @@ export function useLease(session: Session, api: Api): LeaseLeft {
       for (const name of events) document.removeEventListener(name, touch);
     };
   }, [session, leaseMs]);
-  return { leftMs, isAsking };
+  return { leftMs: session.expiresMs - api.now(), isAsking };
 }
 
 export function LeaseClock({ leftMs }: LeaseLeft): VNode {
   return (
     <span class="lease" title="It grows while you work; then the batch goes back to others">
-      <Icon name="clock" /> {clock(leftMs)} left
+      <Icon name="clock" /> {clock(leftMs)}
+      <span class="lease-text"> left</span>
     </span>
   );
 }

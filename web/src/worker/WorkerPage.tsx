@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+import "./worker.css";
+
 import type { VNode } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 
