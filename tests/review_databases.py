@@ -15,28 +15,66 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+from veilset.review.database.connect import Database
+from veilset.review.database.tables import metadata
+
+__all__ = [
+    "database_url",
+    "empty_database_url",
+    "postgresql_cluster",
+]
+
+# Most of the time goes by waiting for a disk, which is not what the tests are about.
+MEMORY = Path("/dev/shm")
 
 USERS = ("postgres", "nobody")
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running server; every test gets a database of its own."""
+    """A running server.
+
+    Attributes:
+        port: Where it listens, on this machine only.
+        tables: The address of the database that tests use one after another, once it is made.
+    """
 
     port: int
+    tables: list[str] = field(default_factory=list)
 
     def create_database(self) -> str:
-        """Make an empty database; give its address."""
+        """Make an empty database; give its address. Each costs some megabytes and time."""
         import psycopg
 
         name = f"t{secrets.token_hex(8)}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"'.encode())
         return self.url(name)
+
+    def empty_tables(self) -> str:
+        """Give the address of a database with all tables and nothing in them. There is one:
+        whatever an earlier test left in it, or open to it, is gone."""
+        import psycopg
+
+        if not self.tables:
+            self.tables.append(self.create_database())
+            Database.open(self.tables[0], create=True).close()
+        names = ", ".join(f'"{name}"' for name in metadata.tables)
+        with psycopg.connect(self.tables[0], autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            # Only an administrator can pass by the triggers.
+            connection.execute("SET session_replication_role = replica")
+            connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE".encode())
+        return self.tables[0]
 
     def url(self, name: str) -> str:
         return f"postgresql://veilset:secret-of-tests@127.0.0.1:{self.port}/{name}"
@@ -72,6 +110,12 @@ def as_user() -> list[str]:
     pytest.skip(f"PostgreSQL does not run as root, and there is no user {' or '.join(USERS)}")
 
 
+def memory_folder(prefix: str) -> Path:
+    """Make a temporary folder, in memory where the system offers that and has room."""
+    has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 1 << 30
+    return Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if has_room else None))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -94,7 +138,7 @@ def postgresql_cluster() -> Iterator[Cluster]:
         pytest.skip("PostgreSQL is not installed")
     user = as_user()
     # Not below pytest's own folder: that one is closed to other users.
-    folder = Path(tempfile.mkdtemp(prefix="veilset-postgresql-"))
+    folder = memory_folder("veilset-postgresql-")
     password = folder / "password"
     password.write_text("secret-of-tests\n")
     try:
@@ -121,10 +165,32 @@ def postgresql_cluster() -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@cache
+def sqlite_template() -> bytes:
+    """Give a SQLite file with all tables and nothing in them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "review.sqlite"
+        Database.open(path, create=True).close()
+        return path.read_bytes()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, of each kind."""
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database without tables, of each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'review.sqlite'}"
     cluster: Cluster = request.getfixturevalue("postgresql_cluster")
     return cluster.create_database()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database with all tables and nothing in them, of each kind."""
+    if request.param == "sqlite":
+        folder = memory_folder("veilset-sqlite-")
+        (folder / "review.sqlite").write_bytes(sqlite_template())
+        yield f"sqlite:///{folder / 'review.sqlite'}"
+        shutil.rmtree(folder)
+        return
+    cluster = request.getfixturevalue("postgresql_cluster")
+    yield cluster.empty_tables()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.review_databases import database_url, postgresql_cluster
+from tests.review_databases import *  # noqa: F403
 from tests.unit.review.store.world import World, correct, make_world, recount
 from veilset.review import batches
 from veilset.review.database import tables
@@ -25,8 +25,6 @@ from veilset.review.database.connect import Database
 from veilset.review.jobs import find_job
 from veilset.review.values import drawing_to_json
 from veilset.review.views import Person
-
-__all__ = ["database_url", "postgresql_cluster"]
 
 N_KILLS = 20
 N_PEOPLE = 4

@@ -57,7 +57,8 @@ def _is_free_for(job: Job, person: Person) -> ColumnElement[bool]:
 def lock_images(conn: Connection, job: Job, person: Person, n: int) -> list[Chosen]:
     """Choose up to ``n`` images that the person never saw, and hold them to the end of the
     transaction. Two that ask at once get different ones, without waiting for each other."""
-    order: Iterable[ColumnElement[Any]] = (image.c.priority.desc(), image.c.id)
+    # Both downwards, as the index is read: any other order would sort all that is open.
+    order: Iterable[ColumnElement[Any]] = (image.c.priority.desc(), image.c.id.desc())
     if purpose_of(person) == "expert":
         order = (image.c.id,)
     query = (

@@ -49,7 +49,10 @@ from veilset.review.views import (
 from veilset.types import Measurement
 
 _LATEST = 2_000
-"""Answers, decisions or images that rates and means are taken from."""
+"""Answers or decisions that rates and means are taken from."""
+
+_COMPARED = 500
+"""Images whose drawings are compared, which takes a millisecond or so each."""
 
 _UPCOMING = 1_000
 _OF_PERSON = 200
@@ -166,7 +169,7 @@ def _upcoming(conn: Connection, job: Job) -> list[float]:
     query = (
         select(image.c.priority)
         .where(image.c.job_id == job.id, is_free("review"))
-        .order_by(image.c.priority.desc(), image.c.id)
+        .order_by(image.c.priority.desc(), image.c.id.desc())
         .limit(_UPCOMING)
     )
     return list(conn.scalars(query))
@@ -358,7 +361,8 @@ def agreement(conn: Connection, job: Job) -> AgreementView:
         conn: A connection in a transaction that sees one state.
         job: The job.
     """
-    images = list(dict.fromkeys(row.image_pk for row in _latest_shared(conn, job)))
+    shared = dict.fromkeys(row.image_pk for row in _latest_shared(conn, job))
+    images = list(shared)[:_COMPARED]
     found = agreement_of(_drawings(conn, images), job.settings.same_region_iou)
     return AgreementView(
         n_images=found.n_images,

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.review_databases import database_url, postgresql_cluster
+from tests.review_databases import *  # noqa: F403
 from veilset.review.database.connect import Database
-
-__all__ = ["database", "database_url", "postgresql_cluster"]
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    with Database.open(database_url, create=True) as database:
+    with Database.open(database_url) as database:
         yield database

@@ -65,12 +65,12 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
     assert database.look(lambda conn: conn.scalar(select(tables.job.c.id))) == job_id
 
 
-def test_two_can_upgrade_at_once(database_url: str) -> None:
+def test_two_can_upgrade_at_once(empty_database_url: str) -> None:
     failed: list[BaseException] = []
 
     def upgrade() -> None:
         try:
-            Database.open(database_url, create=True).close()
+            Database.open(empty_database_url, create=True).close()
         except BaseException as error:
             failed.append(error)
 
@@ -83,19 +83,20 @@ def test_two_can_upgrade_at_once(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("create", [True, False])
-def test_database_of_a_newer_version_is_refused(
-    database: Database, database_url: str, create: bool
-) -> None:
-    database.run(lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'")))
+def test_database_of_a_newer_version_is_refused(empty_database_url: str, create: bool) -> None:
+    with Database.open(empty_database_url, create=True) as database:
+        database.run(
+            lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        )
     with pytest.raises(ReviewError, match=r"newer version of Veilset \(tables 9999\)"):
-        Database.open(database_url, create=create)
+        Database.open(empty_database_url, create=create)
 
 
-def test_foreign_tables_are_left_alone(database_url: str) -> None:
-    with Database.open(database_url, create=True) as database:
+def test_foreign_tables_are_left_alone(empty_database_url: str) -> None:
+    with Database.open(empty_database_url, create=True) as database:
         database.run(lambda conn: conn.execute(text("DROP TABLE alembic_version")))
     with pytest.raises(ReviewError, match="not Veilset's"):
-        Database.open(database_url, create=True)
+        Database.open(empty_database_url, create=True)
 
 
 def test_empty_postgresql_database_holds_no_job(postgresql_cluster: Cluster) -> None:

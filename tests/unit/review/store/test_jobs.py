@@ -244,5 +244,5 @@ def test_memory_does_not_grow_with_the_job(tmp_path: Path, photos: Path) -> None
         return found
 
     peak(10)
-    small, large = peak(2_000), peak(10_000)
+    small, large = peak(1_500), peak(4_500)
     assert large < 1.3 * small

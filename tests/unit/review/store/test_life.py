@@ -218,5 +218,5 @@ class Life(RuleBasedStateMachine):
             recount(self.world)
 
 
-Life.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+Life.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 test_life = Life.TestCase
