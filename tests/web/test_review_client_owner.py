@@ -141,6 +141,7 @@ def test_people_are_invited_sorted_and_sent_away(browser: Browser, site: CrowdSi
             page.get_by_label("How many").fill("2")
             owner.check_access()
             page.get_by_role("button", name="Make links").click()
+            page.get_by_role("heading", name="2 sign-in links").wait_for()
             links = page.locator(".links code").all_inner_texts()
             assert len(links) == 2
             owner.check_access()

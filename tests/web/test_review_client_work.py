@@ -392,3 +392,39 @@ def test_a_lost_batch_is_cleared_from_the_page(
         visitor.check_access()
         page.get_by_role("button", name="Get a batch").click()
         visitor.wait_for_position(1)
+
+
+def test_somebody_who_is_away_is_asked_before_the_batch_goes(
+    browser: Browser, site_for: Callable[[JobSettings], CrowdSite]
+) -> None:
+    settings = JobSettings(batch_size=3, gold_per_batch=0, order="dataset", lease_minutes=0.15)
+    with at_work(browser, site_for(settings)) as visitor:
+        page = visitor.page
+        here = page.get_by_role("button", name="I am still here")
+        expect(here).to_be_visible(timeout=15_000)
+        visitor.check_access()
+        with page.expect_response(lambda reply: reply.url.endswith("/renew")) as renewed:
+            here.click()
+        assert renewed.value.ok
+        expect(here).to_be_hidden()
+
+
+def test_choices_of_colours_and_of_esc_stay_in_the_browser(
+    browser: Browser, site_for: Callable[[JobSettings], CrowdSite]
+) -> None:
+    with at_work(browser, site_for(PLAIN)) as visitor:
+        page = visitor.page
+        page.get_by_role("button", name=re.compile("^Colours as the system")).click()
+        page.get_by_role("button", name=re.compile("^Light colours")).click()
+        visitor.focus_picture()
+        visitor.press("Tab", "Escape")
+        assert visitor.n_boxes == 3, "at first Esc only deselects"
+        page.reload()
+        page.get_by_label("Esc deletes the selected box").check()
+        page.get_by_role("button", name="Start").click()
+        assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+        visitor.focus_picture()
+        visitor.press("Tab")
+        visitor.picture("work-dark")
+        visitor.press("Escape")
+        assert visitor.n_boxes == 2

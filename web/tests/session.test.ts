@@ -151,6 +151,36 @@ describe("a session", () => {
     expect(api.answers.at(-1)).toMatchObject({ taskId: 11, answer: { attempt: 2 } });
   });
 
+  it("sends nothing more of an attempt that is over while the person is told why", async () => {
+    const api = new FakeApi();
+    api.outcomes = [{ ...saved, outcome: "restarted", feedback, batch: batch(2, 11) }];
+    const { session } = start(api);
+    await session.start();
+    session.next();
+    await settled();
+    session.next();
+    await settled();
+    expect(api.answers).toHaveLength(1);
+    session.closeVerdict();
+    expect(session.batch?.attempt).toBe(2);
+  });
+
+  it("shows two mistakes one after the other", async () => {
+    const api = new FakeApi();
+    const lost = { ...saved, outcome: "life-lost" as const, feedback };
+    api.outcomes = [lost, lost];
+    const { session } = start(api);
+    await session.start();
+    session.next();
+    session.next();
+    await settled();
+    expect(session.verdict?.task.task_id).toBe(1);
+    session.closeVerdict();
+    expect(session.verdict?.task.task_id).toBe(2);
+    session.closeVerdict();
+    expect(session.verdict).toBeNull();
+  });
+
   it("clears the page when the batch is lost or the person signed out", async () => {
     for (const [status, stage] of [
       [409, "lost"],

@@ -3,6 +3,7 @@
 
 export class Pictures {
   private readonly kept = new Map<number, Promise<ImageBitmap>>();
+  private wanted: ReadonlySet<number> = new Set();
 
   constructor(private readonly fetchBlob: (taskId: number) => Promise<Blob>) {}
 
@@ -21,6 +22,7 @@ export class Pictures {
   /** Keep only these pictures, and fetch what is missing, in this order. */
   keep(taskIds: readonly number[]): void {
     const wanted = new Set(taskIds);
+    this.wanted = wanted;
     for (const [taskId, coming] of this.kept) {
       if (wanted.has(taskId)) continue;
       this.kept.delete(taskId);
@@ -30,6 +32,14 @@ export class Pictures {
         () => undefined,
       );
     }
-    for (const taskId of wanted) this.get(taskId).catch(() => undefined);
+    void this.fetch(wanted);
+  }
+
+  /** One after another, so that the picture somebody waits for does not share its way. */
+  private async fetch(wanted: ReadonlySet<number>): Promise<void> {
+    for (const taskId of wanted) {
+      if (this.wanted !== wanted) return;
+      await this.get(taskId).catch(() => undefined);
+    }
   }
 }

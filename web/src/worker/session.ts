@@ -41,10 +41,12 @@ export class Session {
   lives = 0;
   expiresMs = 0;
   outgoing: OutboxState = { waiting: 0, isTrying: false };
-  verdict: Verdict | null = null;
   /** Why the last action failed, in a sentence. */
   problem = "";
   nSubmitted = 0;
+  private verdicts: Verdict[] = [];
+  /** The attempt is over on the server, and the person is still told why: nothing more is sent. */
+  private isOver = false;
   private models = new Map<number, EditorModel>();
   /** What of each image the server has, or will have once the outbox is empty. */
   private sent = new Map<number, readonly Region[]>();
@@ -84,6 +86,11 @@ export class Session {
 
   get tasks(): readonly Task[] {
     return this.batch?.tasks ?? [];
+  }
+
+  /** What the person must be told next. */
+  get verdict(): Verdict | null {
+    return this.verdicts[0] ?? null;
   }
 
   get task(): Task | undefined {
@@ -131,8 +138,7 @@ export class Session {
   }
 
   private open(batch: Batch): void {
-    this.outbox.clear();
-    this.models.clear();
+    this.reset();
     this.closed.clear();
     this.spentMs.clear();
     this.batch = batch;
@@ -147,13 +153,19 @@ export class Session {
   }
 
   private clear(stage: Stage): void {
-    this.outbox.clear();
+    this.reset();
     this.batch = null;
-    this.models.clear();
     this.sent.clear();
     this.pictures.keep([]);
     this.stage = stage;
     this.tell();
+  }
+
+  private reset(): void {
+    this.outbox.clear();
+    this.models.clear();
+    this.verdicts = [];
+    this.isOver = false;
   }
 
   /** Show another image. Nothing is sent: `next` does that. */
@@ -197,7 +209,7 @@ export class Session {
   }
 
   private save(task: Task): void {
-    if (this.isClosed(task) || !this.batch) return;
+    if (this.isClosed(task) || this.isOver || !this.batch) return;
     const regions = this.model(task).regions;
     const known = this.sent.get(task.task_id);
     if (known && sameRegions(known, regions)) return;
@@ -235,9 +247,12 @@ export class Session {
     this.closed.add(letter.taskId);
     // Seen again, the image cannot be changed: its model is made anew, to be looked at only.
     this.models.delete(letter.taskId);
-    if (outcome.outcome !== "life-lost") this.outbox.clear();
+    if (outcome.outcome !== "life-lost") {
+      this.outbox.clear();
+      this.isOver = true;
+    }
     try {
-      const verdict = {
+      this.verdicts.push({
         outcome: outcome.outcome,
         task,
         drawn: letter.answer.regions,
@@ -245,8 +260,7 @@ export class Session {
         lives: outcome.lives,
         batch: outcome.batch ?? null,
         picture: await this.pictures.get(letter.taskId),
-      };
-      this.verdict = verdict;
+      });
       this.tell();
     } catch {
       // Without the picture there is nothing to show, but the outcome stands.
@@ -256,8 +270,7 @@ export class Session {
 
   /** The person has seen what was wrong. */
   closeVerdict(): void {
-    const verdict = this.verdict;
-    this.verdict = null;
+    const verdict = this.verdicts.shift();
     if (verdict) this.follow(verdict.outcome, verdict.batch);
   }
 
