@@ -55,7 +55,7 @@ export function paintMarks(context: Context, marks: readonly Mark[]): void {
 
 function strokeTwice(context: Context, color: string, width: number): void {
   const pencil = context._context;
-  pencil.lineJoin = "round";
+  pencil.lineJoin = "miter";
   pencil.strokeStyle = HALO;
   pencil.lineWidth = width + 2;
   pencil.stroke();
