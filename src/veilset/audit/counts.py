@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+
 from veilset.audit.database import Database
+from veilset.audit.hierarchy import Hierarchy
 from veilset.audit.shares import as_json, mean_share, rate_of, share_of, wilson_sql
 from veilset.audit.tables import PARTS_PER_SHARE
 from veilset.pages.histogram import FACE_SIZE_EDGES_PX, SCORE_EDGES
@@ -140,18 +143,19 @@ def _measure_covered(database: Database) -> dict[str, Any]:
     }
 
 
-def make_categories(database: Database, names: Sequence[tuple[str, str]]) -> None:
+def make_categories(database: Database, hierarchy: Hierarchy | None) -> None:
     """Make the table of categories, those with the largest share first.
 
     Args:
         database: Has the table ``images``.
-        names: Categories with their names for people; others are named by themselves.
+        hierarchy: Gives their names for people; what it does not know is named by itself.
     """
     database.run("CREATE TABLE names_of (category VARCHAR, name VARCHAR)")
-    if names:
-        import pyarrow as pa
-
-        columns = {"category": [each for each, _ in names], "name": [each for _, each in names]}
+    if hierarchy is not None:
+        rows = database.rows("SELECT DISTINCT category FROM images WHERE category IS NOT NULL")
+        known = [category for (category,) in rows if category in hierarchy]
+        names = [hierarchy.name(category) for category in known]
+        columns = {"category": pa.array(known, pa.string()), "name": pa.array(names, pa.string())}
         database.add("names_of", pa.table(columns))
     low, high = wilson_sql("n_with", "n_looked")
     database.run(

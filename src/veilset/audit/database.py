@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MIN_MEMORY_MB = 128
+
+_ROWS_AT_ONCE = 4096
 
 Row = tuple[Any, ...]
 
@@ -97,12 +99,23 @@ class Database:
 
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         """Give all rows of a query; for answers that are small."""
-        return self._execute(sql, values).fetchall()
+        rows: list[Row] = self._execute(sql, values).fetchall()
+        return rows
 
     def row(self, sql: str, values: Sequence[object] = ()) -> Row:
         """Give the only row of a query."""
         (row,) = self.rows(sql, values)
         return row
+
+    def stream(self, sql: str) -> Iterator[Row]:
+        """Go through the rows of a query, holding few; other statements may run meanwhile."""
+        cursor = self._connection.cursor()
+        try:
+            cursor.execute(sql)
+            while rows := cursor.fetchmany(_ROWS_AT_ONCE):
+                yield from rows
+        finally:
+            cursor.close()
 
     def add(self, table: str, batch: pa.Table) -> None:
         """Append rows to a table that has the same columns."""

@@ -80,7 +80,18 @@ def fill_tables(
     return Population(n_images, n_not_in_set, n_gone, mapped)
 
 
-def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfig) -> None:
+def read_shards(database: Database, annotations: AnnotationSet, name: str) -> None:
+    """Make a view of all rows of an annotation set.
+
+    Args:
+        database: Where the view is made.
+        annotations: The set.
+        name: Name of the view.
+
+    Raises:
+        AnnotationError: If the set is empty, or lost rows.
+        DatasetError: If a file of it is missing or damaged.
+    """
     folder, n_shards = annotations.folder, int(annotations.manifest["n_shards"])
     paths = [table_path(folder, index) for index in range(n_shards)]
     missing = [path for path in paths if not path.exists()]
@@ -89,8 +100,9 @@ def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfi
     if not paths:
         raise _empty(annotations)
     files = ", ".join(quoted(str(path)) for path in paths)
-    database.run(f"CREATE VIEW shards AS SELECT * FROM read_parquet([{files}])")
-    (n_rows,) = _checked(database, annotations, "SELECT count(*) FROM shards")
+    sql = f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])"
+    _checked(database, annotations, sql)
+    (n_rows,) = _checked(database, annotations, f"SELECT count(*) FROM {name}")
     if n_rows != annotations.manifest["n_images"]:
         raise AnnotationError(
             f"The annotation set {folder} has {n_rows:,} images, its run.json says "
@@ -98,9 +110,14 @@ def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfi
         )
     if not n_rows:
         raise _empty(annotations)
+
+
+def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfig) -> None:
+    folder = annotations.folder
+    read_shards(database, annotations, "shards")
     below = f"WHERE starts_with(image_id, {quoted(_prefix(config))})" if config.within else ""
     # The number is only a key, shorter than a name; nothing depends on which image has which.
-    columns = "row_number() OVER () AS no, image_id, status, reason, width, height, regions"
+    columns = "row_number() OVER () AS no, image_id, status, reason, width, height, sha256, regions"
     _checked(database, annotations, f"CREATE TABLE found AS SELECT {columns} FROM shards {below}")
     (n_found, n_names) = database.row("SELECT count(*), count(DISTINCT image_id) FROM found")
     if not n_found:
@@ -169,7 +186,7 @@ def _join_photos(
     database.run("DELETE FROM found WHERE image_id NOT IN (SELECT image_id FROM listed)")
     (n_not_in_set,) = database.row("SELECT count(*) FROM listed ANTI JOIN found USING (image_id)")
     database.run(
-        "INSERT INTO found SELECT -row_number() OVER (), image_id, 'not_looked', '', 0, 0, [] "
+        "INSERT INTO found SELECT -row_number() OVER (), image_id, 'not_looked', '', 0, 0, '', [] "
         "FROM listed ANTI JOIN found USING (image_id)"
     )
     database.run("DROP TABLE listed")
@@ -256,13 +273,13 @@ def _make_images(database: Database, category: str) -> None:
         f"""
         CREATE TABLE images AS
         WITH joined AS (
-            SELECT no, image_id, status, reason, {category} AS category,
+            SELECT no, image_id, status, reason, sha256, {category} AS category,
                 nullif(width::BIGINT * height, 0) AS area,
                 coalesce(covered.n_regions, 0) AS n_regions,
                 coalesce(covered.n_pixels, 0) AS covered_pixels
             FROM found LEFT JOIN covered USING (no)
         )
-        SELECT no, image_id, status, reason, category, area,
+        SELECT no, image_id, status, reason, sha256, category, area,
             if(status = 'looked', n_regions, NULL) AS n_regions,
             if(status = 'looked' AND area > 0, covered_pixels, NULL) AS covered_pixels,
             if(status = 'looked',

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The text for the card of a data set: what the audit found, and what it cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from veilset.audit.config import DataCard
+from veilset.pages.parts import count, percent
+
+LIMITS = (
+    "It counts regions of an annotation set. What a detector missed is not counted, and what "
+    "it saw in error is; the intervals know nothing of either.",
+    "An image without a region was searched without a finding. That is not the same as an "
+    "image without a person: people are seen from behind, in part, or too small.",
+    "Intervals say how far a share would move with another sample of images of the same kind, "
+    "as if images were independent. Series of one event are not.",
+)
+"""What no audit of this kind can say."""
+
+PEOPLE_LIMIT = (
+    "Age and gender are guesses of a model from pixels. They are not what a person is or says "
+    "of themselves, they are wrong more often for some groups than for others, and they must "
+    "not be used to decide anything about a person in a picture."
+)
+
+
+_NOUNS = {"face": ("face", "faces"), "person": ("person", "people"), "plate": ("plate", "plates")}
+
+
+def nouns_of(kind: str) -> tuple[str, str]:
+    """Give the words for one and for several regions of a kind.
+
+    Example:
+        >>> nouns_of("face"), nouns_of("nsfw")
+        (('face', 'faces'), ('nsfw region', 'nsfw regions'))
+    """
+    return _NOUNS.get(kind, (f"{kind} region", f"{kind} regions"))
+
+
+def told(measured: Mapping[str, Any]) -> str:
+    """Write a share with its interval.
+
+    Example:
+        >>> told({"value": 0.17, "low": 0.169, "high": 0.171})
+        '17.0 % (16.9 % to 17.1 %)'
+    """
+    ends = f"{percent(measured['low'])} to {percent(measured['high'])}"
+    return f"{percent(measured['value'])} ({ends})"
+
+
+def summarize(found: Mapping[str, Any]) -> str:
+    """Give what was found in a few sentences."""
+    noun, plural = found["noun"], found["plural"]
+    counted, statuses = found["per_image"], found["images"]["statuses"]
+    n_looked = counted["n_looked"]
+    if not n_looked:
+        return (
+            f"None of {count(found['population']['n_images'], 'image')} was searched, so nothing "
+            f"is known of {plural} in them."
+        )
+    sentences = [
+        f"Of {count(n_looked, 'searched image')}, {counted['n_with']:,} hold a {noun}: "
+        f"{told(counted['share_with'])}; {counted['n_regions']:,} {plural} in all."
+    ]
+    beside = [
+        f"{statuses[status]:,} {text}"
+        for status, text in (
+            ("not_looked", "were not searched"),
+            ("could_not_look", "could not be searched"),
+        )
+        if statuses[status]
+    ]
+    if beside:
+        sentences.append(f"Besides, {' and '.join(beside)}; nothing is known of those.")
+    categories = found["categories"]
+    if categories["n_judged"] > 1:
+        half, quarter = (each["n_above"] for each in categories["above"])
+        sentences.append(
+            f"Of {categories['n_judged']:,} categories, {half:,} have a {noun} in more than a half "
+            f"of their images, {quarter:,} in more than a quarter."
+        )
+    return " ".join(sentences)
+
+
+def limits_of(found: Mapping[str, Any]) -> list[str]:
+    """Give what this audit cannot say, a sentence or two each."""
+    limits = list(LIMITS)
+    if found["people"]["age"] or found["people"]["gender"]:
+        limits.append(PEOPLE_LIMIT)
+    if found["disparity"] and any(
+        each["name"] == "skin tone" for each in found["disparity"]["groupings"]
+    ):
+        limits.append(
+            "The skin tone proxy is the colour of pixels in the middle of a box. Light, shadow "
+            "and white balance move it by more than a class; it is no ethnicity."
+        )
+    return limits
+
+
+def missing_fields(card: DataCard) -> list[str]:
+    """Name what the owner has not told and catalogues ask for."""
+    asked = {
+        "licence": card.licence,
+        "url": card.url,
+        "creators": card.creators,
+        "citation": card.citation,
+        "version": card.version,
+        "published": card.published,
+    }
+    return [name for name, value in asked.items() if not value]
+
+
+def render_card(card: DataCard, found: Mapping[str, Any]) -> str:
+    """Give the section on people for the card of a data set, in Markdown."""
+    noun = found["noun"]
+    lines = [f"## People in {found['data_set']}", ""]
+    if card.description:
+        lines += [card.description, ""]
+    lines += [summarize(found), ""]
+    sizes = found["sizes"]
+    if sizes["covered"]["mean"]:
+        lines += [
+            f"On average {noun} regions cover {told(sizes['covered']['mean'])} of an image's "
+            "pixels, each pixel counted once.",
+            "",
+        ]
+    most = found["categories"]["most"]
+    if len(most) > 1:
+        lines += [f"Categories with the largest share of images with a {noun}:", ""]
+        lines += [f"- {each['name']}: {told(each | {'value': each['share']})}" for each in most[:5]]
+        lines.append("")
+    lines += _people_lines(found)
+    lines += ["Limits:", "", *(f"- {each}" for each in limits_of(found)), ""]
+    source = found["annotations"]
+    lines.append(
+        f"Counted by Veilset {found['veilset']} from the annotation set "
+        f"`{source['outputs_sha256'][:16]}` of the stage {source['stage']}."
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _people_lines(found: Mapping[str, Any]) -> list[str]:
+    people = found["people"]
+    if not people["age"] and not people["gender"]:
+        return ["Ages and genders were not estimated.", ""]
+    lines = []
+    for name in ("age", "gender"):
+        if people[name]:
+            groups = "; ".join(f"{g['group']} {told(g['share'])}" for g in people[name]["groups"])
+            lines += [
+                f"Estimated {name}, of {people[name]['n']:,} {found['plural']}: {groups}.",
+                "",
+            ]
+    return lines

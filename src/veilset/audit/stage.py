@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Audit: data set and annotation set in, who and what is in it out.
+
+Everything is counted in DuckDB, in bounded memory, so that 1.5 million images are audited as
+100 are.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from veilset.annotations.store import AnnotationSet
+from veilset.audit.card import limits_of, render_card, summarize
+from veilset.audit.config import AuditConfig, DataCard
+from veilset.audit.counting import OnStep, Sources, count_everything, curve_points
+from veilset.audit.croissant import render_croissant
+from veilset.audit.database import MIN_MEMORY_MB, Database
+from veilset.audit.drawings import standalone
+from veilset.audit.figures import Figure, draw_figures
+from veilset.audit.hierarchy import read_hierarchy
+from veilset.audit.mapping import open_mapping
+from veilset.audit.page import render_page
+from veilset.audit.results import TableFile, write_tables
+from veilset.dataset.folder import FolderReader, check_apart
+from veilset.engine.threads import resolve_workers
+from veilset.errors import ConfigError
+from veilset.files import sha256_file, sha256_hex, write_atomically
+from veilset.protocols import Shard, ShardReport
+from veilset.runs import FINISHED, LEDGER, LOCK, STARTED, Run, RunSummary, discard_run, make_folder
+
+__all__ = ["AuditConfig", "DataCard", "audit_dataset"]
+
+log = logging.getLogger(__name__)
+
+DEFAULT_MEMORY_MB = 512
+
+_WORK = ".work"
+_MADE = ("audit.json", "index.html", "card.md", "croissant.json", "tables", "figures", _WORK)
+
+
+def audit_dataset(
+    photos: str | Path | None,
+    annotations: str | Path,
+    out: str | Path,
+    config: AuditConfig | None = None,
+    *,
+    mapping: str | Path | None = None,
+    hierarchy: str | Path | None = None,
+    reference: str | Path | None = None,
+    workers: int | None = None,
+    memory_mb: int = DEFAULT_MEMORY_MB,
+    on_step: OnStep | None = None,
+) -> RunSummary:
+    """Count who and what is in a data set, and write it up.
+
+    ``out`` gets ``audit.json`` with all numbers, ``index.html``, ``tables/`` as CSV and
+    Parquet, ``figures/`` as SVG, ``card.md`` and ``croissant.json``. No picture of the data
+    set is in it. An audit that is there already is made anew.
+
+    Args:
+        photos: Folder of images; None to take the annotation set's word for what is in it.
+            Images that the set does not name count as not searched, images that are gone
+            are left out.
+        annotations: Finished annotation set of those images.
+        out: Folder for the audit: new, empty, or that of an earlier audit.
+        config: Settings; None for the defaults.
+        mapping: CSV file with the category of each image or folder; None for folder names.
+        hierarchy: Folder with the files of BREEDS or of WordNet; None for no supercategories.
+        reference: Annotation set of the same images that people reviewed, to measure
+            whether groups are found and protected alike; None for no such measurement.
+        workers: Threads; None for all cores. Does not change the result.
+        memory_mb: What the database may hold in memory; beyond it, it writes to ``out``.
+        on_step: Told what is done next.
+
+    Returns:
+        Counts: images by status, ``with_regions`` and ``n_regions``. ``extra["summary"]``
+        tells the result in a few sentences.
+
+    Raises:
+        AnnotationError: If a set is not finished, empty, or of other images.
+        ConfigError, DatasetError, MissingExtraError, RunError: See ``veilset.errors``.
+    """
+    config = config or AuditConfig()
+    n_threads = resolve_workers(workers)
+    if memory_mb < MIN_MEMORY_MB:
+        raise ConfigError(f"--memory is {memory_mb} MB. Give at least {MIN_MEMORY_MB}.")
+    if config.skin_tone and (photos is None or reference is None):
+        raise ConfigError("The skin tone proxy needs the images and a reference. Give both.")
+    if hierarchy is None and (config.synsets or config.min_categories):
+        raise ConfigError(
+            "Supercategories need a hierarchy. Give the folder of BREEDS or WordNet (--hierarchy)."
+        )
+    out = Path(out)
+    for place in (photos, annotations, reference):
+        if place is not None:
+            check_apart(Path(place), out)
+    inputs = _Inputs(
+        Path(photos) if photos else None,
+        Path(annotations),
+        Path(mapping) if mapping else None,
+        Path(hierarchy) if hierarchy else None,
+        Path(reference) if reference else None,
+    )
+    audit = _Audit(out, inputs, inputs.open(), config, n_threads, memory_mb)
+    return audit.make(on_step or log.info)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    """Where the inputs of an audit lie."""
+
+    photos: Path | None
+    annotations: Path
+    mapping: Path | None
+    hierarchy: Path | None
+    reference: Path | None
+
+    def open(self) -> Sources:
+        """Open all of them, so that what is wrong with one is told before any work."""
+        reader = FolderReader(self.photos) if self.photos else None
+        annotations = AnnotationSet(self.annotations)
+        root = self.photos or Path(annotations.manifest.get("inputs", {}).get("root", ""))
+        return Sources(
+            name=root.resolve().name if root.name else self.annotations.resolve().name,
+            annotations=annotations,
+            photos=reader,
+            mapping=open_mapping(self.mapping) if self.mapping else None,
+            hierarchy=read_hierarchy(self.hierarchy) if self.hierarchy else None,
+            reference=AnnotationSet(self.reference) if self.reference else None,
+        )
+
+    def describe(self, sources: Sources) -> dict[str, Any]:
+        """Give what identifies the inputs, for the run manifest."""
+        reference = sources.reference
+        return {
+            **(sources.photos.describe() if sources.photos else {}),
+            "annotations_sha256": sources.annotations.manifest["outputs_sha256"],
+            "mapping_sha256": sha256_file(self.mapping) if self.mapping else "",
+            "hierarchy_sha256": _folder_digest(self.hierarchy) if self.hierarchy else "",
+            "reference_sha256": reference.manifest["outputs_sha256"] if reference else "",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Audit:
+    """One audit: its settings, and where it writes."""
+
+    out: Path
+    inputs: _Inputs
+    sources: Sources
+    config: AuditConfig
+    n_threads: int
+    memory_mb: int
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def make(self, on_step: OnStep) -> RunSummary:
+        """Count, write, and leave the record of the run."""
+        _clear(self.out)
+        described = self.inputs.describe(self.sources)
+        with Run.open(self.out, "audit", asdict(self.config), described) as run:
+            # The whole audit is one unit of work: run.json then tells its digest and time.
+            for shard in run.missing([Shard(0, ())]):
+                run.commit(self._count(shard, on_step))
+            found = json.loads((self.out / "audit.json").read_bytes())
+            return run.finish(extra={"summary": summarize(found)})
+
+    def _count(self, shard: Shard, on_step: OnStep) -> ShardReport:
+        started = time.monotonic()
+        with Database.open(
+            self.out / _WORK, n_threads=self.n_threads, memory_mb=self.memory_mb
+        ) as database:
+            found = count_everything(database, self.sources, self.config, self.n_threads, on_step)
+            if self.config.card.name:
+                found["data_set"] = self.config.card.name
+            counted = time.monotonic()
+            on_step("write")
+            tables = write_tables(database, found, self.out / "tables")
+            figures = draw_figures(found, curve_points(database))
+        digest = self._write(found, figures, tables)
+        counts = {**found["images"]["statuses"], "with_regions": found["per_image"]["n_with"],
+                  "n_regions": found["per_image"]["n_regions"]}  # fmt: skip
+        seconds = {"count": counted - started, "write": time.monotonic() - counted}
+        return ShardReport(shard.index, found["population"]["n_images"], counts, seconds, digest)
+
+    def _write(
+        self, found: dict[str, Any], figures: Mapping[str, Figure], tables: Sequence[TableFile]
+    ) -> str:
+        """Write everything but the tables; give the digest of ``audit.json``."""
+        folder = self.out / "figures"
+        folder.mkdir()
+        for figure in figures.values():
+            write_atomically(folder / f"{figure.name}.svg", standalone(figure.drawing))
+        found["tables"] = [asdict(table) for table in tables]
+        found["figures"] = sorted(figures)
+        data = (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+        # Read back: the page shows what the file says, and lists for tuples like any reader.
+        shown = json.loads(data)
+        text = render_card(self.config.card, shown)
+        croissant = render_croissant(
+            self.config.card, shown["data_set"], summarize(shown), limits_of(shown), tables
+        )
+        write_atomically(self.out / "card.md", text.encode("utf-8"))
+        write_atomically(self.out / "croissant.json", croissant)
+        write_atomically(self.out / "index.html", render_page(shown, figures, tables, text))
+        write_atomically(self.out / "audit.json", data)
+        return sha256_hex(data)
+
+
+def _folder_digest(folder: Path) -> str:
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    return sha256_hex("".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode())
+
+
+def _is_audit(out: Path) -> bool:
+    try:
+        return bool(json.loads((out / STARTED).read_bytes())["stage"] == "audit")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier audit; leave a folder that holds anything else as it is.
+
+    An audit is as quick as checking whether one is still true: it is always made anew.
+    """
+    make_folder(out)
+    names = {entry.name for entry in os.scandir(out)}
+    if not names <= {*_MADE, STARTED, FINISHED, LEDGER, LOCK} or not _is_audit(out):
+        return
+    discard_run(out)
+    for name in _MADE:
+        path = out / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
