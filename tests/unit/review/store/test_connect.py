@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Connection, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from tests.review_databases import Cluster, free_port
 from veilset.errors import ConfigError, ReviewError
-from veilset.review.database import tables
+from veilset.review.database import tables, upgrade
 from veilset.review.database.connect import Database
 
 PASSWORD = "hunter2-very-secret"
@@ -68,13 +69,13 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 def test_two_can_upgrade_at_once(empty_database_url: str) -> None:
     failed: list[BaseException] = []
 
-    def upgrade() -> None:
+    def open_one() -> None:
         try:
             Database.open(empty_database_url, create=True).close()
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=upgrade) for _ in range(4)]
+    threads = [threading.Thread(target=open_one) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -90,6 +91,39 @@ def test_database_of_a_newer_version_is_refused(empty_database_url: str, create:
         )
     with pytest.raises(ReviewError, match=r"newer version of Veilset \(tables 9999\)"):
         Database.open(empty_database_url, create=create)
+
+
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9000"
+down_revision = "{head}"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("job") as table:
+        table.add_column(sa.Column("colour", sa.Text(), nullable=False, server_default="red"))
+"""
+
+
+def test_database_of_an_older_version_is_brought_up_to_date_when_a_job_is_opened(
+    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Database.open(empty_database_url, create=True) as database:
+        database.run(fill_one_row_each)
+    newer = tmp_path / "migrations"
+    shutil.copytree(upgrade._SCRIPTS, newer, ignore=shutil.ignore_patterns("__pycache__"))
+    head = ScriptDirectory(str(upgrade._SCRIPTS)).get_current_head()
+    (newer / "versions" / "v9000_colour.py").write_text(NEXT.replace("{head}", str(head)))
+    monkeypatch.setattr(upgrade, "_SCRIPTS", newer)
+    with pytest.raises(ReviewError, match=rf"older version of Veilset \(tables {head}\)"):
+        Database.open(empty_database_url)
+    with Database.open(empty_database_url, create=True) as database:
+        found = database.look(lambda conn: conn.execute(text("SELECT name, colour FROM job")).all())
+        assert [tuple(row) for row in found] == [("faces", "red")]
+        assert database.look(lambda conn: conn.scalar(text("SELECT count(*) FROM answer"))) == 1
+    Database.open(empty_database_url).close()
 
 
 def test_foreign_tables_are_left_alone(empty_database_url: str) -> None:

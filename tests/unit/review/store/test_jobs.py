@@ -15,7 +15,7 @@ from veilset.errors import AnnotationError, ConfigError, DatasetError, ReviewErr
 from veilset.review.audit import draw_audit
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.filling import Sources
+from veilset.review.filling import OnOpened, Sources
 from veilset.review.jobs import find_job, image_named, open_job
 from veilset.review.settings import JobSettings
 from veilset.review.stage import open_review
@@ -232,6 +232,32 @@ def test_public_function_opens_and_refuses(tmp_path: Path, photos: Path) -> None
         open_review(tmp_path / "typo", known.folder, name="x", database=database)
     with pytest.raises(AnnotationError):
         open_review(photos, tmp_path / "typo", name="x", database=database)
+
+
+def test_job_that_was_not_opened_to_the_end_is_not_there(
+    database: Database, photos: Path, tmp_path: Path
+) -> None:
+    known = write_set(tmp_path / "ann", [looked(name) for name in names(2_500)], shard_size=500)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(n_done: int, n_images: int) -> None:
+        assert n_images == 2_500
+        if n_done >= 2_000:
+            raise KilledError
+
+    def open_with(on_progress: OnOpened | None) -> int:
+        sources = Sources(photos, known)
+        return database.run(
+            lambda conn: open_job(conn, "faces", sources, JobSettings(), 1, on_progress)
+        )
+
+    with pytest.raises(KilledError):
+        open_with(kill)
+    assert count(database, "job") == count(database, "image") == count(database, "event") == 0
+    open_with(None)
+    assert count(database, "image") == 2_500
 
 
 def test_memory_does_not_grow_with_the_job(tmp_path: Path, photos: Path) -> None:

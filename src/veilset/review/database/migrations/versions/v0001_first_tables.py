@@ -327,22 +327,14 @@ def _mechanical_turk() -> None:
         "hit",
         sa.Column("id", _ID, nullable=False),
         sa.Column("job_id", _ID, nullable=False),
-        sa.Column("token", sa.String(length=64), nullable=False),
-        sa.Column("hit_id", sa.String(length=80), nullable=True),
-        sa.Column("secret_sha256", sa.String(length=64), nullable=False),
+        sa.Column("hit_id", sa.String(length=80), nullable=False),
         sa.Column("is_sandbox", sa.Integer(), nullable=False),
-        sa.Column("state", sa.String(length=10), nullable=False),
         sa.Column("reward_cents", sa.Integer(), nullable=False),
-        sa.Column("duration_s", sa.Integer(), nullable=False),
-        sa.Column("expires_ms", sa.BigInteger(), nullable=False),
         sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_hit_job_id_job"),
         sa.PrimaryKeyConstraint("id", name="pk_hit"),
         sa.UniqueConstraint("hit_id", name="uq_hit_hit_id"),
-        sa.UniqueConstraint("secret_sha256", name="uq_hit_secret_sha256"),
-        sa.UniqueConstraint("token", name="uq_hit_token"),
     )
-    op.create_index("ix_hit_job_id_state", "hit", ["job_id", "state"])
     op.create_table(
         "assignment",
         sa.Column("id", _ID, nullable=False),
@@ -361,9 +353,7 @@ def _mechanical_turk() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_assignment"),
         sa.UniqueConstraint("assignment_id", name="uq_assignment_assignment_id"),
-        sa.UniqueConstraint("batch_id", name="uq_assignment_batch_id"),
     )
-    op.create_index("ix_assignment_hit_pk_state", "assignment", ["hit_pk", "state"])
 
 
 def _protect_sqlite() -> None:
