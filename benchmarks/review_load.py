@@ -42,6 +42,7 @@ from tests.web.review_site import FACE, drawn_jpeg, make_site, served
 from veilset.review.database.connect import Database
 from veilset.review.database.tables import answer, batch, gold, image, task
 from veilset.review.settings import JobSettings
+from veilset.review.web.options import WebOptions
 
 PICTURE_WH = (500, 375)
 TARGET_S = 0.25
@@ -196,7 +197,7 @@ def main() -> int:
     parser.add_argument("--batch-size", type=int, default=50)
     parser.add_argument("--think", type=float, default=1.0, help="mean, in seconds")
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=WebOptions().database_threads)
     parser.add_argument("--no-pictures", action="store_true")
     arguments = parser.parse_args()
     with chosen_database(arguments.database) as url, tempfile.TemporaryDirectory() as folder:

@@ -108,7 +108,7 @@ def test_whatever_is_sent_the_document_is_kept(
     @settings(max_examples=EXAMPLES, deadline=None, database=None,
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(case=cases, is_near=st.booleans())
-    def check(case: schemathesis.Case, is_near: bool) -> None:
+    def check(case: schemathesis.Case[Any], is_near: bool) -> None:
         for name, value in case.path_parameters.items():
             # Few numbers of all that can be are those of rows.
             if is_near and isinstance(value, int) and value >= 1:

@@ -39,7 +39,8 @@ class WebOptions:
         answers_a_second: Of one person, in the long run.
         pictures_a_second: Of one person, in the long run.
         max_pixels: Larger images are not decoded.
-        database_threads: Requests that are in the database at the same time.
+        database_threads: Requests that are in the database at the same time. More make
+            Python's threads wait for each other, and everybody slower.
         picture_threads: Images that are decoded at the same time.
         show_schema: Serve ``/openapi.json``.
         client: Folder of the built browser client.
@@ -61,7 +62,7 @@ class WebOptions:
     answers_a_second: float = 5.0
     pictures_a_second: float = 10.0
     max_pixels: int = DEFAULT_MAX_PIXELS
-    database_threads: int = 8
+    database_threads: int = 4
     picture_threads: int = 2
     show_schema: bool = False
     client: Path = CLIENT_FOLDER
