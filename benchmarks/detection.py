@@ -6,7 +6,8 @@
 DATA holds ``images/`` and one ``*.txt`` of truth in WIDER's format; SCORER is the program
 that scores, called as ``SCORER TRUTH PRED --regions REG``. OUT receives ``PRED.json`` (boxes
 and scores), ``REG.json`` (what the obfuscation covers for certain), the truth of the photographs
-looked at and ``run.json`` (settings, cost). The last lines are the scorer's own.
+looked at and ``run.json`` (settings, cost). The last lines are the scorer's own. For CenterFace
+the pixels that the network was shown are counted, padding included.
 """
 
 from __future__ import annotations
@@ -17,12 +18,33 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from veilset.detect.candidates import Candidates
+from veilset.detect.centerface import CenterFace
 from veilset.images.decode import decode_image
 from veilset.plugins import make_detector, make_obfuscator
 from veilset.protocols import DetectorSettings
+from veilset.types import Image
+
+
+class PixelCount:
+    """Counts what CenterFace is shown, padding included, while it is installed."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        look = CenterFace.look
+
+        def counted(
+            network: CenterFace, images: Sequence[Image], *, floor: float
+        ) -> list[Candidates]:
+            for image in images:
+                height, width = (-(-side // network.stride) for side in image.shape[:2])
+                self.n += height * width * network.stride**2
+            return look(network, images, floor=floor)
+
+        CenterFace.look = counted  # type: ignore[assignment, method-assign]
 
 
 def blocks(truth: Path) -> Iterator[tuple[str, str]]:
@@ -56,12 +78,14 @@ def main() -> None:
     (truth,) = options.data.glob("*.txt")
     chosen = list(blocks(truth))[:: options.every]
 
-    found, covered, seconds, n_pixels = {}, {}, 0.0, 0
+    found, covered, seconds, cpu_seconds, n_pixels = {}, {}, 0.0, 0.0, 0
+    shown = PixelCount()
     for number, (name, _) in enumerate(chosen, start=1):
         image, _ = decode_image((options.data / "images" / name).read_bytes())
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         (regions,) = detector.detect([image])
         seconds += time.perf_counter() - start
+        cpu_seconds += time.process_time() - cpu_start
         size = (image.shape[1], image.shape[0])
         n_pixels += image.shape[0] * image.shape[1]
         found[name] = [[*region.box_xyxy, region.score] for region in regions]
@@ -76,13 +100,19 @@ def main() -> None:
         "obfuscator": dict(obfuscator.card.parameters),
         "n_images": len(chosen),
         "seconds": seconds,
+        "cpu_seconds": cpu_seconds,
         "megapixels": n_pixels / 1e6,
+        "network_megapixels": shown.n / 1e6,
         "machine": f"{platform.machine()} {platform.processor()}".strip(),
     }
     for name, value in files.items():
         (options.out / name).write_text(json.dumps(value), encoding="utf-8")
     (options.out / "truth.txt").write_text("".join(lines for _, lines in chosen), encoding="utf-8")
-    print(f"{options.effort}: {len(chosen)} photographs, {seconds:.1f} s in the detector")
+    print(
+        f"{options.effort}: {len(chosen)} photographs, {seconds:.1f} s in the detector "
+        f"({cpu_seconds:.1f} s of CPU), "
+        f"{shown.n / n_pixels:.2f} network pixels for each pixel"
+    )
     command = [sys.executable, options.scorer, options.out / "truth.txt", options.out / "PRED.json"]
     subprocess.run([*map(str, command), "--regions", str(options.out / "REG.json")], check=True)
 
