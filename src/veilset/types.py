@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import TypeAlias
 
 import numpy as np
@@ -102,7 +103,7 @@ class Region:
 
     def __post_init__(self) -> None:
         x0, y0, x1, y1 = self.box_xyxy
-        if not (x0 <= x1 and y0 <= y1 and np.isfinite(self.box_xyxy).all()):
+        if not (-inf < x0 <= x1 < inf and -inf < y0 <= y1 < inf):
             raise BoxError(
                 f"Box {self.box_xyxy} is turned inside out or not finite. "
                 "Boxes are x0 y0 x1 y1 in pixels, x0 <= x1 and y0 <= y1."
