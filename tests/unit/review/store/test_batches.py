@@ -183,6 +183,17 @@ def test_single_person_can_go_on_after_a_long_break(world: World) -> None:
     recount(world)
 
 
+def test_batches_that_share_images_end_together(database: Database, tmp_path: Path) -> None:
+    world = make_world(database, tmp_path, n=6, gold=0, replicas=3, batch_size=4, gold_per_batch=0)
+    held = [world.take(worker) for worker in world.people(3)]
+    assert len({frozenset(world.images_of(batch).values()) for batch in held}) == 1
+    assert {row.n_taken for row in world.images()} == {0, 3}
+    world.later(121)
+    assert world.run(expire) == 3
+    assert {row.n_taken for row in world.images()} == {0}
+    recount(world)
+
+
 def test_who_comes_back_goes_on_with_what_is_left(database: Database, tmp_path: Path) -> None:
     world = make_world(database, tmp_path, n=4, batch_size=5, gold_per_batch=1, gold=3)
     gone, other, third = world.people(3)
