@@ -1,85 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Annotation sets from and for other tools: a file becomes a set, a set becomes a file.
 
-A file names images in any order, a set is in the order of its data set. The rows of the
-file are kept in a temporary SQLite file meanwhile, so that memory does not grow with them.
+``formats.registry`` lists the formats. A file names images in any order, a set is in the
+order of its data set: ``index`` keeps the rows on disk meanwhile.
 """
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TypeAlias
 
-from veilset.annotations.formats.cvat import Exported, read_cvat, write_cvat
-from veilset.annotations.formats.label_studio import (
-    IMAGE_URL,
-    read_label_studio,
-    write_label_studio,
-)
-from veilset.annotations.formats.shapes import cut_regions
-from veilset.annotations.store import AnnotationSet, from_row, to_row, write_annotations
+from veilset.annotations.config import ExportConfig, ImportConfig
+from veilset.annotations.formats.folders import digest
+from veilset.annotations.formats.registry import Format, find_format
+from veilset.annotations.formats.shapes import Cut, cut_regions
+from veilset.annotations.formats.written import Exported
+from veilset.annotations.index import FileIndex
+from veilset.annotations.store import FILE_LAYOUT, AnnotationSet, write_annotations
 from veilset.errors import AnnotationError, ConfigError, DecodeError
-from veilset.files import sha256_file, sha256_hex
+from veilset.files import sha256_hex
 from veilset.images.decode import inspect_image
-from veilset.images.formats import DEFAULT_MAX_PIXELS
 from veilset.protocols import Reader, Shard, ShardReport, Tick
 from veilset.runs import Run, RunSummary
-from veilset.types import Annotations, ImageRecord, Status
+from veilset.types import Annotations, ImageRecord, Region, Status
 
-FORMATS = ("cvat", "label-studio")
-SHARD_SIZE = 1024
-
-_MAX_LISTED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class ImportConfig:
-    """Everything that decides what an import gives.
-
-    Attributes:
-        format: ``cvat`` or ``label-studio``.
-        kinds: What labels are called here; others keep their names.
-        prefix: Removed from the names of images in the file.
-        image_key: Where Label Studio's tasks hold the image.
-        several: What to do with a task of Label Studio that several people annotated:
-            ``refuse``, ``newest`` or ``all``.
-        max_pixels: Images with more pixels are refused.
-        shard_size: Images in a shard.
-    """
-
-    format: str
-    kinds: Mapping[str, str] | None = None
-    prefix: str = ""
-    image_key: str = "image"
-    several: str = "refuse"
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    shard_size: int = SHARD_SIZE
-
-    def rows(self, path: Path) -> Iterator[Annotations]:
-        """Go through the images of a file."""
-        if self.format == "cvat":
-            return read_cvat(path, kinds=self.kinds, prefix=self.prefix)
-        if self.format == "label-studio":
-            return read_label_studio(
-                path,
-                kinds=self.kinds,
-                prefix=self.prefix,
-                image_key=self.image_key,
-                several=self.several,
-            )
-        raise ConfigError(f"The format is {self.format!r}. Give one of: {', '.join(FORMATS)}.")
+Found: TypeAlias = tuple[Annotations, Cut]
+"""A row, and what became of its regions at the border of the image."""
 
 
 def import_annotations(
     path: str | Path,
-    reader: Reader,
+    reader: Reader | None,
     out: str | Path,
     config: ImportConfig,
     *,
@@ -90,162 +47,184 @@ def import_annotations(
     Every image is opened as far as its header: one that is unreadable, or whose size is
     not the one that the file speaks of, becomes ``could_not_look``, since boxes that were
     drawn on another picture hide nothing. An image that the file does not name is
-    ``not_looked``.
+    ``not_looked``. Boxes that reach over their image are cut to it.
+
+    Without a data set, the images of the file are taken for it, and none is opened: sizes
+    are those of the file, 0 where it says none, and digests are missing. Such a set can be
+    audited, exported and compared; nothing ties it to photographs, so it is no set to
+    obfuscate by: import the file with the photographs for that
+    (``AnnotationSet.require_images``).
 
     Args:
-        path: The file.
-        reader: The data set.
+        path: The file, or the folder for a format of folders.
+        reader: The data set; None to do without.
         out: Folder for the annotation set; it must not lie in the data set.
         config: How to read.
         tick: Told as images end.
 
     Returns:
-        Counts by status, ``with_regions`` and ``n_regions``. ``extra`` says how many names
-        of the file are not in the data set (``n_not_in_dataset``), and the first of them.
+        Counts by status, ``n_regions``, ``with_regions``, ``n_clipped`` (regions that
+        reached over their image), ``n_outside`` (regions that showed nothing of it and were
+        left out) and ``n_at_cap`` (images with as many regions as the file's maker gives at
+        most: there may be more). ``extra`` says how many names of the file are not in the
+        data set (``n_not_in_dataset``), and the first of them.
 
     Raises:
-        AnnotationError: If the file cannot be used, names an image twice, or names none of
-            the data set's.
+        AnnotationError: If the file cannot be used, names an image twice, names none at all,
+            or none of the data set's.
         ConfigError, DatasetError, RunError: See ``veilset.errors``.
     """
     path, out = Path(path), Path(out)
-    manifest = {
-        "format": config.format,
-        "kinds": dict(config.kinds or {}),
-        "prefix": config.prefix,
-        "image_key": config.image_key,
-        "several": config.several,
-        "max_pixels": config.max_pixels,
-        "shard_size": config.shard_size,
-    }
+    form = find_format(config)
+    if form.is_relative and reader is None:
+        raise ConfigError(
+            f"The boxes of {form.name} are fractions of the image, and mean nothing without its "
+            "size. Give the photographs too."
+        )
     # Read before the run opens: a file that cannot be used leaves no run behind.
-    with closing(_Index.build(path, config.rows(path))) as index:
-        shards = reader.shards(config.shard_size)
-        names = (record.image_id for shard in shards for record in shard.records)
-        unknown, n_unknown = index.unknown(names, path)
-        inputs = {**reader.describe(), "file": path.name, "file_sha256": sha256_file(path)}
+    rows = form.read(path, config)
+    with closing(FileIndex.build(path, rows, form.names_in_file)) as index:
+        source = _FileImages(index, path) if reader is None else _Photographs(index, reader, config)
+        unknown, n_unknown = source.not_in_dataset()
+        inputs = {**source.describe(), "file": path.name, "file_sha256": digest(path)}
+        manifest = asdict(config) | {"kinds": dict(config.kinds)}
         with Run.open(out, "import", manifest, inputs) as run, ThreadPoolExecutor() as threads:
-            for shard in run.missing(reader.shards(config.shard_size)):
-                run.commit(_import_shard(shard, reader, index, out, config, threads.map))
+            for shard in run.missing(source.shards(config.shard_size)):
+                run.commit(_import_shard(shard, source.rows(shard, form, threads), out, form))
                 if tick:
                     tick(len(shard.records), 0)
             extra = {"n_not_in_dataset": n_unknown, "not_in_dataset": unknown}
             return run.finish(extra=extra)
 
 
-def export_annotations(
-    annotations: str | Path,
-    path: str | Path,
-    format_name: str,
-    *,
-    labels: Mapping[str, str] | None = None,
-    image_url: str = IMAGE_URL,
-) -> Exported:
+def export_annotations(annotations: str | Path, path: str | Path, config: ExportConfig) -> Exported:
     """Write an annotation set as a file of another tool.
 
     Args:
         annotations: Folder of the set.
-        path: File to write; one that is there is replaced.
-        format_name: ``cvat`` or ``label-studio``.
-        labels: What kinds are called there; others keep their names.
-        image_url: What Label Studio finds before the path of each image.
+        path: File to write, one that is there is replaced; or a new or empty folder.
+        config: How to write.
 
     Raises:
-        AnnotationError: If the set or the file cannot be used.
+        AnnotationError: If the set or the file cannot be used, or holds what the format
+            cannot say.
         ConfigError: If the format is not known.
     """
+    form = find_format(config)
     known = AnnotationSet(Path(annotations))
-    if format_name == "cvat":
-        return write_cvat(path, known, labels=labels)
-    if format_name == "label-studio":
-        is_reviewed = known.manifest.get("stage") in ("review", "import")
-        return write_label_studio(
-            path, known, labels=labels, image_url=image_url, is_reviewed=is_reviewed
-        )
-    raise ConfigError(f"The format is {format_name!r}. Give one of: {', '.join(FORMATS)}.")
+    is_reviewed = known.manifest.get("stage") in ("review", "import")
+    return form.write(Path(path), _selected(known, config), config, is_reviewed)
 
 
-class _Index:
-    """The rows of a file by the name of the image, on disk."""
+def _selected(known: AnnotationSet, config: ExportConfig) -> Iterator[Annotations]:
+    for row in known:
+        regions = row.regions
+        if config.kinds:
+            regions = tuple(region for region in regions if region.kind in config.kinds)
+        yield replace(row, image_id=config.prefix + row.image_id, regions=regions)
 
-    def __init__(self) -> None:
-        # Without a name, SQLite keeps a database of its own on disk that has no name either:
-        # it is gone with the process, however that ends.
-        self._sql = sqlite3.connect("", isolation_level=None)
-        self._sql.execute(
-            "CREATE TABLE row (name TEXT PRIMARY KEY, place INTEGER, is_used INTEGER, value TEXT)"
-        )
 
-    @classmethod
-    def build(cls, file: Path, rows: Iterable[Annotations]) -> Self:
-        index = cls()
+@dataclass(frozen=True, slots=True)
+class _FileImages:
+    """The images that a file names, none of them opened."""
+
+    index: FileIndex
+    path: Path
+
+    def describe(self) -> dict[str, str | int | float | bool]:
+        return {"layout": FILE_LAYOUT}
+
+    def not_in_dataset(self) -> tuple[list[str], int]:
+        if not next(self.shards(1), None):
+            raise AnnotationError(f"{self.path} names no image. Check the file.")
+        return [], 0
+
+    def shards(self, shard_size: int) -> Iterator[Shard]:
+        return self.index.shards(shard_size)
+
+    def rows(self, shard: Shard, _form: Format, _threads: Executor) -> list[Found]:
+        rows = self.index.rows(shard)
+        return [_cut(row, (row.width, row.height)) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class _Photographs:
+    """The images of a data set, each opened as far as its header."""
+
+    index: FileIndex
+    reader: Reader
+    config: ImportConfig
+
+    def describe(self) -> dict[str, str | int | float | bool]:
+        return dict(self.reader.describe())
+
+    def not_in_dataset(self) -> tuple[list[str], int]:
+        shards = self.shards(self.config.shard_size)
+        return self.index.unknown(record.image_id for each in shards for record in each.records)
+
+    def shards(self, shard_size: int) -> Iterator[Shard]:
+        return self.reader.shards(shard_size)
+
+    def rows(self, shard: Shard, form: Format, threads: Executor) -> list[Found]:
+        known = [self.index.find(record) for record in shard.records]
+        return list(threads.map(partial(self._fitted, form), shard.records, known))
+
+    def _fitted(self, form: Format, record: ImageRecord, row: Annotations) -> Found:
+        """Check a row against the image that it speaks of, and add what is known of that."""
+        if row.status is not Status.LOOKED:
+            return row, Cut(())
         try:
-            index._fill(file, rows)
-        except BaseException:
-            index.close()
-            raise
-        return index
-
-    def _fill(self, file: Path, rows: Iterable[Annotations]) -> None:
-        self._sql.execute("BEGIN")
-        for place, row in enumerate(rows, start=1):
-            values = (row.image_id, place, 0, json.dumps(to_row(row)))
-            try:
-                self._sql.execute("INSERT INTO row VALUES (?, ?, ?, ?)", values)
-            except sqlite3.IntegrityError as error:
-                found = "SELECT place FROM row WHERE name = ?"
-                (first,) = self._sql.execute(found, (row.image_id,)).fetchone()
-                raise AnnotationError(
-                    f"{file}: the image {row.image_id!r} is named twice, as number {first} and "
-                    f"number {place}. Which of them counts is not said: remove one."
-                ) from error
-        self._sql.execute("COMMIT")
-
-    def unknown(self, names: Iterable[str], file: Path) -> tuple[list[str], int]:
-        """Give the first names of the file that the data set lacks, and how many there are."""
-        self._sql.execute("BEGIN")
-        an_image = ""
-        for name in names:
-            an_image = an_image or name
-            self._sql.execute("UPDATE row SET is_used = 1 WHERE name = ?", (name,))
-        self._sql.execute("COMMIT")
-        n_named, n_used = self._sql.execute("SELECT count(*), total(is_used) FROM row").fetchone()
-        found = "SELECT name FROM row WHERE is_used = 0 ORDER BY place LIMIT ?"
-        listed = [name for (name,) in self._sql.execute(found, (_MAX_LISTED,))]
-        if n_named and not n_used:
-            raise AnnotationError(
-                f"{file} names {n_named} images, and none of them is in the data set: it says "
-                f"{listed[0]!r}, where the data set has {an_image!r}. Give the part that has to "
-                "be removed from the names as the prefix, or check the folder."
-            )
-        return listed, int(n_named - n_used)
-
-    def find(self, record: ImageRecord) -> Annotations:
-        found = "SELECT value FROM row WHERE name = ?"
-        row = self._sql.execute(found, (record.image_id,)).fetchone()
-        if row is None:
-            return Annotations(record.image_id, Status.NOT_LOOKED)
-        return from_row(json.loads(row[0]))
-
-    def close(self) -> None:
-        self._sql.close()
+            data = self.reader.read(record)
+            size = inspect_image(data, max_pixels=self.config.max_pixels).size_wh
+            _check_size((row.width, row.height), size)
+        except DecodeError as error:
+            failed = Status.COULD_NOT_LOOK
+            row = Annotations(record.image_id, failed, reason=error.reason, message=str(error))
+            return row, Cut(())
+        if form.is_relative:
+            row = replace(row, regions=tuple(_scaled(region, size) for region in row.regions))
+        fitted, cut = _cut(row, size)
+        seen = replace(
+            fitted, width=size[0], height=size[1], sha256=sha256_hex(data), n_bytes=len(data)
+        )
+        return seen, cut
 
 
-def _import_shard(
-    shard: Shard,
-    reader: Reader,
-    index: _Index,
-    out: Path,
-    config: ImportConfig,
-    spread: Callable[..., Iterator[Annotations]],
-) -> ShardReport:
-    known = [index.find(record) for record in shard.records]
-    rows = list(
-        spread(lambda record, row: _fitted(record, row, reader, config), shard.records, known)
+def _check_size(said_wh: tuple[int, int], size_wh: tuple[int, int]) -> None:
+    if not all(said_wh) or said_wh == size_wh:
+        return
+    turned = " It was not turned upright in the other tool." if said_wh == size_wh[::-1] else ""
+    raise DecodeError(
+        "changed",
+        f"The annotations are of a picture of {said_wh[0]} x {said_wh[1]} px, the image has "
+        f"{size_wh[0]} x {size_wh[1]}.{turned} Annotate this one.",
     )
+
+
+def _scaled(region: Region, size_wh: tuple[int, int]) -> Region:
+    """Turn fractions of the image into pixels."""
+    x0, y0, x1, y1 = region.box_xyxy
+    width, height = size_wh
+    return replace(region, box_xyxy=(x0 * width, y0 * height, x1 * width, y1 * height))
+
+
+def _cut(row: Annotations, size_wh: tuple[int, int]) -> Found:
+    if not row.regions:
+        return row, Cut(())
+    cut = cut_regions(row.regions, size_wh)
+    return replace(row, regions=cut.regions), cut
+
+
+def _import_shard(shard: Shard, found: list[Found], out: Path, form: Format) -> ShardReport:
+    rows = [row for row, _ in found]
     counts: Counter[str] = Counter(row.status.value for row in rows)
-    counts["n_regions"] = sum(len(row.regions) for row in rows)
-    counts["with_regions"] = sum(bool(row.regions) for row in rows)
+    for row, cut in found:
+        if row.regions or cut.n_outside:
+            counts["n_regions"] += len(row.regions)
+            counts["with_regions"] += bool(row.regions)
+            counts["n_clipped"] += cut.n_clipped
+            counts["n_outside"] += cut.n_outside
+            counts["n_at_cap"] += 0 < form.cap <= len(row.regions) + cut.n_outside
     return ShardReport(
         index=shard.index,
         n_images=len(rows),
@@ -253,38 +232,4 @@ def _import_shard(
         digest=write_annotations(out, shard.index, rows),
         first_id=rows[0].image_id,
         last_id=rows[-1].image_id,
-    )
-
-
-def _fitted(
-    record: ImageRecord, row: Annotations, reader: Reader, config: ImportConfig
-) -> Annotations:
-    """Check a row against the image that it speaks of, and add what is known of that."""
-    if row.status is not Status.LOOKED:
-        return row
-    try:
-        data = reader.read(record)
-        size = inspect_image(data, max_pixels=config.max_pixels).size_wh
-        said = (row.width, row.height)
-        if all(said) and said != size:
-            turned = " It was not turned upright in the other tool." if said == size[::-1] else ""
-            raise DecodeError(
-                "changed",
-                f"The annotations are of a picture of {said[0]} x {said[1]} px, the image has "
-                f"{size[0]} x {size[1]}.{turned} Annotate this one.",
-            )
-    except DecodeError as error:
-        return Annotations(
-            record.image_id,
-            Status.COULD_NOT_LOOK,
-            reason=error.reason,
-            message=str(error),
-        )
-    return replace(
-        row,
-        regions=cut_regions(row.regions, size),
-        width=size[0],
-        height=size[1],
-        sha256=sha256_hex(data),
-        n_bytes=len(data),
     )

@@ -20,6 +20,11 @@ from veilset.types import Annotations, ImageRecord, Origin, Region, Status
 
 FORMAT = "veilset-annotations/1"
 
+FILE_LAYOUT = "annotation file"
+"""Layout, in ``run.json``, of a set that was imported without its photographs."""
+
+_to_json = json.JSONEncoder(sort_keys=True).encode
+
 _REGION = pa.struct(
     [
         ("x0", pa.float64()),
@@ -106,6 +111,27 @@ class AnnotationSet:
             raise AnnotationError(f"{error}") from error
         self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
 
+    @property
+    def has_images(self) -> bool:
+        """Whether the images were at hand when the set was made.
+
+        False for one that was imported from a file alone: sizes are what the file says, and
+        no digest tells whether a photograph is the one that was annotated.
+        """
+        return bool(self.manifest["inputs"].get("layout") != FILE_LAYOUT)
+
+    def require_images(self) -> None:
+        """Refuse a set that was made without its images, where they would be changed by it.
+
+        Raises:
+            AnnotationError: If ``has_images`` is false.
+        """
+        if not self.has_images:
+            raise AnnotationError(
+                f"The annotation set {self.folder} was imported without its photographs: nothing "
+                "tells whether its boxes are of these. Import the file again, with them."
+            )
+
     def __iter__(self) -> Iterator[Annotations]:
         """Go through all images in order, holding one shard at a time."""
         return (from_row(row) for row in self._table.rows())
@@ -142,7 +168,8 @@ def _region_row(region: Region) -> dict[str, Any]:
         "score": region.score,
         "origin": region.origin.value,
         "landmarks_xy": [value for point in region.landmarks_xy for value in point],
-        "attributes": json.dumps(dict(region.attributes), sort_keys=True),
+        # Most have none, and there may be millions of them.
+        "attributes": _to_json(dict(region.attributes)) if region.attributes else "{}",
     }
 
 
@@ -169,5 +196,5 @@ def _region(item: dict[str, Any]) -> Region:
         score=item["score"],
         origin=Origin(item["origin"]),
         landmarks_xy=tuple(zip(flat[::2], flat[1::2], strict=True)),
-        attributes=json.loads(item["attributes"]),
+        attributes={} if item["attributes"] == "{}" else json.loads(item["attributes"]),
     )

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from veilset.annotations.exchange import ImportConfig, export_annotations, import_annotations
+from veilset.annotations.config import ExportConfig, ImportConfig
+from veilset.annotations.exchange import export_annotations, import_annotations
 from veilset.annotations.formats.cvat import write_cvat
 from veilset.annotations.formats.label_studio import read_label_studio, write_label_studio
 from veilset.annotations.store import AnnotationSet
@@ -116,7 +117,9 @@ def test_there_and_back(photos: Path, tmp_path: Path, format_name: str) -> None:
     file, out, again = tmp_path / "file", tmp_path / "out", tmp_path / "again"
     write_cvat(file, [looked("a/1.png", (40, 30), FACE), looked("c.png", (20, 20))])
     import_annotations(file, FolderReader(photos), out, CVAT)
-    counts = export_annotations(out, tmp_path / "other", format_name, labels={"face": "Face"})
+    counts = export_annotations(
+        out, tmp_path / "other", ExportConfig(format_name, labels={"face": "Face"})
+    )
     assert counts.n_regions == 1
     config = ImportConfig(format_name, kinds={"Face": "face"})
     import_annotations(tmp_path / "other", FolderReader(photos), again, config)
@@ -136,11 +139,11 @@ def test_a_set_of_a_detector_becomes_predictions(photos: Path, tmp_path: Path) -
     file, out = tmp_path / "file", tmp_path / "out"
     write_cvat(file, [looked("a/1.png", (40, 30), replace(FACE, origin=Origin.DETECTED))])
     import_annotations(file, FolderReader(photos), out, CVAT)
-    export_annotations(out, file, "label-studio", image_url="https://host/photos/")
+    export_annotations(out, file, ExportConfig("label-studio", image_url="https://host/photos/"))
     rows = {row.image_id: row for row in read_label_studio(file, prefix="photos/")}
     assert rows["a/1.png"].regions[0].origin is Origin.DETECTED
     assert rows["b.png"].status is Status.NOT_LOOKED
-    export_annotations(out, file, "cvat")
+    export_annotations(out, file, ExportConfig("cvat"))
     assert len(list(ElementTree.parse(file).getroot().iter("image"))) == 1
 
 
@@ -165,7 +168,9 @@ def test_names_that_do_not_fit_are_said_and_a_prefix_helps(photos: Path, tmp_pat
 def test_a_name_that_stands_twice_is_refused(photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "file.xml"
     write_cvat(file, [looked("b.png", (20, 20)), looked("./b.png", (20, 20), FACE)])
-    with pytest.raises(AnnotationError, match=r"'b\.png' is named twice, as number 1 and number 2"):
+    with pytest.raises(
+        AnnotationError, match=r"'b\.png' is named a second time; the first was number 1"
+    ):
         import_annotations(file, FolderReader(photos), tmp_path / "out", CVAT)
 
 
@@ -198,13 +203,13 @@ def test_it_goes_on_where_it_was_stopped(
 def test_what_cannot_be_done_is_said(photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "file.xml"
     write_cvat(file, [looked("b.png", (20, 20))])
-    with pytest.raises(ConfigError, match="cvat, label-studio"):
-        import_annotations(file, FolderReader(photos), tmp_path / "out", ImportConfig("yolo"))
+    with pytest.raises(ConfigError, match="Known: coco, cvat, .* mean 'yolo'"):
+        import_annotations(file, FolderReader(photos), tmp_path / "out", ImportConfig("yollo"))
     with pytest.raises(RunError, match="not empty"):
         import_annotations(file, FolderReader(photos), photos, CVAT)
     out = tmp_path / "out"
     import_annotations(file, FolderReader(photos), out, CVAT)
-    with pytest.raises(ConfigError, match="cvat, label-studio"):
-        export_annotations(out, tmp_path / "x", "yolo")
+    with pytest.raises(ConfigError, match="No format is named ''"):
+        export_annotations(out, tmp_path / "x", ExportConfig(""))
     with pytest.raises(AnnotationError, match="holds no run"):
-        export_annotations(tmp_path / "none", tmp_path / "x", "cvat")
+        export_annotations(tmp_path / "none", tmp_path / "x", ExportConfig("cvat"))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tests.unit.annotations.exported_files import LABEL_STUDIO
 from veilset.annotations.formats import json_items
-from veilset.annotations.formats.cvat import Exported
 from veilset.annotations.formats.json_items import iterate_items
 from veilset.annotations.formats.label_studio import read_label_studio, write_label_studio
+from veilset.annotations.formats.written import Exported
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, Origin, Region, Status
 
@@ -155,7 +155,7 @@ def task(*results: list[Any], **changes: Any) -> str:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "item 1, line 1: The file is no JSON list"),
+        ("", "tasks.json, line 1: The file is no JSON list"),
         ("{}", "The file is no JSON list"),
         ("[", "The file ends within the list"),
         ("[{}", "JSON-MIN"),

@@ -28,13 +28,12 @@ coordinates with two decimals, we write all.
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 from xml.sax.saxutils import escape, quoteattr
 
 from veilset.annotations.formats.cvat_parser import (
@@ -44,14 +43,17 @@ from veilset.annotations.formats.cvat_parser import (
     Value,
     score_of,
 )
-from veilset.annotations.formats.shapes import replacing
+from veilset.annotations.formats.written import (
+    Exported,
+    checked_xml_text,
+    replacing,
+    scratch,
+)
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, Origin, Region, Status
 
 _CHUNK = 1 << 16
 _WRITTEN = {Origin.REVIEWED: "manual", Origin.DETECTED: "auto", Origin.IMPORTED: "file"}
-# What XML 1.0 cannot hold, escaped or not.
-_FORBIDDEN = frozenset(map(chr, [*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF]))
 
 
 def read_cvat(
@@ -65,8 +67,8 @@ def read_cvat(
         prefix: Removed from the names of images that begin with it.
 
     Yields:
-        One row for each image, ``looked``; shapes are cut to it, and those that show
-        nothing of it are left out. The digest of the image is not known.
+        One row for each image, ``looked``. Shapes are not cut to it, and the digest of the
+        image is not known.
 
     Raises:
         AnnotationError: If the file cannot be read, or something in it cannot be used;
@@ -100,20 +102,6 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         ) from error
 
 
-class Exported(NamedTuple):
-    """What was written.
-
-    Attributes:
-        n_images: Images.
-        n_regions: Regions on them.
-        n_left_out: Images that the format cannot hold: nobody looked at them, or could.
-    """
-
-    n_images: int
-    n_regions: int
-    n_left_out: int
-
-
 def write_cvat(
     path: str | Path,
     rows: Iterable[Annotations],
@@ -136,7 +124,7 @@ def write_cvat(
     declared: dict[str, dict[str, str]] = {}
     counts: Counter[str] = Counter()
     # The labels stand first and are known last: the images wait in a file of their own.
-    with replacing(path) as target, _scratch(path.parent) as body:
+    with replacing(path) as target, scratch(path.parent) as body:
         for number, row in enumerate(rows):
             counts["rows"] += 1
             if row.status is not Status.LOOKED:
@@ -149,10 +137,6 @@ def write_cvat(
         shutil.copyfileobj(body, target)
         target.write("</annotations>\n")
     return Exported(counts["images"], counts["regions"], counts["rows"] - counts["images"])
-
-
-def _scratch(folder: Path) -> IO[str]:
-    return tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=folder)
 
 
 def _image(
@@ -248,16 +232,8 @@ def _text(value: Value) -> str:
 
 
 def _quoted(text: str, where: str) -> str:
-    return quoteattr(_checked(text, where))
+    return quoteattr(checked_xml_text(text, where))
 
 
 def _escaped(text: str, where: str) -> str:
-    return escape(_checked(text, where), {"\r": "&#13;"})
-
-
-def _checked(text: str, where: str) -> str:
-    if any(letter in _FORBIDDEN or "\ud800" <= letter <= "\udfff" for letter in text):
-        raise AnnotationError(
-            f"{where}: the text {text[:40]!r} holds a character that XML cannot hold. Remove it."
-        )
-    return text
+    return escape(checked_xml_text(text, where), {"\r": "&#13;"})

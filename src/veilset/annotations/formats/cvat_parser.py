@@ -14,7 +14,6 @@ from xml.parsers import expat
 from veilset.annotations.formats.shapes import (
     DRAWN_AS,
     checked_name,
-    cut_regions,
     ellipse_box,
     enclosing_box,
     finite,
@@ -140,8 +139,7 @@ class CvatParser:
         if self._image is None:
             self._end_in_meta(text, name)
         elif name == "image" and len(self._open) == 1:
-            regions = cut_regions(self._regions, (self._image.width, self._image.height))
-            self._rows.append(replace(self._image, regions=regions))
+            self._rows.append(replace(self._image, regions=tuple(self._regions)))
             self._image, self._regions = None, []
         elif shape is not None and name == "attribute":
             label = self._given(shape.given, "label", shape.name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A long JSON list, item by item: memory holds one item, whatever the size of the file.
+"""Long JSON lists, item by item: memory holds one item, whatever the size of the file.
 
 The items are decoded by the standard library's C scanner over a window of the text; a
 window that ends within an item is widened. No further library is needed for that.
@@ -8,9 +8,10 @@ window that ends within an item is widened. No further library is needed for tha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, NoReturn, TextIO, TypeVar
 
 from veilset.errors import AnnotationError
 
@@ -20,7 +21,10 @@ WINDOW = 1 << 20
 MAX_ITEM = 1 << 28
 """Characters of the longest item."""
 
+T = TypeVar("T")
+
 _SPACE = " \t\r\n"
+_NAMES = {"[": "list", "{": "object"}
 # An error this near to the end of the window may be the window's fault: "-Infinity".
 _NEAR_END = 12
 
@@ -38,9 +42,32 @@ def iterate_items(path: Path) -> Iterator[tuple[int, Any]]:
         AnnotationError: If the file cannot be read or is no JSON list; the message says at
             which item and in which line.
     """
+    with _opened(path) as window:
+        yield from window.whole(window.items, "[", "The file is no JSON list")
+
+
+def iterate_members(path: Path) -> Iterator[tuple[str, int, Any]]:
+    """Go through the members of a file that holds one JSON object, lists item by item.
+
+    Args:
+        path: The file, UTF-8.
+
+    Yields:
+        The name of the member, 0 and its value; for a list an empty list in its place, and
+        then, under the same name, the place of each item, from 1, and the item.
+
+    Raises:
+        AnnotationError: As ``iterate_items``.
+    """
+    with _opened(path) as window:
+        yield from window.whole(window.members, "{", "The file is no JSON object")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Window]:
     try:
         with path.open(encoding="utf-8-sig") as stream:
-            yield from _Window(path, stream).items()
+            yield _Window(path, stream)
     except OSError as error:
         raise AnnotationError(
             f"{path} cannot be read ({error.strerror}). Check the path."
@@ -56,32 +83,59 @@ class _Window:
         self._text = ""
         self._at = 0
         self._line = 1
-        self._n_items = 0
+        self._member = ""
+        self._place = 0
         self._decode = json.JSONDecoder(parse_constant=self._refuse_constant).raw_decode
 
-    def items(self) -> Iterator[tuple[int, Any]]:
-        if self._next() != "[":
-            self._fail("The file is no JSON list")
-        self._at += 1
-        if self._next() == "]":
-            self._at += 1
-        else:
-            yield from self._some_items()
+    def whole(self, parts: Callable[[], Iterator[T]], opening: str, otherwise: str) -> Iterator[T]:
+        """Go through the one value of the file, which has to begin as given."""
+        if self._next() != opening:
+            self._fail(otherwise)
+        yield from parts()
         if self._next():
-            self._fail("Something follows the end of the list")
+            self._fail(f"Something follows the end of the {_NAMES[opening]}")
 
-    def _some_items(self) -> Iterator[tuple[int, Any]]:
+    def items(self) -> Iterator[tuple[int, Any]]:
+        """Go through the list that begins here."""
+        for place in self._between("[", "]"):
+            self._place = place
+            yield place, self._item()
+
+    def members(self) -> Iterator[tuple[str, int, Any]]:
+        """Go through the object that begins here, and the lists in it."""
+        for _ in self._between("{", "}"):
+            self._member, self._place = "", 0
+            if self._next() != '"':
+                self._fail("Expected the name of a member")
+            self._member = name = self._item()
+            if self._next() != ":":
+                self._fail("Expected a colon")
+            self._at += 1
+            if self._next() == "[":
+                yield name, 0, []
+                yield from ((name, place, item) for place, item in self.items())
+            else:
+                yield name, 0, self._item()
+
+    def _between(self, opening: str, closing: str) -> Iterator[int]:
+        """Stand before each part of a list or an object in turn; count them from 1."""
+        self._at += 1
+        if self._next() == closing:
+            self._at += 1
+            return
+        cut_off = f"The file ends within the {_NAMES[opening]}"
+        place = 0
         while True:
-            self._n_items += 1
+            place += 1
             if not self._next():
-                self._fail("The file ends within the list")
-            yield self._n_items, self._item()
+                self._fail(cut_off)
+            yield place
             mark = self._next()
             self._at += 1
-            if mark == "]":
+            if mark == closing:
                 return
             if mark != ",":
-                self._fail("The file ends within the list" if not mark else "Expected a comma")
+                self._fail("Expected a comma" if mark else cut_off)
 
     def _next(self) -> str:
         """Give the next character that is no space, "" at the end of the file."""
@@ -129,9 +183,9 @@ class _Window:
 
     def _fail(self, what: str) -> NoReturn:
         line = self._line + self._text.count("\n", 0, self._at)
-        raise AnnotationError(
-            f"{self._path}, item {max(1, self._n_items)}, line {line}: {what}. Export it again."
-        )
+        member = f", {self._member!r}" if self._member else ""
+        item = f", item {self._place}" if self._place else ""
+        raise AnnotationError(f"{self._path}{member}{item}, line {line}: {what}. Export it again.")
 
 
 def _said(error: Exception) -> str:

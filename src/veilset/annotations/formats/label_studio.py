@@ -34,24 +34,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-from veilset.annotations.formats.cvat import Exported
+from veilset.annotations.config import IMAGE_URL
 from veilset.annotations.formats.json_items import iterate_items
 from veilset.annotations.formats.shapes import (
     DRAWN_AS,
     checked_name,
-    cut_regions,
     ellipse_box,
     enclosing_box,
     finite,
     pixels,
-    replacing,
     rotated_box,
 )
+from veilset.annotations.formats.written import Exported, replacing
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, BoxXyxy, Origin, Region, Status
 
 SEVERAL = ("refuse", "newest", "all")
-IMAGE_URL = "/data/local-files/?d="
 
 _OURS = "veilset"
 _SHAPES = ("rectangle", "ellipse", "polygon")
@@ -138,8 +136,7 @@ def _read_task(
         found, size = _read_result(look["result"], where, kinds, origin, size)
         regions += found
     width, height = size
-    cut = cut_regions(regions, size)
-    return replace(row, status=Status.LOOKED, regions=cut, width=width, height=height)
+    return replace(row, status=Status.LOOKED, regions=tuple(regions), width=width, height=height)
 
 
 def image_name(address: str) -> str:

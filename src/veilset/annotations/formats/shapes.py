@@ -9,20 +9,19 @@ after EXIF orientation, as ours are: both show images upright before anybody dra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from math import cos, hypot, isfinite, radians, sin
-from pathlib import Path
-from typing import TextIO
+from typing import NamedTuple
 
-from veilset.boxes import clip
 from veilset.errors import AnnotationError
-from veilset.files import part_path
 from veilset.types import BoxXyxy, Region
 
 DRAWN_AS = "drawn_as"
 """Attribute that names the shape, where it was no upright box."""
+
+ROUNDING = 0.01
+"""Pixels: a box that reaches less than this over its image was rounded, not misplaced."""
 
 
 def enclosing_box(points_xy: Iterable[tuple[float, float]]) -> BoxXyxy:
@@ -94,34 +93,37 @@ def cut_box(box_xyxy: BoxXyxy, size_wh: tuple[int, int]) -> BoxXyxy | None:
     x0, y0, x1, y1 = box_xyxy
     if (x1 <= 0 and x0 < 0) or (y1 <= 0 and y0 < 0) or x0 >= size_wh[0] or y0 >= size_wh[1]:
         return None
-    left, top, right, bottom = clip([box_xyxy], size_wh)[0].tolist()
-    return left, top, right, bottom
+    width, height = map(float, size_wh)
+    return max(0.0, x0), max(0.0, y0), min(width, x1), min(height, y1)
 
 
-def cut_regions(regions: Iterable[Region], size_wh: tuple[int, int]) -> tuple[Region, ...]:
-    """Cut regions to the image, as ``cut_box``; what shows nothing of it is left out."""
-    cut = ((region, cut_box(region.box_xyxy, size_wh)) for region in regions)
-    return tuple(replace(region, box_xyxy=box) for region, box in cut if box is not None)
+class Cut(NamedTuple):
+    """Regions that were cut to their image.
 
-
-@contextmanager
-def replacing(path: Path) -> Iterator[TextIO]:
-    """Give a text file to write that takes its name when the block ends well.
-
-    Raises:
-        AnnotationError: If it cannot be written.
+    Attributes:
+        regions: What is left of them.
+        n_clipped: How many reached over the image by more than ``ROUNDING`` pixels.
+        n_outside: How many showed nothing of it and were left out.
     """
-    part = part_path(path)
-    try:
-        with part.open("w", encoding="utf-8", newline="\n") as stream:
-            yield stream
-        part.replace(path)
-    except OSError as error:
-        raise AnnotationError(
-            f"{path} cannot be written ({error.strerror}). Choose a place where you may write."
-        ) from error
-    finally:
-        part.unlink(missing_ok=True)
+
+    regions: tuple[Region, ...]
+    n_clipped: int = 0
+    n_outside: int = 0
+
+
+def cut_regions(regions: tuple[Region, ...], size_wh: tuple[int, int]) -> Cut:
+    """Cut regions to the image, as ``cut_box``."""
+    kept, n_clipped = [], 0
+    for region in regions:
+        box = cut_box(region.box_xyxy, size_wh)
+        if box is None:
+            continue
+        if box != region.box_xyxy:
+            moved = max(abs(a - b) for a, b in zip(box, region.box_xyxy, strict=True))
+            n_clipped += moved > ROUNDING
+            region = replace(region, box_xyxy=box)
+        kept.append(region)
+    return Cut(tuple(kept), n_clipped, len(regions) - len(kept))
 
 
 def finite(value: object, where: str, what: str) -> float:
