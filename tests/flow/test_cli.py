@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -162,11 +163,11 @@ def test_version_and_plugins() -> None:
 
 
 def test_help_is_quick() -> None:
-    import time
-
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
+    def seconds() -> float:
+        """Processor time of a whole process: other work on the machine does not count."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         veilset("--help")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 0.5
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    assert min(seconds() for _ in range(5)) < 0.5
