@@ -50,13 +50,13 @@ def images_section(found: Found) -> Markup:
         parts.append(note(f"Could not be searched because: {told_}."))
     if population["n_not_in_set"]:
         parts.append(
-            note(f"{count(population['n_not_in_set'], 'image')} of the data set are not in the "
-                 "annotation set; they count as not searched.")
+            note(f"Not in the annotation set, and so not searched: "
+                 f"{count(population['n_not_in_set'], 'image')}.")
         )  # fmt: skip
     if population["n_gone"]:
         parts.append(
-            note(f"{count(population['n_gone'], 'image')} of the annotation set are gone from the "
-                 "data set; they are left out.")
+            note("Not in the data set any more, though the annotation set names them, and left "
+                 f"out: {count(population['n_gone'], 'image')}.")
         )  # fmt: skip
     if not population["is_listed"]:
         text = "The data set itself was not read: images that the set does not name are not known."

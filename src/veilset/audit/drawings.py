@@ -17,7 +17,10 @@ _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _MAX_STRIPS = 1200
 """Categories that can be pointed at one by one; of more, each strip speaks of several."""
 
-_ROW_H, _LABEL_W = 26, 132
+_ROW_H, _LABEL_W, _AFTER = 26, 132, 22
+
+_TOPS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Where the axis of a chart of ranges may end: at the first that holds all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +108,22 @@ def _rank_ticks(n: int) -> list[Markup]:
     """Mark the first, the last and the quarters between, where they are whole numbers apart."""
     places = sorted({1, n, *(round(n * i / 4) for i in (1, 2, 3) if n >= 8)})
     y = TOP + _PLOT_H + 16
-    return [
-        el(
-            "text",
-            f"{place:,}",
-            x=LEFT + _PLOT_W * (place - 0.5) / n,
-            y=y,
-            text_anchor="middle",
-            class_="tick",
-        )
-        for place in places
-    ]
+    parts = []
+    for place in places:
+        x = LEFT + _PLOT_W * (place - 0.5) / n
+        # A long number under the right end would leave the figure.
+        is_last = place == n > 1
+        anchor = "end" if is_last else "middle"
+        x = WIDTH - RIGHT + 4 if is_last else x
+        parts.append(el("text", f"{place:,}", x=x, y=y, text_anchor=anchor, class_="tick"))
+    return parts
 
 
 def _threshold(points: Sequence[CurvePoint], threshold: float) -> list[Markup]:
     n_above = sum(each.share > threshold for each in points)
     x = LEFT + _PLOT_W * n_above / len(points)
     y = _y(threshold)
-    label = f"{n_above:,} above {percent(threshold)}"
+    label = f"{n_above:,} above {100 * threshold:g} %"
     # Near the right end there is no room beside the line.
     anchor, shift = ("start", 6) if x < WIDTH * 0.6 else ("end", -6)
     return [
@@ -169,12 +170,15 @@ def draw_ranges(
     top = 30 if len(series) > 1 else 12
     base = top + _ROW_H * len(rows)
     height = base + BOTTOM
-    width = WIDTH - _LABEL_W - RIGHT - 6
+    width = WIDTH - _LABEL_W - _AFTER
+    highest = max((high for row in rows for _, _, high in row.ranges), default=1.0)
+    end = next((each for each in _TOPS if each >= highest), 1.0)
     parts = list(_legend(series)) if len(series) > 1 else []
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        x = _LABEL_W + width * share
+    n_steps = 4 if end in (0.2, 1.0) else 5
+    for i in range(n_steps + 1):
+        x = _LABEL_W + width * i / n_steps
         parts.append(el("line", x1=x, x2=x, y1=top, y2=base, class_="grid"))
-        text = f"{100 * share:.0f} %"
+        text = f"{100 * end * i / n_steps:g} %"
         parts.append(el("text", text, x=x, y=base + 16, text_anchor="middle", class_="tick"))
     for i, row in enumerate(rows):
         middle = top + _ROW_H * (i + 0.5)
@@ -184,7 +188,8 @@ def draw_ranges(
         )  # fmt: skip
         for j, (value, low, high) in enumerate(row.ranges):
             y = middle + 7 * (j - (len(row.ranges) - 1) / 2)
-            parts += _range(_LABEL_W, width, y, (value, low, high), f"series-{j}")
+            ends = (value / end, low / end, high / end)
+            parts += _range(_LABEL_W, width, y, ends, f"series-{j}")
         parts.append(
             el("rect", el("title", row.title), x=0, y=middle - _ROW_H / 2, width=WIDTH,
                height=_ROW_H, class_="strip")

@@ -33,6 +33,7 @@ class Figure:
         drawing: SVG.
         headers: Of the table of its numbers.
         rows: Rows of that table.
+        table: Name of the file that holds its numbers, where they are too many for the page.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Figure:
     drawing: Markup
     headers: Sequence[str] = ()
     rows: Sequence[tuple[str, int]] = ()
+    table: str = ""
 
 
 def draw_figures(found: Mapping[str, Any], points: Sequence[CurvePoint]) -> dict[str, Figure]:
@@ -70,7 +72,8 @@ def _curve(points: Sequence[CurvePoint], noun: str) -> Figure | None:
         return None
     drawing = draw_curve(points, THRESHOLDS, f"images with a {noun}")
     title = f"Images with a {noun}, by category"
-    return Figure("share_by_category", title, f"{len(points):,} categories", drawing)
+    note = f"{len(points):,} categories"
+    return Figure("share_by_category", title, note, drawing, table="categories")
 
 
 def _per_image(found: Mapping[str, Any], plural: str) -> Figure | None:

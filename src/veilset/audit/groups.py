@@ -9,7 +9,7 @@ from typing import Any
 from veilset.audit.card import PEOPLE_LIMIT, told
 from veilset.audit.disparity import OUTCOMES
 from veilset.audit.figures import MAX_ROWS, Figure
-from veilset.audit.sections import figure_card
+from veilset.audit.sections import figure_card, unbroken
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import card, count, note, percent, section, table
 
@@ -83,11 +83,13 @@ def disparity_section(found: Found, figures: Mapping[str, Figure]) -> Markup | s
     parts: list[Content] = [
         el(
             "p",
-            f"Of {count(judged['n_regions'], 'reviewed region')} in "
-            f"{count(judged['n_images'], 'image')}, {told(overall['found'])} are found by a "
-            f"detection (IoU at least {disparity['iou']:g}), and {told(overall['protected'])} are "
-            f"protected: at least {percent(disparity['covered'])} of their pixels lie under "
-            "detections.",
+            unbroken(
+                f"Of {count(judged['n_regions'], 'reviewed region')} in "
+                f"{count(judged['n_images'], 'image')}, {told(overall['found'])} are found by a "
+                f"detection (IoU at least {disparity['iou']:g}), and "
+                f"{told(overall['protected'])} are protected: at least "
+                f"{100 * disparity['covered']:g} % of their pixels lie under detections."
+            ),
         ),
         note(_method(disparity)),
         *_left_out(judged),

@@ -94,18 +94,21 @@ class Hierarchy:
                 f"{text!r} is no sense of WordNet: {sense[1]!r} has {len(synsets)} as a noun."
             )
         found = self._by_word.get(_plain(text), ())
-        if not found:
-            raise ConfigError(f"No synset is called {text!r}.{self._suggest(text)}")
         holding = set(used)
+        if not found:
+            raise ConfigError(f"No synset is called {text!r}.{self._suggest(text, holding)}")
         fitting = [synset for synset in found if synset in holding] or list(found)
         if len(fitting) > 1:
             shown = "; ".join(f"{each} ({', '.join(self.words[each])})" for each in fitting)
             raise ConfigError(f"{text!r} may mean several synsets: {shown}. Give the identifier.")
         return fitting[0]
 
-    def _suggest(self, text: str) -> str:
-        near = get_close_matches(_plain(text), self._by_word, n=3, cutoff=0.7)
-        near += get_close_matches(text, self.words, n=1, cutoff=0.9)
+    def _suggest(self, text: str, holding: set[str]) -> str:
+        """Name what is spelled alike, what holds a category first."""
+        words = [_plain(word) for synset in holding for word in self.words[synset]]
+        near = get_close_matches(_plain(text), sorted(set(words)), n=2, cutoff=0.7)
+        near = near or get_close_matches(_plain(text), self._by_word, n=3, cutoff=0.7)
+        near = near or get_close_matches(text, self.words, n=1, cutoff=0.85)
         if not near:
             return " Give the identifier of a synset, or one of its words."
         return f" Did you mean {' or '.join(repr(each) for each in near)}?"

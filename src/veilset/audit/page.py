@@ -25,6 +25,7 @@ from veilset.audit.sections import (
     regions_section,
     sizes_section,
     supercategories_section,
+    unbroken,
 )
 from veilset.pages.frame import content_policy, page_style
 from veilset.pages.markup import Content, Markup, el, escape, join
@@ -84,7 +85,7 @@ def render_page(
         title=escape(f"{found['data_set']}: audit"),
         style=style,
         header=_header(found),
-        lede=el("p", summarize(found), class_="lede"),
+        lede=el("p", unbroken(summarize(found)), class_="lede"),
         numbers=_numbers(found),
         navigation=join(links),
         sections=join(main[anchor] for anchor, _ in _SECTIONS),

@@ -47,7 +47,7 @@ def regions_section(found: Found, figures: Mapping[str, Figure]) -> Markup:
     return section(
         "regions",
         "How many",
-        el("p", text),
+        el("p", unbroken(text)),
         el(
             "div",
             [figure_card(figures[each]) for each in _NUMBER_FIGURES if each in figures],
@@ -97,7 +97,7 @@ def _above_table(found: Found) -> Markup:
     categories = found["categories"]
     rows = [
         (
-            f"More than {percent(each['threshold'])} of the images",
+            f"More than {100 * each['threshold']:g} % of the images",
             each["n_above"],
             each["n_surely_above"],
             each["n_possibly_above"],
@@ -115,27 +115,30 @@ def _above_table(found: Found) -> Markup:
 
 def _most_and_least(found: Found) -> list[Content]:
     categories = found["categories"]
-    headers = ("Category", "Images", f"With a {found['noun']}", "Share", "95 % interval", "")
+    headers = ("Category", f"Images with a {found['noun']}", "Share", "")
     blocks = []
     for key, title in (("most", "Most"), ("least", "Least")):
         rows = [
             (
                 _category_name(each["name"], each["category"]),
-                each["n_looked"],
-                each["n_with"],
-                percent(each["share"]),
-                f"{percent(each['low'])} to {percent(each['high'])}",
+                join(each["n_with"], el("small", f" of {each['n_looked']:,}")),
+                _with_interval(each),
                 share_bar(each["share"]),
             )
             for each in categories[key]
         ]
         caption = f"{title}: {len(rows)} of {categories['n_judged']:,} categories"
-        blocks.append(table(caption, headers, rows, numbers=(1, 2, 3, 4)))
+        blocks.append(table(caption, headers, rows, numbers=(1, 2)))
     return list(blocks)
 
 
 def _category_name(name_: str, category: str) -> Content:
     return name_ if name_ == category else join(name_, el("small", category))
+
+
+def _with_interval(row: Mapping[str, Any]) -> Content:
+    ends = f"{percent(row['low'])} to {percent(row['high'])}"
+    return join(percent(row["share"]), el("small", ends, class_="ends"))
 
 
 def _share_of(row: Mapping[str, Any]) -> str:
@@ -166,10 +169,8 @@ def supercategories_section(found: Found, figures: Mapping[str, Figure]) -> Mark
         (
             _category_name(each["name"], each["synset"]),
             each["n_categories"],
-            each["n_looked"],
-            each["n_with"],
-            percent(each["share"]) if each["share"] is not None else "not searched",
-            f"{percent(each['low'])} to {percent(each['high'])}" if each["n_looked"] else "",
+            join(each["n_with"], el("small", f" of {each['n_looked']:,}")),
+            _with_interval(each) if each["n_looked"] else "not searched",
         )
         for each in supers["rows"]
     ]
@@ -178,16 +179,15 @@ def supercategories_section(found: Found, figures: Mapping[str, Figure]) -> Mark
         return section("supercategories", title, *parts)
     numbers = table(
         f"Images with a {found['noun']}, by supercategory",
-        ("Supercategory", "Categories", "Images", f"With a {found['noun']}", "Share",
-         "95 % interval"),
+        ("Supercategory", "Categories", f"Images with a {found['noun']}", "Share"),
         rows,
-        numbers=(1, 2, 3, 4, 5),
-    )  # fmt: skip
+        numbers=(1, 2, 3),
+    )
     drawn = figures.get("share_by_supercategory")
     is_long = len(rows) > MAX_ROWS
     parts.append(folded(f"All {len(rows)} supercategories", numbers) if is_long else numbers)
     if drawn:
-        parts.insert(1, el("div", figure_card(drawn), class_="figures"))
+        parts.insert(1, el("div", figure_card(drawn), class_="figures lone"))
     return section("supercategories", title, *parts)
 
 
@@ -202,15 +202,17 @@ def sizes_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
         f"shorter side, one in 20 is smaller than {middle['0.05']:.3g}, one in 20 larger than "
         f"{middle['0.95']:.3g}."
     )
-    parts: list[Content] = [el("p", text)]
+    parts: list[Content] = [el("p", unbroken(text))]
     if covered["mean"]:
         share = covered["n_covered_pixels"] / covered["n_pixels"]
         parts.append(
             el(
                 "p",
-                f"All regions together cover {told(covered['mean'])} of an image on average, "
-                f"images without any included, and {percent(share)} of all pixels. Pixels under "
-                "several regions count once; a pixel that a region touches is covered.",
+                unbroken(
+                    f"All regions together cover {told(covered['mean'])} of an image on average, "
+                    f"images without any included, and {percent(share)} of all pixels. Pixels "
+                    "under several regions count once; a pixel that a region touches is covered."
+                ),
             )
         )
     if covered["n_unsized"]:
@@ -220,6 +222,11 @@ def sizes_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
     return section("sizes", "How large", *parts, el("div", drawn, class_="figures"))
 
 
+def unbroken(text: str) -> str:
+    """Keep numbers and their percent signs on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
 def figure_card(figure: Figure) -> Markup:
     """Give a figure in a box, with its numbers folded up below."""
     numbers = (
@@ -227,4 +234,7 @@ def figure_card(figure: Figure) -> Markup:
         if figure.rows
         else ""
     )
+    if figure.table:
+        link = el("a", "Table of all of them", href=f"tables/{figure.table}.csv")
+        numbers = el("p", link, class_="note")
     return card(join(figure.title, el("small", figure.note)), figure.drawing, numbers)

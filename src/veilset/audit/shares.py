@@ -84,7 +84,7 @@ def effective_n(sums: Clusters) -> float:
 
     Example:
         >>> effective_n(Clusters(images=100, h=50, n=100, hh=50, hn=50, nn=100))
-        100.0
+        99.0
         >>> alike = Clusters(images=20, h=50, n=100, hh=250, hn=250, nn=500)
         >>> round(effective_n(alike))
         19
