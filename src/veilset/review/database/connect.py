@@ -150,7 +150,8 @@ class Database:
         transaction: Callable[[], AbstractContextManager[Connection]],
         work: Callable[[Connection], T],
     ) -> T:
-        for attempt in range(1, _ATTEMPTS + 1):
+        attempt = 1
+        while True:
             try:
                 with transaction() as connection:
                     return work(connection)
@@ -159,7 +160,7 @@ class Database:
                 if attempt == _ATTEMPTS or not is_worth_repeating(cause):
                     raise
             time.sleep(0.002 * 2**attempt)
-        raise AssertionError("unreachable")
+            attempt += 1
 
     @contextmanager
     def _connected(self, **options: Any) -> Iterator[Connection]:

@@ -17,10 +17,16 @@ APPEND_ONLY = ("answer", "decision", "undo", "view", "event")
 def upgrade() -> None:
     """Make the tables, and the triggers that keep what people said."""
     _jobs()
+    _images()
     _people()
+    _sessions()
+    _gold()
     _batches()
+    _seen()
     _answers()
     _decisions()
+    _events()
+    _tally()
     _mechanical_turk()
     if op.get_bind().dialect.name == "sqlite":
         _protect_sqlite()
@@ -45,6 +51,9 @@ def _jobs() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_job"),
         sa.UniqueConstraint("name", name="uq_job_name"),
     )
+
+
+def _images() -> None:
     op.create_table(
         "image",
         sa.Column("id", _ID, nullable=False),
@@ -116,6 +125,9 @@ def _people() -> None:
         sa.UniqueConstraint("job_id", "name", name="uq_person_job_id_name"),
         sa.UniqueConstraint("token_sha256", name="uq_person_token_sha256"),
     )
+
+
+def _sessions() -> None:
     op.create_table(
         "session",
         sa.Column("id", _ID, nullable=False),
@@ -130,6 +142,9 @@ def _people() -> None:
         sa.UniqueConstraint("secret_sha256", name="uq_session_secret_sha256"),
     )
     op.create_index("ix_session_person_id", "session", ["person_id"])
+
+
+def _gold() -> None:
     op.create_table(
         "gold",
         sa.Column("id", _ID, nullable=False),
@@ -190,6 +205,9 @@ def _batches() -> None:
             "batch_id", "attempt", "position", name="uq_task_batch_id_attempt_position"
         ),
     )
+
+
+def _seen() -> None:
     op.create_table(
         "seen",
         sa.Column("person_id", _ID, nullable=False),
@@ -290,6 +308,9 @@ def _decisions() -> None:
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_undo_person_id_person"),
         sa.PrimaryKeyConstraint("decision_id", name="pk_undo"),
     )
+
+
+def _events() -> None:
     op.create_table(
         "event",
         sa.Column("id", _ID, nullable=False),
@@ -303,6 +324,9 @@ def _decisions() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_event"),
     )
     op.create_index("ix_event_job_id_what", "event", ["job_id", "what"])
+
+
+def _tally() -> None:
     op.create_table(
         "tally",
         sa.Column("job_id", _ID, nullable=False),
