@@ -14,6 +14,10 @@ _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 APPEND_ONLY = ("answer", "decision", "undo", "view", "event")
 
 
+def _counts(*names: str) -> list[sa.Column[int]]:
+    return [sa.Column(name, sa.Integer(), nullable=False) for name in names]
+
+
 def upgrade() -> None:
     """Make the tables, and the triggers that keep what people said."""
     _jobs()
@@ -67,12 +71,7 @@ def _images() -> None:
         sa.Column("proposals", sa.Text(), nullable=False),
         sa.Column("priority", sa.Float(), nullable=False),
         sa.Column("state", sa.String(length=12), nullable=False),
-        sa.Column("n_wanted", sa.Integer(), nullable=False),
-        sa.Column("n_taken", sa.Integer(), nullable=False),
-        sa.Column("n_done", sa.Integer(), nullable=False),
-        sa.Column("in_audit", sa.Integer(), nullable=False),
-        sa.Column("expert_taken", sa.Integer(), nullable=False),
-        sa.Column("expert_done", sa.Integer(), nullable=False),
+        *_counts("n_wanted", "n_taken", "n_done", "in_audit", "expert_taken", "expert_done"),
         sa.CheckConstraint(
             "0 <= expert_done AND expert_done <= expert_taken", name="ck_image_experts"
         ),
@@ -286,10 +285,7 @@ def _decisions() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("person_id", _ID, nullable=True),
         sa.Column("made_ms", sa.BigInteger(), nullable=False),
-        sa.Column("n_before", sa.Integer(), nullable=False),
-        sa.Column("n_added", sa.Integer(), nullable=False),
-        sa.Column("n_deleted", sa.Integer(), nullable=False),
-        sa.Column("n_moved", sa.Integer(), nullable=False),
+        *_counts("n_before", "n_added", "n_deleted", "n_moved"),
         sa.ForeignKeyConstraint(["image_pk"], ["image.id"], name="fk_decision_image_pk_image"),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_decision_job_id_job"),
         sa.ForeignKeyConstraint(["person_id"], ["person.id"], name="fk_decision_person_id_person"),
@@ -333,14 +329,16 @@ def _tally() -> None:
         sa.Column("minute_ms", sa.BigInteger(), nullable=False),
         sa.Column("n_done", sa.Integer(), nullable=False),
         sa.Column("worked_ms", sa.BigInteger(), nullable=False),
-        sa.Column("n_found", sa.Integer(), nullable=False),
-        sa.Column("n_wanted", sa.Integer(), nullable=False),
-        sa.Column("n_settled", sa.Integer(), nullable=False),
-        sa.Column("n_disputed", sa.Integer(), nullable=False),
-        sa.Column("n_before", sa.Integer(), nullable=False),
-        sa.Column("n_added", sa.Integer(), nullable=False),
-        sa.Column("n_deleted", sa.Integer(), nullable=False),
-        sa.Column("n_moved", sa.Integer(), nullable=False),
+        *_counts(
+            "n_found",
+            "n_wanted",
+            "n_settled",
+            "n_disputed",
+            "n_before",
+            "n_added",
+            "n_deleted",
+            "n_moved",
+        ),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name="fk_tally_job_id_job"),
         sa.PrimaryKeyConstraint("job_id", "minute_ms", name="pk_tally"),
     )
