@@ -6,6 +6,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -30,6 +31,32 @@ _BUSY_S = 30
 _POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 
+class _Turns:
+    """A lock that is given in the order in which it was asked for."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._is_taken = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._is_taken:
+                self._is_taken = True
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()
+
+    def __exit__(self, *_exc: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._is_taken = False
+
+
 class Database:
     """A database of review jobs. Safe to use from many threads.
 
@@ -47,10 +74,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
-        # SQLite's own waiting is by polling; a lock hands the turn on at once.
-        self._turn: AbstractContextManager[Any] = (
-            threading.Lock() if self.is_sqlite else nullcontext()
-        )
+        # SQLite's own waiting is by polling, which lets some wait for very long.
+        self._turn: AbstractContextManager[Any] = _Turns() if self.is_sqlite else nullcontext()
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = False, pool_size: int = 16) -> Self:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from tests.review_databases import Cluster, free_port
 from veilset.errors import ConfigError, ReviewError
 from veilset.review.database import tables, upgrade
-from veilset.review.database.connect import Database
+from veilset.review.database.connect import Database, _Turns
 
 PASSWORD = "hunter2-very-secret"
 
@@ -376,7 +377,7 @@ def test_folder_that_is_missing_is_a_sentence(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys
 from veilset.errors import ReviewError
-from veilset.review.database.connect import Database
+from veilset.review.database.connect import Database, _Turns
 # Whatever has to be imported lies where only root may read.
 Database.open(sys.argv[1]).close()
 os.setgid(65534); os.setuid(65534)
@@ -423,3 +424,25 @@ def test_missing_library_names_the_command(missing: str, command: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert f"pip install '{command}'" in done.stdout
+
+
+def test_writers_of_sqlite_take_turns_in_the_order_of_asking(tmp_path: Path) -> None:
+    with Database.open(tmp_path / "review.sqlite", create=True) as database:
+        turns = database._turn
+        assert isinstance(turns, _Turns)
+        done: list[int] = []
+
+        def write(number: int) -> None:
+            with database.writing():
+                done.append(number)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(12)]
+        with turns:
+            for n_before, thread in enumerate(threads):
+                thread.start()
+                while len(turns._waiting) == n_before:
+                    time.sleep(0.001)
+            assert done == []
+        for thread in threads:
+            thread.join()
+        assert done == list(range(12))
