@@ -127,16 +127,17 @@ def check_categories(
 ) -> None:
     """Compare the table of categories, its order and its intervals."""
     images: dict[str, list[Annotations]] = defaultdict(list)
-    for row in rows:
-        images[row.image_id.partition("/")[0]].append(row)
+    for image in rows:
+        images[image.image_id.partition("/")[0]].append(image)
     expected = []
     for category, inside in images.items():
-        n = sum(row.status is Status.LOOKED for row in inside)
-        k = sum(bool(counted.get(row.image_id)) for row in inside)
-        expected.append((-k / n if n else 1.0, category, len(inside), n, k))
+        n = sum(each.status is Status.LOOKED for each in inside)
+        k = sum(bool(counted.get(each.image_id)) for each in inside)
+        expected.append((-k / n if n else 1.0, -n, category, len(inside), k))
     expected.sort()
-    assert [row["category"] for row in table] == [each[1] for each in expected]
-    for row, (share, _, n_images, n, k) in zip(table, expected, strict=True):
+    assert [row["category"] for row in table] == [each[2] for each in expected]
+    for row, (share, minus_n, _, n_images, k) in zip(table, expected, strict=True):
+        n = -minus_n
         assert (int(row["n_images"]), int(row["n_looked"]), int(row["n_with"])) == (n_images, n, k)
         if n:
             ends = (-share, *wilson(k, n))
@@ -175,9 +176,11 @@ def clusters(hits: np.ndarray, sizes: np.ndarray) -> Clusters:
 
 def group_sums(h: np.ndarray, n: np.ndarray, h_all: np.ndarray, n_all: np.ndarray) -> GroupSums:
     """Give the sums of a group among everything."""
-    products = [int((a * b).sum()) for a, b in ((h, h_all), (h, n_all), (n, h_all), (n, n_all))]
-    return GroupSums(clusters(h, n), clusters(h_all, n_all), *products,
-                     images_rest=int((n_all > n).sum()))  # fmt: skip
+    hh, hn, nh, nn = (
+        int((a * b).sum()) for a, b in ((h, h_all), (h, n_all), (n, h_all), (n, n_all))
+    )
+    n_rest = int((n_all > n).sum())
+    return GroupSums(clusters(h, n), clusters(h_all, n_all), hh, hn, nh, nn, n_rest)
 
 
 def draw_two_groups(generator: np.random.Generator, *, effect: float) -> GroupSums:

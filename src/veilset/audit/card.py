@@ -39,15 +39,24 @@ def nouns_of(kind: str) -> tuple[str, str]:
     return _NOUNS.get(kind, (f"{kind} region", f"{kind} regions"))
 
 
+def ends_of(measured: Mapping[str, Any]) -> str:
+    """Write the ends of an interval of a share.
+
+    Example:
+        >>> ends_of({"low": 0.0004, "high": 0.171})
+        '< 0.1 to 17.1 %'
+    """
+    return f"{percent(measured['low']).removesuffix(' %')} to {percent(measured['high'])}"
+
+
 def told(measured: Mapping[str, Any]) -> str:
     """Write a share with its interval.
 
     Example:
         >>> told({"value": 0.17, "low": 0.169, "high": 0.171})
-        '17.0 % (16.9 % to 17.1 %)'
+        '17.0 % (16.9 to 17.1 %)'
     """
-    ends = f"{percent(measured['low'])} to {percent(measured['high'])}"
-    return f"{percent(measured['value'])} ({ends})"
+    return f"{percent(measured['value'])} ({ends_of(measured)})"
 
 
 def summarize(found: Mapping[str, Any]) -> str:
@@ -76,12 +85,22 @@ def summarize(found: Mapping[str, Any]) -> str:
         sentences.append(f"Besides, {' and '.join(beside)}; nothing is known of those.")
     categories = found["categories"]
     if categories["n_judged"] > 1:
-        half, quarter = (each["n_above"] for each in categories["above"])
+        half, quarter = (_how_many(each) for each in categories["above"])
         sentences.append(
-            f"Of {categories['n_judged']:,} categories, {half:,} have a {noun} in more than a half "
-            f"of their images, {quarter:,} in more than a quarter."
+            f"Of {categories['n_judged']:,} categories, {half} have a {noun} in more than a half "
+            f"of their images, {quarter} in more than a quarter."
         )
     return " ".join(sentences)
+
+
+def _how_many(above: Mapping[str, Any]) -> str:
+    """Write how many categories are above a threshold, and of how many that is sure."""
+    n, n_surely, n_possibly = (
+        above[key] for key in ("n_above", "n_surely_above", "n_possibly_above")
+    )
+    if n_surely == n_possibly:
+        return f"{n:,}"
+    return f"{n:,} (surely {n_surely:,}, possibly {n_possibly:,})"
 
 
 def limits_of(found: Mapping[str, Any]) -> list[str]:

@@ -60,7 +60,9 @@ class AuditConfig:
         n_listed: Categories in the lists of most and least.
         iou: A reference region is found by a detection from this IoU on.
         covered: It is protected if this share of its pixels lies in the union of the
-            detections.
+            detections, enlarged.
+        enlarge: By how much of its width and height a detection is enlarged on each side,
+            as obfuscation does; 0.2 is what the default method ``veil`` adds.
         min_faces: Groups with fewer reference regions are not compared.
         min_images: Groups whose reference regions are in fewer images are not compared.
         skin_tone: Also group reference faces by the crude skin tone proxy.
@@ -79,6 +81,7 @@ class AuditConfig:
     n_listed: int = 10
     iou: float = 0.5
     covered: float = 0.9
+    enlarge: float = 0.2
     min_faces: int = 30
     min_images: int = 10
     skin_tone: bool = False
@@ -91,7 +94,7 @@ class AuditConfig:
             )
         if not self.kind:
             raise ConfigError("kind is empty. Give the kind of region to count, as 'face'.")
-        for name in ("min_score", "iou", "covered"):
+        for name in ("min_score", "iou", "covered", "enlarge"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise ConfigError(f"{name} is {value}. Give a number from 0 to 1.")

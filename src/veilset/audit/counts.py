@@ -172,8 +172,9 @@ def make_categories(database: Database, hierarchy: Hierarchy | None) -> None:
         SELECT category, coalesce(name, category) AS name, n_images, n_looked, n_with,
             n_regions, n_with / nullif(n_looked, 0) AS share, {low} AS low, {high} AS high,
             covered::DOUBLE / {PARTS_PER_SHARE} / nullif(n_covered, 0) AS mean_covered,
-            row_number() OVER (ORDER BY n_with / nullif(n_looked, 0) DESC NULLS LAST, category)
-                AS rank
+            row_number() OVER (
+                ORDER BY n_with / nullif(n_looked, 0) DESC NULLS LAST, n_looked DESC, category
+            ) AS rank
         FROM sums LEFT JOIN names_of USING (category)
         """
     )
@@ -198,14 +199,15 @@ def count_categories(database: Database, n_listed: int) -> dict[str, Any]:
         keys = ("n_above", "n_surely_above", "n_possibly_above")
         above.append({"threshold": threshold, **dict(zip(keys, counts, strict=True))})
     columns = ", ".join(_CATEGORY_COLUMNS)
-    query = f"SELECT {columns} FROM categories WHERE share IS NOT NULL ORDER BY rank"
+    # Among equal shares, those of more images say more.
+    query = f"SELECT {columns} FROM categories WHERE share IS NOT NULL ORDER BY"
     return {
         "n_categories": n,
         "n_judged": n_judged,
         "n_images_without": n_without,
         "above": above,
-        "most": _listed(database, f"{query} LIMIT {n_listed}"),
-        "least": _listed(database, f"{query} DESC LIMIT {n_listed}"),
+        "most": _listed(database, f"{query} rank LIMIT {n_listed}"),
+        "least": _listed(database, f"{query} share, n_looked DESC, category LIMIT {n_listed}"),
     }
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +11,8 @@ from veilset.audit.comparisons import Difference, GroupSums, compare, holm
 from veilset.audit.config import AuditConfig
 from veilset.audit.database import Database
 from veilset.audit.shares import Clusters, as_json, clustered_share
+from veilset.audit.skin_tone import CLASSES
+from veilset.audit.who import AGE_EDGES, age_group
 
 OUTCOMES = ("found", "protected")
 
@@ -25,17 +28,25 @@ _MISSING = {
 }
 
 
+_SIZES = (
+    f"below {SIZE_EDGES_PX[0]} px",
+    *(f"{low} to {high} px" for low, high in pairwise(SIZE_EDGES_PX)),
+    f"{SIZE_EDGES_PX[-1]} px and over",
+)
+_ORDERS: dict[str, Sequence[str]] = {
+    "size": _SIZES,
+    "age": [age_group(AGE_EDGES, i) for i in range(len(AGE_EDGES))],
+    "skin tone": [name for _, name in CLASSES],
+}
+
+
 def size_group_sql() -> str:
     """Give the size group of a region as an expression of SQL."""
-    first, last = SIZE_EDGES_PX[0], SIZE_EDGES_PX[-1]
-    between = " ".join(
-        f"WHEN shorter_px < {high} THEN '{low} to {high} px'"
-        for low, high in pairwise(SIZE_EDGES_PX)
+    cases = " ".join(
+        f"WHEN shorter_px < {edge} THEN '{name}'"
+        for edge, name in zip(SIZE_EDGES_PX, _SIZES, strict=False)
     )
-    return (
-        f"CASE WHEN shorter_px < {first} THEN 'below {first} px' {between} "
-        f"ELSE '{last} px and over' END"
-    )
+    return f"CASE {cases} ELSE '{_SIZES[-1]}' END"
 
 
 def measure_disparity(database: Database, config: AuditConfig) -> dict[str, Any]:
@@ -65,6 +76,7 @@ def measure_disparity(database: Database, config: AuditConfig) -> dict[str, Any]
         "overall": {outcome: as_json(_overall(database, outcome)) for outcome in OUTCOMES},
         "iou": config.iou,
         "covered": config.covered,
+        "enlarge": config.enlarge,
         "min_faces": config.min_faces,
         "min_images": config.min_images,
         "groupings": [
@@ -90,7 +102,11 @@ def _grouping(
     database: Database, config: AuditConfig, name: str, title: str, column: str
 ) -> dict[str, Any]:
     by_outcome = {outcome: _group_sums(database, column, outcome) for outcome in OUTCOMES}
-    labels = list(by_outcome["found"])
+    order = _ORDERS.get(name, ())
+    labels = sorted(
+        by_outcome["found"],
+        key=lambda each: (order.index(each) if each in order else len(order), each),
+    )
     base = {"name": name, "title": title}
     if not labels:
         return base | {"missing": _MISSING.get(name, "No group."), "n_groups": 0, "groups": []}

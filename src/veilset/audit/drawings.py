@@ -17,7 +17,7 @@ _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _MAX_STRIPS = 1200
 """Categories that can be pointed at one by one; of more, each strip speaks of several."""
 
-_ROW_H, _LABEL_W, _AFTER = 26, 132, 22
+_ROW_H, _LABEL_W, _AFTER, _EDGE = 26, 132, 22, 8
 
 _TOPS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Where the axis of a chart of ranges may end: at the first that holds all of it."""
@@ -263,11 +263,13 @@ def standalone(figure: Markup, n_pixels: int = 1080) -> bytes:
     """
     head, _, rest = figure.partition(">")
     view = head.partition('viewBox="')[2].partition('"')[0].split()
-    height = round(n_pixels * float(view[3]) / float(view[2]))
-    opened = head.replace(
-        "<svg",
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{n_pixels}" height="{height}"',
+    # The last tick of an axis may stand over the edge, which a page shows and a file cuts.
+    width, height = float(view[2]) + 2 * _EDGE, float(view[3]) + 2 * _EDGE
+    head = head.replace(
+        f'viewBox="{" ".join(view)}"', f'viewBox="{-_EDGE} {-_EDGE} {width:g} {height:g}"'
     )
-    ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
+    size = f'width="{n_pixels}" height="{round(n_pixels * height / width)}"'
+    opened = head.replace("<svg", f'<svg xmlns="http://www.w3.org/2000/svg" {size}')
+    ground = f'<rect x="{-_EDGE}" y="{-_EDGE}" width="100%" height="100%" fill="#ffffff"/>'
     style = f"<style>{_STANDALONE_STYLE.strip()}</style>"
     return f"{opened}>{style}{ground}{rest}\n".encode()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from veilset.audit.card import told
 from veilset.audit.counts import THRESHOLDS
 from veilset.audit.disparity import OUTCOMES
 from veilset.audit.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges
@@ -192,7 +193,7 @@ def _disparities(found: Mapping[str, Any]) -> list[Figure]:
             RangeRow(
                 each["label"],
                 f"{each['label']}, n = {each['n_regions']:,}: "
-                + ", ".join(f"{name} {_told(each[name])}" for name in OUTCOMES),
+                + ", ".join(f"{name} {told(each[name])}" for name in OUTCOMES),
                 [(each[name]["value"], each[name]["low"], each[name]["high"]) for name in OUTCOMES],
             )
             for each in groups
@@ -213,7 +214,7 @@ def _people(found: Mapping[str, Any]) -> list[Figure]:
         rows = [
             RangeRow(
                 each["group"],
-                f"{each['group']}: {_told(each['share'])}, n = {each['n']:,}",
+                f"{each['group']}: {told(each['share'])}, n = {each['n']:,}",
                 [(each["share"]["value"], each["share"]["low"], each["share"]["high"])],
             )
             for each in found[name]["groups"]
@@ -222,7 +223,3 @@ def _people(found: Mapping[str, Any]) -> list[Figure]:
         note = f"{found[name]['n']:,} with an estimate"
         figures.append(Figure(name, title, note, drawing))
     return figures
-
-
-def _told(share: Mapping[str, Any]) -> str:
-    return f"{percent(share['value'])} ({percent(share['low'])} to {percent(share['high'])})"

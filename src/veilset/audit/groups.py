@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilset.audit.card import PEOPLE_LIMIT, told
+from veilset.audit.card import PEOPLE_LIMIT, ends_of, told
 from veilset.audit.disparity import OUTCOMES
 from veilset.audit.figures import MAX_ROWS, Figure
 from veilset.audit.sections import figure_card, unbroken
 from veilset.pages.markup import Content, Markup, el, join
-from veilset.pages.parts import card, count, note, percent, section, table
+from veilset.pages.parts import count, note, percent, section, table
 
 Found = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
 
 
 def _share_cells(share: Mapping[str, Any]) -> tuple[str, str]:
-    return percent(share["value"]), f"{percent(share['low'])} to {percent(share['high'])}"
+    return percent(share["value"]), ends_of(share)
 
 
 def disparity_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
@@ -88,7 +88,8 @@ def disparity_section(found: Found, figures: Mapping[str, Figure]) -> Markup | s
                 f"{count(judged['n_images'], 'image')}, {told(overall['found'])} are found by a "
                 f"detection (IoU at least {disparity['iou']:g}), and "
                 f"{told(overall['protected'])} are protected: at least "
-                f"{100 * disparity['covered']:g} % of their pixels lie under detections."
+                f"{100 * disparity['covered']:g} % of their pixels lie under "
+                f"detections, enlarged by {100 * disparity['enlarge']:g} % on each side."
             ),
         ),
         note(_method(disparity)),
@@ -122,7 +123,7 @@ def _left_out(judged: Mapping[str, Any]) -> list[Content]:
 
 def _grouping(grouping: Mapping[str, Any]) -> Markup:
     if grouping["missing"]:
-        return card(grouping["title"], note(grouping["missing"]))
+        return note(grouping["missing"])
     groups = grouping["groups"]
     shown = groups
     title = f"{grouping['title']}: {grouping['n_groups']:,} groups, {grouping['n_tests']:,} tests"
@@ -139,7 +140,7 @@ def _grouping(grouping: Mapping[str, Any]) -> Markup:
             *(
                 cell
                 for outcome in OUTCOMES
-                for cell in (told(each[outcome]), _difference(each[f"{outcome}_difference"]))
+                for cell in (_stacked(each[outcome]), _difference(each[f"{outcome}_difference"]))
             ),
         )
         for each in shown
@@ -151,11 +152,15 @@ def _grouping(grouping: Mapping[str, Any]) -> Markup:
     return join(table(title, headers, rows, numbers=(1, 2, 3, 4, 5, 6)), rest)
 
 
+def _stacked(share: Mapping[str, Any]) -> Content:
+    return join(percent(share["value"]), el("small", ends_of(share), class_="ends"))
+
+
 def _difference(difference: Mapping[str, Any] | None) -> Content:
     if difference is None:
         return el("span", "too few", class_="small")
-    points = f"{100 * difference['value']:+.1f} points"
+    points = f"{100 * difference['value']:+.1f} points".replace("-", "\u2212")
     p = difference["p_corrected"]
     shown = "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-    text = join(points, el("small", f" {shown}"))
+    text = join(points, el("small", shown, class_="ends"))
     return el("b", text) if p < 0.05 else text

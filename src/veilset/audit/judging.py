@@ -19,7 +19,7 @@ from veilset.audit.matching import found_by, protected_by
 from veilset.audit.skin_tone import class_of, typology_angle
 from veilset.audit.tables import read_shards
 from veilset.audit.who import age_group_sql, number_of, text_of
-from veilset.boxes import check_boxes_xyxy
+from veilset.boxes import check_boxes_xyxy, enlarge
 from veilset.engine.threads import ordered_map
 from veilset.errors import AnnotationError, DecodeError
 from veilset.images.decode import decode_image
@@ -203,7 +203,8 @@ def _judge(row: Row, photos: Reader | None, config: AuditConfig) -> Verdicts:
     no, image_id, width, height, reviewed, detected = row
     truth, ours = check_boxes_xyxy(reviewed), check_boxes_xyxy(detected)
     found = found_by(truth, ours, config.iou)
-    protected = protected_by(truth, ours, (width, height), config.covered)
+    hidden = enlarge(ours, config.enlarge)
+    protected = protected_by(truth, hidden, (width, height), config.covered)
     tones, undecoded = _tones(image_id, truth, photos) if photos else ([None] * len(truth), False)
     rows = [
         {"no": no, "place": i + 1, "found": bool(found[i]), "protected": bool(protected[i]),

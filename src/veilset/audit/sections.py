@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilset.audit.card import told
+from veilset.audit.card import ends_of, told
 from veilset.audit.config import FOLDER_RULES
 from veilset.audit.figures import MAX_ROWS, Figure
 from veilset.pages.figures import share_bar
@@ -137,8 +137,7 @@ def _category_name(name_: str, category: str) -> Content:
 
 
 def _with_interval(row: Mapping[str, Any]) -> Content:
-    ends = f"{percent(row['low'])} to {percent(row['high'])}"
-    return join(percent(row["share"]), el("small", ends, class_="ends"))
+    return join(percent(row["share"]), el("small", ends_of(row), class_="ends"))
 
 
 def _share_of(row: Mapping[str, Any]) -> str:
