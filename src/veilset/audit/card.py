@@ -74,15 +74,15 @@ def summarize(found: Mapping[str, Any]) -> str:
         f"{told(counted['share_with'])}; {counted['n_regions']:,} {plural} in all."
     ]
     beside = [
-        f"{statuses[status]:,} {text}"
+        f"{text} {statuses[status]:,}"
         for status, text in (
-            ("not_looked", "were not searched"),
+            ("not_looked", "not searched"),
             ("could_not_look", "could not be searched"),
         )
         if statuses[status]
     ]
     if beside:
-        sentences.append(f"Besides, {' and '.join(beside)}; nothing is known of those.")
+        sentences.append(f"Nothing is known of the others: {', '.join(beside)}.")
     categories = found["categories"]
     if categories["n_judged"] > 1:
         half, quarter = (_how_many(each) for each in categories["above"])

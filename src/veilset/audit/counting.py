@@ -29,8 +29,7 @@ from veilset.audit.supercategories import make_supercategories
 from veilset.audit.tables import fill_tables
 from veilset.audit.who import describe_people
 from veilset.protocols import Reader
-
-FORMAT = "veilset-audit/1"
+from veilset.records.audits import FORMAT
 
 OnStep = Callable[[str], None]
 """Told the name of each step as it begins."""

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an audit found, read back from its folder: for the report, which imports no stage."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from veilset.errors import RunError
+from veilset.files import sha256_hex
+from veilset.runs import read_manifest
+from veilset.types import Measurement
+
+FORMAT = "veilset-audit/1"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """The numbers of an audit that a report needs.
+
+    Attributes:
+        data_set: Name of the data set.
+        annotations_sha256: Digest of the annotation set that was audited: a report of
+            another one must not show this audit as its own.
+        n_images: Images, searched or not.
+        n_looked: Images that were searched.
+        n_with: Searched images with a region.
+        n_regions: Regions of the kind that was counted.
+        share_with: Share of the searched images with a region; None if none was searched.
+        summary: The result in a few sentences.
+        numbers: All of ``audit.json``.
+    """
+
+    data_set: str
+    annotations_sha256: str
+    n_images: int
+    n_looked: int
+    n_with: int
+    n_regions: int
+    share_with: Measurement | None
+    summary: str
+    numbers: dict[str, Any]
+
+
+def read_audit(folder: Path) -> AuditRecord:
+    """Read a finished audit.
+
+    Args:
+        folder: Its folder.
+
+    Raises:
+        RunError: If the folder holds no finished audit of this version, or a damaged one.
+    """
+    manifest = read_manifest(folder)
+    if manifest["stage"] != "audit":
+        raise RunError(
+            f"{folder} is a run of the stage {manifest['stage']!r}, not of audit. "
+            "Give the folder that 'veilset audit' wrote."
+        )
+    path = folder / "audit.json"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunError(f"{path} is missing or not readable. Audit again.") from error
+    # The digest of a run of one shard is that of the digest of the shard.
+    if sha256_hex(sha256_hex(data).encode()) != manifest["outputs_sha256"]:
+        raise RunError(f"{path} is not the file that the audit wrote. Audit again.")
+    numbers: dict[str, Any] = json.loads(data)
+    if numbers["format"] != FORMAT:
+        raise RunError(f"{path} is of the format {numbers['format']!r}, not {FORMAT}. Audit again.")
+    counted, share = numbers["per_image"], numbers["per_image"]["share_with"]
+    return AuditRecord(
+        data_set=numbers["data_set"],
+        annotations_sha256=numbers["annotations"]["outputs_sha256"],
+        n_images=numbers["population"]["n_images"],
+        n_looked=counted["n_looked"],
+        n_with=counted["n_with"],
+        n_regions=counted["n_regions"],
+        share_with=Measurement(**share) if share else None,
+        summary=manifest["extra"]["summary"],
+        numbers=numbers,
+    )
