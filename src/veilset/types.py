@@ -109,6 +109,22 @@ class Region:
                 "Boxes are x0 y0 x1 y1 in pixels, x0 <= x1 and y0 <= y1."
             )
 
+    def passes(self, min_score: float) -> bool:
+        """Whether a threshold lets the region through.
+
+        What people drew or decided to keep always gets through, whatever a detector thought.
+
+        Args:
+            min_score: Lowest score of a detector that counts, in [0, 1].
+
+        Example:
+            >>> kinds = (Origin.DETECTED, Origin.REVIEWED)
+            >>> [Region((0, 0, 9, 9), score=0.3, origin=each).passes(0.5) for each in kinds]
+            [False, True]
+        """
+        is_decided = self.score is None or self.origin is Origin.REVIEWED
+        return is_decided or float(self.score or 0.0) >= min_score
+
 
 @dataclass(frozen=True, slots=True)
 class Annotations:

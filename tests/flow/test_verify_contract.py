@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,11 +19,13 @@ from tests.unit.verify.drawn import (
     make_release,
     planted_detectors,
 )
+from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.metadata.clean import clean_metadata
-from veilset.obfuscate.stage import ObfuscateConfig
+from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.records.outcomes import Outcome
 from veilset.records.verdicts import Verdict
+from veilset.types import Origin
 
 LEAK, ERROR, REVIEW, ABSENT = Verdict.LEAK, Verdict.ERROR, Verdict.REVIEW, Verdict.ABSENT
 
@@ -74,6 +77,25 @@ def test_regions_of_other_kinds_and_low_scores_are_left_alone(tmp_path: Path) ->
         summary = plates.verify(replace(QUIET, recheck="all"))
     assert summary.extra["overall"] == "passed"
     assert [warning["code"] for warning in summary.extra["warnings"]] == ["faces-not-hidden"]
+
+
+def test_what_people_decided_is_hidden_whatever_the_detector_thought(tmp_path: Path) -> None:
+    with planted_detectors():
+        release = make_release(tmp_path / "reviewed", obfuscate=ObfuscateConfig(min_score=0.95))
+        rows = {row.image_id: row for row in AnnotationSet(release.annotations)}
+        reviewed = {
+            name: [replace(region, origin=Origin.REVIEWED) for region in row.regions]
+            for name, row in rows.items()
+        }
+        assert any(0 < (each.score or 0) < 0.95 for some in reviewed.values() for each in some)
+        for folder in (release.annotations, release.out, release.record):
+            shutil.rmtree(folder)
+        annotate(release, reviewed)
+        obfuscate_dataset(
+            release.photos, release.annotations, release.out, ObfuscateConfig(min_score=0.95)
+        )
+        found = release.found(replace(QUIET, recheck="all"))
+    assert not [name for name, (verdict, _) in found.items() if verdict is LEAK]
 
 
 def test_an_output_of_another_method(release: Release, tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ class ObfuscateConfig:
         method: Name of the obfuscator plugin.
         parameters: Its parameters; what is not named keeps its default.
         kinds: Kinds of regions to hide; empty for all.
-        min_score: Regions of a detector with a lower score are left alone, in [0, 1].
+        min_score: Regions of a detector with a lower score are left alone, in [0, 1]; never
+            one that people reviewed.
         metadata: ``safe`` or ``strip``: what embedded metadata survives.
         quality: Quality of re-encoded lossy WebP and AVIF, 1 to 100. JPEG is never re-encoded.
         seed: Decides whatever is random in a method.
@@ -71,9 +72,8 @@ class ObfuscateConfig:
             raise ConfigError(f"quality is {self.quality}. Give a whole number from 1 to 100.")
 
     def applies_to(self, region: Region) -> bool:
-        """Whether a region is to be hidden. What a person drew has no score and always is."""
-        strong = region.score is None or region.score >= self.min_score
-        return strong and (not self.kinds or region.kind in self.kinds)
+        """Whether a region is to be hidden."""
+        return region.passes(self.min_score) and (not self.kinds or region.kind in self.kinds)
 
 
 def obfuscate_image(

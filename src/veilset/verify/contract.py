@@ -55,8 +55,7 @@ class Contract:
         return tuple(
             region
             for region in regions
-            if (region.score is None or region.score >= self.min_score)
-            and self.concerns(region.kind)
+            if region.passes(self.min_score) and self.concerns(region.kind)
         )
 
     def concerns(self, kind: str) -> bool:
