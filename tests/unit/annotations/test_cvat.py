@@ -56,8 +56,13 @@ def test_a_file_of_the_tool_is_understood(file: File) -> None:
         ((5, 6, 10, 8), "mask"),
         ((101, 71, 105, 79), "skeleton"),
     ]
-    assert third.regions[-1].box_xyxy == (300, 40, 320, 60), "cut later, with the image at hand"
-    assert [region.origin for region in third.regions[2:4]] == [Origin.IMPORTED, Origin.REVIEWED]
+    origins = [region.origin for region in third.regions[2:4]]
+    assert origins == [Origin.IMPORTED, Origin.REVIEWED]
+
+
+def test_shapes_beside_the_image_are_cut_later(file: File) -> None:
+    *_, third = read_cvat(file(CVAT))
+    assert third.regions[-1].box_xyxy == (300, 40, 320, 60)
 
 
 def test_the_zip_of_the_tool_is_read(tmp_path: Path) -> None:

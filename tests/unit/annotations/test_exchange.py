@@ -168,9 +168,7 @@ def test_names_that_do_not_fit_are_said_and_a_prefix_helps(photos: Path, tmp_pat
 def test_a_name_that_stands_twice_is_refused(photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "file.xml"
     write_cvat(file, [looked("b.png", (20, 20)), looked("./b.png", (20, 20), FACE)])
-    with pytest.raises(
-        AnnotationError, match=r"'b\.png' is named a second time; the first was number 1"
-    ):
+    with pytest.raises(AnnotationError, match=r"'b\.png' is named a second time; .* number 1"):
         import_annotations(file, FolderReader(photos), tmp_path / "out", CVAT)
 
 
@@ -203,7 +201,7 @@ def test_it_goes_on_where_it_was_stopped(
 def test_what_cannot_be_done_is_said(photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "file.xml"
     write_cvat(file, [looked("b.png", (20, 20))])
-    with pytest.raises(ConfigError, match="Known: coco, cvat, .* mean 'yolo'"):
+    with pytest.raises(ConfigError, match=r"Known: coco, cvat, .* mean 'yolo'"):
         import_annotations(file, FolderReader(photos), tmp_path / "out", ImportConfig("yollo"))
     with pytest.raises(RunError, match="not empty"):
         import_annotations(file, FolderReader(photos), photos, CVAT)

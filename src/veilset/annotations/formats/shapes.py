@@ -85,7 +85,7 @@ def cut_box(box_xyxy: BoxXyxy, size_wh: tuple[int, int]) -> BoxXyxy | None:
         size_wh: Width and height of the image; (0, 0) if nobody knows: nothing is cut then.
 
     Example:
-        >>> cut_box((-2, 1, 4, 9), (8, 6)), cut_box((8, 0, 9, 1), (8, 6))
+        >>> cut_box((-2.0, 1.0, 4.0, 9.0), (8, 6)), cut_box((8.0, 0.0, 9.0, 1.0), (8, 6))
         ((0.0, 1.0, 4.0, 6.0), None)
     """
     if 0 in size_wh:
