@@ -42,6 +42,7 @@ from veilset.types import Annotations, BoxXyxy, Origin, Region, Status
 # At the top of the folder these are lists or notes, not labels of an image.
 _NO_LABELS = re.compile(r"(classes|train|val|valid|test|readme.*)\.txt", re.IGNORECASE)
 _NAMES = ("classes.txt", "obj.names", "labels/classes.txt")
+_MAX_DEPTH = 8
 _YAML = ("data.yaml", "data.yml", "dataset.yaml")
 
 
@@ -109,11 +110,9 @@ def _class_names(folder: Path) -> Mapping[str, str] | None:
 def _yaml_names(file: Path) -> Mapping[str, str]:
     text = read_small_text(file)
     try:
-        # A few lines of aliases can stand for more than fits into memory.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise AnnotationError(f"{file}: it holds aliases, which are not read. Write them out.")
+        _refuse_tangles(text, file)
         data = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise AnnotationError(
             f"{file} is no valid YAML ({type(error).__name__}). Export it again."
         ) from error
@@ -134,6 +133,20 @@ def _yaml_names(file: Path) -> Mapping[str, str]:
             "Put names such as no and 7 into quotes."
         )
     return {str(number): name for number, name in names.items()}
+
+
+def _refuse_tangles(text: str, file: Path) -> None:
+    """Refuse what a list of classes never holds and a reader of YAML can be choked with."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        # A few lines of aliases can stand for more than fits into memory.
+        if isinstance(event, yaml.AliasEvent) or depth > _MAX_DEPTH:
+            raise AnnotationError(
+                f"{file}: it holds aliases, or is nested deeper than {_MAX_DEPTH} times. Leave "
+                "nothing in it but the names."
+            )
 
 
 def _regions(
