@@ -173,8 +173,10 @@ def _join_photos(
         names = (name for name in names if name.startswith(_prefix(config)))
     while batch := list(islice(names, _NAMES_AT_ONCE)):
         database.add("listed", pa.table({"image_id": batch}))
-    (n_gone,) = database.row("SELECT count(*) FROM found ANTI JOIN listed USING (image_id)")
-    (n_found,) = database.row("SELECT count(*) FROM found")
+    database.run("CREATE TABLE gone AS SELECT no FROM found ANTI JOIN listed USING (image_id)")
+    n_gone, n_found = database.row(
+        "SELECT (SELECT count(*) FROM gone), (SELECT count(*) FROM found)"
+    )
     if n_gone == n_found:
         (n_listed,) = database.row("SELECT count(*) FROM listed")
         shown = f"the first is {_first_id(database, 'listed')!r}" if n_listed else "it has none"
@@ -183,13 +185,18 @@ def _join_photos(
             f"of the images that are asked for, in the data set {shown}, in the annotation set "
             f"{_first_id(database, 'found')!r}. Give the folder that the set was made from."
         )
-    database.run("DELETE FROM found WHERE image_id NOT IN (SELECT image_id FROM listed)")
-    (n_not_in_set,) = database.row("SELECT count(*) FROM listed ANTI JOIN found USING (image_id)")
+    database.run(
+        "CREATE TABLE unnamed AS SELECT image_id FROM listed ANTI JOIN found USING (image_id)"
+    )
+    if n_gone:
+        database.run("DELETE FROM found WHERE no IN (SELECT no FROM gone)")
     database.run(
         "INSERT INTO found SELECT -row_number() OVER (), image_id, 'not_looked', '', 0, 0, '', [] "
-        "FROM listed ANTI JOIN found USING (image_id)"
+        "FROM unnamed"
     )
-    database.run("DROP TABLE listed")
+    (n_not_in_set,) = database.row("SELECT count(*) FROM unnamed")
+    for table in ("listed", "gone", "unnamed"):
+        database.run(f"DROP TABLE {table}")
     return n_not_in_set, n_gone
 
 
