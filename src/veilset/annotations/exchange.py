@@ -118,10 +118,10 @@ def export_annotations(annotations: str | Path, path: str | Path, config: Export
 
 def _selected(known: AnnotationSet, config: ExportConfig) -> Iterator[Annotations]:
     for row in known:
-        regions = row.regions
-        if config.kinds:
-            regions = tuple(region for region in regions if region.kind in config.kinds)
-        yield replace(row, image_id=config.prefix + row.image_id, regions=regions)
+        if config.kinds and row.regions:
+            regions = tuple(region for region in row.regions if region.kind in config.kinds)
+            row = replace(row, regions=regions)
+        yield replace(row, image_id=config.prefix + row.image_id) if config.prefix else row
 
 
 @dataclass(frozen=True, slots=True)

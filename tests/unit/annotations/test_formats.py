@@ -149,6 +149,15 @@ def test_an_empty_set_can_be_written(form: Format, tmp_path: Path) -> None:
         assert list(form.read(tmp_path / "out", ImportConfig(form.name))) == []
 
 
+@pytest.mark.parametrize("name", ["coco", "label-studio"])
+def test_a_number_that_json_cannot_hold_is_said(name: str, tmp_path: Path) -> None:
+    region = Region(BOX, attributes={"age": float("nan")})
+    rows = [Annotations("a.jpg", Status.LOOKED, (region,), 40, 30)]
+    with pytest.raises(AnnotationError, match=r"'a\.jpg' has an attribute that is not finite"):
+        FORMATS[name].write(tmp_path / "out", rows, ExportConfig(name), False)
+    assert not list(tmp_path.iterdir())
+
+
 def test_boxes_over_the_border_are_cut_and_counted(photos: Path, tmp_path: Path) -> None:
     file = tmp_path / "file.json"
     boxes = [(-3, 2, 11, 99), (50, 5, 60, 9), BOX, (0, 0, 40.001, 30)]
@@ -205,6 +214,23 @@ def test_two_files_about_one_image_are_refused(photos: Path, tmp_path: Path) -> 
         (labels / name).write_text(f"<annotation><filename>{stem}</filename></annotation>")
     with pytest.raises(AnnotationError, match=r"'c\.png' twice, as 'c\.png' and as 'c'"):
         import_annotations(labels, FolderReader(photos), tmp_path / "out", ImportConfig("voc"))
+
+
+@pytest.mark.parametrize(
+    ("given", "dataset"),
+    [("", ""), ("", "images"), ("", "images/train"), ("labels", ""), ("labels", "images")],
+)
+def test_labels_of_yolo_find_their_images(tmp_path: Path, given: str, dataset: str) -> None:
+    root = tmp_path / "root"
+    for kind in ("images", "labels"):
+        (root / kind / "train").mkdir(parents=True)
+    PillowImage.fromarray(np.zeros((8, 4, 3), np.uint8)).save(root / "images/train/a.png")
+    (root / "labels/train/a.txt").write_text("0 0.5 0.25 0.5 0.5")
+    prefix = "images/train/" if dataset == "images/train" else ""
+    out, reader = tmp_path / "out", FolderReader(root / dataset)
+    import_annotations(root / given, reader, out, ImportConfig("yolo", prefix=prefix))
+    (row,) = AnnotationSet(out)
+    assert [region.box_xyxy for region in row.regions] == [(1, 0, 3, 4)]
 
 
 def test_another_folder_is_another_input(photos: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from veilset.annotations.formats.coco_reader import ISCROWD, OURS, SEGMENTATION
-from veilset.annotations.formats.written import Exported, replacing, scratch
+from veilset.annotations.formats.written import Exported, json_text, replacing, scratch
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, Region, Status
 
@@ -66,7 +66,7 @@ def write_coco(
             target.write(",\n" if counts["images"] else "\n")
             counts["images"] += 1
             image = {"id": counts["images"], "file_name": row.image_id}
-            json.dump(image | {"width": row.width, "height": row.height}, target)
+            target.write(json_text(image | {"width": row.width, "height": row.height}, row))
             for region in row.regions:
                 waiting.write(",\n" if counts["regions"] else "\n")
                 counts["regions"] += 1
@@ -76,7 +76,7 @@ def write_coco(
                     "image_id": counts["images"],
                     "category_id": categories.setdefault(label, len(categories) + 1),
                 }
-                json.dump(item | _annotation(row, region), waiting, allow_nan=False)
+                waiting.write(json_text(item | _annotation(row, region), row))
         waiting.seek(0)
         target.write('\n],\n"annotations": [')
         shutil.copyfileobj(waiting, target)

@@ -19,7 +19,6 @@ the released code passes over, is put right and kept: ``drawn_as`` says so.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 
 from veilset.annotations.formats.json_items import iterate_items
 from veilset.annotations.formats.shapes import DRAWN_AS, checked_name, finite
-from veilset.annotations.formats.written import Exported, face_only, replacing
+from veilset.annotations.formats.written import Exported, face_only, json_text, replacing
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, Origin, Region, Status
 
@@ -105,7 +104,7 @@ def write_ilsvrc(
                 face_only(row, region, labels or {}, "ilsvrc")
                 boxes.append(dict(zip(_SIDES, map(float, region.box_xyxy), strict=True)))
             stream.write(",\n" if counts["images"] else "\n")
-            json.dump({"url": row.image_id, "bboxes": boxes}, stream, allow_nan=False)
+            stream.write(json_text({"url": row.image_id, "bboxes": boxes}, row))
             counts["images"] += 1
             counts["regions"] += len(boxes)
         stream.write("\n]\n")

@@ -25,7 +25,6 @@ browser shows it, after EXIF orientation.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +44,7 @@ from veilset.annotations.formats.shapes import (
     pixels,
     rotated_box,
 )
-from veilset.annotations.formats.written import Exported, replacing
+from veilset.annotations.formats.written import Exported, json_text, replacing
 from veilset.errors import AnnotationError
 from veilset.types import Annotations, BoxXyxy, Origin, Region, Status
 
@@ -310,7 +309,7 @@ def write_label_studio(
         for row in rows:
             task = _task(row, labels or {}, image_url, is_reviewed, control)
             stream.write(",\n" if counts["images"] else "\n")
-            json.dump(task, stream, ensure_ascii=True, allow_nan=False)
+            stream.write(json_text(task, row))
             counts["images"] += 1
             counts["regions"] += len(row.regions)
         stream.write("\n]\n")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from veilset.annotations.formats.shapes import checked_name
 from veilset.errors import AnnotationError
 from veilset.files import part_path
 from veilset.types import Annotations, BoxXyxy, Region
+
+_to_json = json.JSONEncoder(allow_nan=False).encode
 
 # What XML 1.0 cannot hold, escaped or not.
 _NOT_XML = frozenset(map(chr, [*range(9), 11, 12, *range(14, 32), 0xFFFE, 0xFFFF]))
@@ -138,6 +141,21 @@ def whole_box(box_xyxy: BoxXyxy) -> tuple[int, int, int, int]:
     """
     x0, y0, x1, y1 = box_xyxy
     return floor(x0), floor(y0), ceil(x1), ceil(y1)
+
+
+def json_text(value: object, row: Annotations) -> str:
+    """Give what is written about an image as JSON.
+
+    Raises:
+        AnnotationError: If it holds a number that is not finite, which JSON has no place for.
+    """
+    try:
+        return _to_json(value)
+    except ValueError as error:
+        raise AnnotationError(
+            f"The image {row.image_id!r} has an attribute that is not finite, which JSON cannot "
+            "hold. Remove it."
+        ) from error
 
 
 def checked_xml_text(text: str, where: str) -> str:

@@ -90,9 +90,11 @@ def names_in_file(image_id: str) -> tuple[str, ...]:
     Example:
         >>> names_in_file("train/a.jpg")
         ('train/a', 'images/train/a')
+        >>> names_in_file("images/a.jpg")
+        ('images/a', 'images/images/a', 'a')
     """
     stem = str(PurePosixPath(image_id).with_suffix(""))
-    return (stem, f"images/{stem}")
+    return tuple(dict.fromkeys((stem, f"images/{stem}", stem.removeprefix("images/"))))
 
 
 def _class_names(folder: Path) -> Mapping[str, str] | None:
