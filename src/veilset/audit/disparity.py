@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import pyarrow as pa
+
 from veilset.audit.comparisons import Difference, GroupSums, compare, holm
 from veilset.audit.config import AuditConfig
 from veilset.audit.database import Database
@@ -17,6 +19,18 @@ from veilset.audit.who import AGE_EDGES, age_group
 OUTCOMES = ("found", "protected")
 
 SIZE_EDGES_PX = (16, 32, 64, 128)
+
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("grouping", "label", "outcome")),
+        *((name, pa.int64()) for name in ("n_regions", "n_images")),
+        *((name, pa.float64()) for name in (
+            "share", "low", "high", "difference", "difference_low", "difference_high", "p",
+            "p_corrected",
+        )),
+    ]
+)  # fmt: skip
+_SQL_TYPES = {pa.string(): "VARCHAR", pa.int64(): "BIGINT", pa.float64(): "DOUBLE"}
 
 _MISSING = {
     "age": "No reviewed region has the attribute 'age', so recall by age group is not known. "
@@ -68,10 +82,8 @@ def measure_disparity(database: Database, config: AuditConfig) -> dict[str, Any]
     ]
     if config.skin_tone:
         groupings.append(("skin tone", "Skin tone proxy", "tone"))
-    database.run("CREATE TABLE disparity (grouping VARCHAR, label VARCHAR, outcome VARCHAR, "
-                 "n_regions BIGINT, n_images BIGINT, share DOUBLE, low DOUBLE, high DOUBLE, "
-                 "difference DOUBLE, difference_low DOUBLE, difference_high DOUBLE, "
-                 "p DOUBLE, p_corrected DOUBLE)")  # fmt: skip
+    columns = ", ".join(f"{field.name} {_SQL_TYPES[field.type]}" for field in _SCHEMA)
+    database.run(f"CREATE TABLE disparity ({columns})")
     return {
         "overall": {outcome: as_json(_overall(database, outcome)) for outcome in OUTCOMES},
         "iou": config.iou,
@@ -120,7 +132,7 @@ def _grouping(
     tested = [each for each in compared if len(labels) != 2 or each[0] == labels[0]]
     differences = {each: compare(by_outcome[each[1]][each[0]]) for each in compared}
     corrected = dict(zip(tested, holm([differences[each].p for each in tested]), strict=True))
-    groups = []
+    groups: list[dict[str, Any]] = []
     for label in labels:
         group: dict[str, Any] = {"label": label}
         for outcome in OUTCOMES:
@@ -132,7 +144,7 @@ def _grouping(
             group[outcome] = as_json(share)
             group[f"{outcome}_difference"] = _difference_json(difference, p)
         groups.append(group)
-        _store(database, name, group)
+    _store(database, name, groups)
     return base | {
         "missing": "",
         "n_groups": len(labels),
@@ -162,18 +174,29 @@ def _difference_json(difference: Difference | None, p: float | None) -> dict[str
     }
 
 
-def _store(database: Database, name: str, group: dict[str, Any]) -> None:
-    for outcome in OUTCOMES:
-        share, difference = group[outcome], group[f"{outcome}_difference"] or {}
-        keys = ("value", "low", "high", "p", "p_corrected")
-        database.run(
-            "INSERT INTO disparity VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [
-                name, group["label"], outcome, group["n_regions"], group["n_images"],
-                share["value"], share["low"], share["high"],
-                *(difference.get(key) for key in keys),
-            ],
-        )  # fmt: skip
+def _store(database: Database, name: str, groups: Sequence[dict[str, Any]]) -> None:
+    rows = []
+    for group in groups:
+        for outcome in OUTCOMES:
+            share, difference = group[outcome], group[f"{outcome}_difference"] or {}
+            rows.append(
+                {
+                    "grouping": name,
+                    "label": group["label"],
+                    "outcome": outcome,
+                    "n_regions": group["n_regions"],
+                    "n_images": group["n_images"],
+                    "share": share["value"],
+                    "low": share["low"],
+                    "high": share["high"],
+                    "difference": difference.get("value"),
+                    "difference_low": difference.get("low"),
+                    "difference_high": difference.get("high"),
+                    "p": difference.get("p"),
+                    "p_corrected": difference.get("p_corrected"),
+                }
+            )
+    database.add("disparity", pa.Table.from_pylist(rows, _SCHEMA))
 
 
 def _group_sums(database: Database, column: str, outcome: str) -> dict[str, GroupSums]:

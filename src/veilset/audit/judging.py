@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,18 +175,26 @@ def _judge_all(
         """
     )
     n_undecoded = 0
-    with ThreadPoolExecutor(n_threads) as threads:
-        work = ordered_map(
-            threads, lambda row: _judge(row, photos, config), rows, window=4 * n_threads
-        )
+    with ExitStack() as stack:
+        work: Iterator[Verdicts] = (_judge(row, None, config) for row in rows)
+        if photos is not None:
+            # Threads help where images are decoded; boxes alone are quicker without.
+            threads = stack.enter_context(ThreadPoolExecutor(n_threads))
+            window = 4 * n_threads
+            work = ordered_map(
+                threads, lambda row: _judge(row, photos, config), rows, window=window
+            )
         for batch in _batches(work):
             n_undecoded += sum(undecoded for _, undecoded in batch)
-            table = pa.Table.from_pylist([each for found, _ in batch for each in found], _SCHEMA)
-            database.add("verdicts", table)
+            columns = [
+                [value for found, _ in batch for value in found[i]] for i in range(len(_SCHEMA))
+            ]
+            database.add("verdicts", pa.table(columns, schema=_SCHEMA))
     return n_undecoded
 
 
-Verdicts = tuple[list[dict[str, Any]], bool]
+Verdicts = tuple[tuple[Sequence[Any], ...], bool]
+"""The columns of ``_SCHEMA`` for an image, and whether it could not be opened."""
 
 
 def _batches(work: Iterator[Verdicts]) -> Iterator[list[Verdicts]]:
@@ -206,12 +215,9 @@ def _judge(row: Row, photos: Reader | None, config: AuditConfig) -> Verdicts:
     hidden = enlarge(ours, config.enlarge)
     protected = protected_by(truth, hidden, (width, height), config.covered)
     tones, undecoded = _tones(image_id, truth, photos) if photos else ([None] * len(truth), False)
-    rows = [
-        {"no": no, "place": i + 1, "found": bool(found[i]), "protected": bool(protected[i]),
-         "tone": tones[i]}
-        for i in range(len(truth))
-    ]  # fmt: skip
-    return rows, undecoded
+    n = len(truth)
+    columns = ([no] * n, range(1, n + 1), found.tolist(), protected.tolist(), tones)
+    return columns, undecoded
 
 
 def _tones(image_id: str, truth: FloatBoxes, photos: Reader) -> tuple[list[str | None], bool]:
