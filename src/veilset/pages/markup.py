@@ -15,7 +15,7 @@ from typing import TypeAlias
 # Letters that turn the direction of the text around them: a name with one of them reads
 # as another name ("gpj.exe" as "exe.jpg").
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_VOID = frozenset({"br", "img", "link", "meta"})
+_VOID = frozenset({"br", "img", "input", "link", "meta"})
 
 
 class Markup(str):
