@@ -22,6 +22,7 @@ from tests.web.review_site import FACE, Site, make_site
 from veilset.review.database.connect import Database
 from veilset.review.database.tables import metadata
 from veilset.review.web.app import create_app
+from veilset.review.web.options import WebOptions
 
 __all__ = ["database_url", "postgresql_cluster"]
 
@@ -51,6 +52,11 @@ ROUTES: dict[str, tuple[str, Any]] = {
     "undo_decision": ("owner", None),
     "owner_image": ("owner", None),
     "add_gold": ("owner", {"image_pk": 1}),
+}
+# Pages for a paid crowd, where others may show them; test_review_api_turk.py tries them.
+PAGES: dict[str, tuple[str, Any]] = {
+    "enter_by_hit": ("everybody", None),
+    "finish_hit": ("reviewers", None),
 }
 OF_OTHERS = {"batch_id", "task_id"}
 
@@ -133,6 +139,16 @@ def test_every_route_has_its_row(house: House) -> None:
     assert sorted(route.name for route in house.routes()) == sorted(ROUTES)
     others = [each for each in all_routes(house.app.routes) if not isinstance(each, APIRoute)]
     assert not others, "routes that this table cannot see"
+
+
+def test_what_may_be_framed_has_two_pages_more(house: House) -> None:
+    options = WebOptions(public_url="https://review.x", frame_ancestors=("https://crowd.x",))
+    app = create_app(house.database, house.site.job, options)
+    app.state.room.close()
+    names = sorted(route.name for route in all_routes(app.routes))
+    assert names == sorted([*ROUTES, *PAGES])
+    pages = [route for route in all_routes(app.routes) if route.name in PAGES]
+    assert {method_of(page) for page in pages} == {"GET"}
 
 
 def test_nobody_without_a_session_gets_anything(house: House) -> None:

@@ -269,6 +269,14 @@ def test_what_counts_as_one_address(address: str, key: str) -> None:
     assert address_key(address) == key
 
 
+FRAMED = {"public_url": "https://x", "frame_ancestors": ("https://crowd.x",)}
+SUBMIT_WRONG = (
+    "crowd.x", "http://crowd.x/hand-in", "https://", "https:///hand-in", "javascript:alert(1)",
+    "https://crowd.x; script-src *", "https://crowd.x /hand-in", "https://a@crowd.x/hand-in",
+    "https://crowd.x,https://attacker.x", "https://crowd.x/\nform", "https://crowd.é/hand-in",
+)  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -280,6 +288,8 @@ def test_what_counts_as_one_address(address: str, key: str) -> None:
         {"frame_ancestors": ("https://www.mturk.com",)},
         {"public_url": "https://x", "frame_ancestors": ("*",)},
         {"public_url": "https://x", "frame_ancestors": ("https://x; script-src *",)},
+        {"public_url": "https://x", "submit_url": "https://crowd.x/hand-in"},
+        *({**FRAMED, "submit_url": wrong} for wrong in SUBMIT_WRONG),
         {"trusted_proxies": ("proxy.local",)},
     ],
 )

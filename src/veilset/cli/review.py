@@ -115,8 +115,16 @@ def serve(
         list[str] | None,
         typer.Option(help="Origin that may show the pages in a frame, as Mechanical Turk does."),
     ] = None,
+    turk: Annotated[
+        bool, typer.Option("--turk", help="Let Mechanical Turk's pages show HITs of this server.")
+    ] = False,
+    submit_to: Annotated[
+        str,
+        typer.Option(help="Where HITs of another service are handed in; needs --frame with it."),
+    ] = "",
 ) -> None:
     """Serve a job to browsers, and print a sign-in link for the owner."""
+    from veilset.review.mturk.entry import FRAME_ANCESTORS
     from veilset.review.stage import owner_link
     from veilset.review.views import Job
     from veilset.review.web.options import WebOptions
@@ -128,7 +136,8 @@ def serve(
         port=port,
         public_url=address,
         trusted_proxies=tuple(proxy or ()),
-        frame_ancestors=tuple(frame or ()),
+        frame_ancestors=(*(frame or ()), *(FRAME_ANCESTORS if turk else ())),
+        submit_url=submit_to,
     )
 
     def listening(ready: WebOptions, found: Job) -> None:

@@ -119,7 +119,10 @@ class BatchView:
 
 @dataclass(frozen=True, slots=True)
 class WorkView:
-    """The batch to work on, or why there is none: ``no-work`` or ``blocked``."""
+    """The batch to work on, or why there is none: ``no-work``, ``blocked`` or ``finished``.
+
+    ``finished`` is for workers of a paid crowd, who get one batch and hand it in there.
+    """
 
     batch: BatchView | None
     reason: str = ""

@@ -12,7 +12,8 @@ Amazon shows ``https://server/mturk?k=SECRET`` in a frame and adds ``assignmentI
   it guards everybody's.
 - An assignment belongs to the first worker named with it, a HIT lets in few at a time, and a
   batch belongs to one assignment.
-- ``turkSubmitTo`` is never used: where the form goes follows from the account.
+- ``turkSubmitTo`` is never used: where the form goes follows from the account, or is what
+  the owner started the server with.
 
 A worker is a person of the job whose name is a digest of the worker's id and the job: the
 id itself is not kept. It is a pseudonym, not more: whoever knows an id can compute it.
@@ -26,7 +27,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 
 from veilset.errors import AccessError
 from veilset.review.batches import take_batch
@@ -35,7 +36,7 @@ from veilset.review.ledger import note
 from veilset.review.mturk.publish import SECRET
 from veilset.review.people import digest, new_link
 from veilset.review.values import Role
-from veilset.review.views import Job, Person
+from veilset.review.views import Job, Person, WorkView
 
 PREVIEW = "ASSIGNMENT_ID_NOT_AVAILABLE"
 SUBMIT_TO: Mapping[bool, str] = {
@@ -52,6 +53,7 @@ MAX_ENTRIES = 5
 """How many assignments of a HIT may be open: people return HITs, and others accept them."""
 
 LINK_HOURS = 0.25
+_ENDED: Mapping[str, str] = {"done": "finished", "failed": "lost"}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _REFUSED = "This HIT is not known here, or is over. Return it, please."
 
@@ -62,8 +64,8 @@ class Entrance:
 
     Attributes:
         kind: ``preview`` (not accepted yet), ``work``, ``finished`` (hand it in), ``lost``
-            (the batch was lost on its control images; hand it in all the same) or
-            ``no-work`` (return the HIT).
+            (the batch was lost on its control images; hand it in all the same),
+            ``no-work`` (return the HIT) or ``over`` (nothing to hand in; ``leave`` only).
         token: Secret of a one-time sign-in link, for ``work`` only.
         assignment_id: Goes into the form as ``assignmentId``.
         submit_url: Where the form goes, by POST.
@@ -104,39 +106,84 @@ def enter(conn: Connection, job: Job, given: Mapping[str, str], now_ms: int) -> 
         raise AccessError(_REFUSED)
     worker = _worker(conn, job, worker_id, now_ms)
     mine = _assignment(conn, row, assignment_id, worker, now_ms)
-    form = {"assignment_id": assignment_id, "submit_url": SUBMIT_TO[bool(row.is_sandbox)]}
-    if mine.batch_id is not None:
-        state = conn.scalar(select(batch.c.state).where(batch.c.id == mine.batch_id))
-        if state in ("done", "failed"):
-            return Entrance("finished" if state == "done" else "lost", **form)
+    state = conn.scalar(select(batch.c.state).where(batch.c.id == mine.batch_id))
+    ended = _handing_in(state, assignment_id, row.is_sandbox)
+    if ended is not None:
+        return ended
     work = take_batch(conn, job, worker, now_ms)
     if work.batch is None:
         return Entrance("no-work")
     _bind(conn, mine.id, work.batch.batch_id)
     link = new_link(conn, job, worker.id, LINK_HOURS, now_ms)
-    return Entrance("work", link.token, **form)
+    return Entrance("work", link.token, assignment_id, SUBMIT_TO[bool(row.is_sandbox)])
 
 
-def status(conn: Connection, job: Job, given: Mapping[str, str]) -> str:
-    """Say how far the batch of an assignment is: ``open``, ``done``, ``failed``, ... or "".
+def next_work(conn: Connection, job: Job, worker: Person, now_ms: int) -> WorkView:
+    """Give what somebody works on: as ``take_batch``, but a HIT is one batch and no more.
 
-    For the page around the work, which shows the form when the batch has ended.
+    Args:
+        conn: A connection in a transaction that may write.
+        job: The job.
+        worker: Somebody who came by a HIT, or who was invited.
+        now_ms: Present moment.
+
+    Returns:
+        The batch or the reason, which may also be ``finished``: hand it in.
 
     Raises:
-        AccessError: As ``enter``.
+        AccessError: As ``take_batch``.
     """
-    row = _find_hit(conn, job, given)
+    if not came_by_hit(conn, worker):
+        return take_batch(conn, job, worker, now_ms)
+    mine = _at_hand(conn, worker, now_ms)
+    if mine is None or mine.state in _ENDED:
+        return WorkView(None, "finished")
+    work = take_batch(conn, job, worker, now_ms)
+    if work.batch is not None:
+        # Whose images went to others gets another batch, for the same assignment.
+        _bind(conn, mine.id, work.batch.batch_id)
+    return work
+
+
+def leave(conn: Connection, worker: Person, now_ms: int) -> Entrance:
+    """Say how a worker hands in what they did.
+
+    Returns:
+        ``finished`` or ``lost`` with the form, ``work`` while there is work left, or
+        ``over`` if nothing waits to be handed in.
+    """
+    mine = _at_hand(conn, worker, now_ms)
+    if mine is None:
+        return Entrance("over")
+    return _handing_in(mine.state, mine.assignment_id, mine.is_sandbox) or Entrance("work")
+
+
+def came_by_hit(conn: Connection, worker: Person) -> bool:
+    """Say whether somebody came by a HIT, so that their work is handed in there."""
+    return conn.scalar(select(person.c.source).where(person.c.id == worker.id)) == "mturk"
+
+
+def _at_hand(conn: Connection, worker: Person, now_ms: int) -> Any:
+    """Find the assignment that a worker is at: the one at work, else whose batch ended last."""
+    is_not_over = hit.c.expires_ms + 1000 * hit.c.duration_s >= now_ms
     query = (
-        select(batch.c.state)
-        .join_from(assignment, batch, assignment.c.batch_id == batch.c.id)
-        .join(person, person.c.id == assignment.c.person_id)
-        .where(
-            assignment.c.hit_pk == row.id,
-            assignment.c.assignment_id == given.get("assignmentId", ""),
-            person.c.name == worker_name(job, given.get("workerId", "")),
+        select(assignment.c.id, assignment.c.assignment_id, batch.c.state, hit.c.is_sandbox)
+        .join_from(assignment, batch, batch.c.id == assignment.c.batch_id)
+        .join(hit, hit.c.id == assignment.c.hit_pk)
+        .where(assignment.c.person_id == worker.id, assignment.c.state == "open", is_not_over)
+        .order_by(
+            case((batch.c.state == "open", 0), else_=1),
+            batch.c.ended_ms.desc(),
+            assignment.c.id.desc(),
         )
     )
-    return conn.scalar(query) or ""
+    return conn.execute(query.limit(1)).first()
+
+
+def _handing_in(state: str | None, assignment_id: str, is_sandbox: int) -> Entrance | None:
+    """Give the form for a batch that has ended, None for one that has not."""
+    kind = _ENDED.get(state or "")
+    return Entrance(kind, "", assignment_id, SUBMIT_TO[bool(is_sandbox)]) if kind else None
 
 
 def _find_hit(conn: Connection, job: Job, given: Mapping[str, str]) -> Any:

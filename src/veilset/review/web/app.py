@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from veilset.review.database.connect import Database
 from veilset.review.views import Job
-from veilset.review.web import routes_owner, routes_work, sign_in
+from veilset.review.web import routes_owner, routes_turk, routes_work, sign_in
 from veilset.review.web.callers import COOKIE, CSRF_HEADER
 from veilset.review.web.client_files import ClientFiles
 from veilset.review.web.options import WebOptions
@@ -75,6 +75,9 @@ def _with_routes(options: WebOptions, lifespan: Any) -> FastAPI:
     install(app)
     for router in (routes_work.router, sign_in.router, routes_owner.router):
         app.include_router(router)
+    # Whoever may not show a page in a frame cannot send people here.
+    if options.frame_ancestors:
+        app.include_router(routes_turk.router)
     _finish_document(app)
     return app
 

@@ -47,6 +47,9 @@ class Me(Strict):
     role: Literal["worker", "expert", "owner"]
     csrf: str
     job: JobModel
+    finish_url: str = Field(
+        "", description="Where a batch that ended is handed in; empty if the next one follows."
+    )
 
 
 class RegionModel(Strict):
@@ -81,10 +84,10 @@ class BatchModel(Strict):
 
 
 class Work(Strict):
-    """The batch to work on, or why there is none."""
+    """The batch to work on, or why there is none; ``finished``: hand the last one in."""
 
     batch: BatchModel | None
-    reason: Literal["", "no-work", "blocked"] = ""
+    reason: Literal["", "no-work", "blocked", "finished"] = ""
 
 
 class Answer(Strict):

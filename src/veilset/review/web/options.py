@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ class WebOptions:
             and ``X-Forwarded-Proto`` are believed. Nobody else's are.
         frame_ancestors: Origins whose pages may show this one in a frame; Mechanical Turk
             does. Needs https, because browsers keep such cookies on nothing else.
+        submit_url: Where the frame's form hands in a finished HIT, if not at Amazon.
         max_body_bytes: Largest body of a request.
         body_seconds: A body that takes longer to arrive is refused.
         failed_sign_ins_a_minute: From one address.
@@ -55,6 +57,7 @@ class WebOptions:
     hosts: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     frame_ancestors: tuple[str, ...] = ()
+    submit_url: str = ""
     max_body_bytes: int = 1_000_000
     body_seconds: float = 30.0
     failed_sign_ins_a_minute: int = 20
@@ -88,6 +91,7 @@ class WebOptions:
         for origin in self.frame_ancestors:
             if not origin.startswith("https://") or any(c in origin for c in " ;,'\""):
                 raise ConfigError(f"{origin!r} is no origin. Give one as https://www.mturk.com.")
+        self._check_submit_url()
         for network in self.trusted_proxies:
             try:
                 ipaddress.ip_network(network)
@@ -96,6 +100,23 @@ class WebOptions:
                     f"The trusted proxy {network!r} is no address and no network. "
                     "Give one as 127.0.0.1 or 10.0.0.0/8."
                 ) from error
+
+    def _check_submit_url(self) -> None:
+        if not self.submit_url:
+            return
+        if not self.frame_ancestors:
+            raise ConfigError(
+                f"HITs shall be handed in at {self.submit_url!r}, but no page may show them in a "
+                "frame. Name the origin of that page too."
+            )
+        # Its origin goes into a header, where blanks and semicolons mean something.
+        is_plain = not re.search(r"[^!-~]|[;,'\"@]", self.submit_url)
+        parts = urlsplit(self.submit_url)
+        if not (is_plain and parts.scheme == "https" and parts.hostname):
+            raise ConfigError(
+                f"HITs cannot be handed in at {self.submit_url!r}. Give the address of the form, "
+                "as https://crowd.example.org/mturk/externalSubmit."
+            )
 
     @property
     def is_https(self) -> bool:

@@ -78,7 +78,7 @@ def outcome_model(outcome: views.OutcomeView, max_attempts: int) -> models.Outco
     )
 
 
-def me_model(person: views.Person, csrf: str, job: views.Job) -> models.Me:
+def me_model(person: views.Person, csrf: str, job: views.Job, finish_url: str = "") -> models.Me:
     """Give who is signed in."""
     settings = job.settings
     about = models.JobModel(
@@ -89,7 +89,13 @@ def me_model(person: views.Person, csrf: str, job: views.Job) -> models.Me:
         lease_minutes=settings.lease_minutes,
     )
     return models.Me.model_validate(
-        {"name": person.name, "role": person.role.value, "csrf": csrf, "job": about}
+        {
+            "name": person.name,
+            "role": person.role.value,
+            "csrf": csrf,
+            "job": about,
+            "finish_url": finish_url,
+        }
     )
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Response
 from sqlalchemy import Connection
 
 from veilset.review import answers, batches
+from veilset.review.mturk import entry
 from veilset.review.views import OutcomeView, Person
 from veilset.review.web.callers import Reviewer
 from veilset.review.web.models import Answer, Lease, Outcome, RowId, Submitted, Work
@@ -61,7 +62,7 @@ async def take_batch(caller: Reviewer) -> Work:
     """Give the batch that the person holds, or a new one."""
     room = caller.room
     view = await caller.run(
-        lambda conn, person: batches.take_batch(conn, room.job, person, room.now_ms())
+        lambda conn, person: entry.next_work(conn, room.job, person, room.now_ms())
     )
     return work_model(view, room.job.settings.max_attempts)
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from veilset.errors import AccessError
 from veilset.review import people
+from veilset.review.mturk.entry import came_by_hit
 from veilset.review.views import Person, SessionView, Signed
 from veilset.review.web.callers import COOKIE, Anybody
 from veilset.review.web.models import Me, SignIn
@@ -19,41 +22,42 @@ from veilset.review.web.room import Room, room_of
 
 router = APIRouter(prefix="/api", tags=["session"])
 
+FINISH: Final = "/mturk/finish"
+"""Where workers of a paid crowd hand in."""
+
 
 @router.post("/session")
 async def sign_in(link: SignIn, request: Request, response: Response) -> Me:
     """Sign in with the secret of a link, which holds once."""
     room = room_of(request)
     address = address_key(origin_of(request.scope).address)
-    _count_attempt(room, address)
+    count_attempt(room, address)
 
-    def work(connection: Connection) -> Signed:
+    def work(connection: Connection) -> tuple[Signed, str]:
         signed = people.sign_in(connection, link.token, room.now_ms())
         if signed.person.job_id != room.job.id:
             raise AccessError("The link is for another job. Ask the owner for a new one.")
-        return signed
+        return signed, _finish_url(connection, room, signed.person)
 
     try:
-        signed = await room.run(work)
+        signed, finish_url = await room.run(work)
     except AccessError as error:
         raise Refused(401, "link", str(error)) from error
-    # Only what failed counts, so that a class room of people behind one address gets in.
-    room.failures.give_back(address)
-    room.all_failures.give_back("")
+    forget_attempt(room, address)
     seconds = (signed.expires_ms - room.now_ms()) // 1000
     response.headers["Set-Cookie"] = _cookie(request, signed.secret, max(0, seconds))
-    return me_model(signed.person, signed.csrf, room.job)
+    return me_model(signed.person, signed.csrf, room.job, finish_url)
 
 
 @router.get("/me")
 async def who_am_i(caller: Anybody) -> Me:
     """Say who is signed in."""
 
-    def work(connection: Connection, _person: Person) -> SessionView:
-        return caller.session(connection)
+    def work(connection: Connection, person: Person) -> tuple[SessionView, str]:
+        return caller.session(connection), _finish_url(connection, caller.room, person)
 
-    session = await caller.look(work)
-    return me_model(session.person, session.csrf, caller.room.job)
+    session, finish_url = await caller.look(work)
+    return me_model(session.person, session.csrf, caller.room.job, finish_url)
 
 
 @router.delete("/session", status_code=204)
@@ -75,7 +79,17 @@ def _cookie(request: Request, secret: str, seconds: int) -> str:
     return "; ".join([*parts, "SameSite=Strict"])
 
 
-def _count_attempt(room: Room, address: str) -> None:
+def _finish_url(connection: Connection, room: Room, person: Person) -> str:
+    is_shown = bool(room.options.frame_ancestors) and came_by_hit(connection, person)
+    return FINISH if is_shown else ""
+
+
+def count_attempt(room: Room, address: str) -> None:
+    """Count one attempt to get in by a secret.
+
+    Raises:
+        Refused: 429, if too many failed.
+    """
     wait = room.failures.take(address)
     if wait:
         raise too_often(wait)
@@ -83,3 +97,12 @@ def _count_attempt(room: Room, address: str) -> None:
     if wait:
         room.failures.give_back(address)
         raise too_often(wait)
+
+
+def forget_attempt(room: Room, address: str) -> None:
+    """Uncount an attempt that got in.
+
+    Only what failed counts, so that a class room of people behind one address gets in.
+    """
+    room.failures.give_back(address)
+    room.all_failures.give_back("")

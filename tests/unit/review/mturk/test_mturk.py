@@ -29,7 +29,7 @@ from veilset.review.mturk.account import (
     TurkRefusedError,
     open_account,
 )
-from veilset.review.mturk.entry import Entrance, enter, status, worker_name
+from veilset.review.mturk.entry import Entrance, enter, leave, worker_name
 from veilset.review.mturk.payment import Collected, Policy, collect, pay_bonus
 from veilset.review.mturk.publish import Published, Terms, batches_wanted, publish, withdraw
 from veilset.review.values import Role
@@ -258,8 +258,9 @@ def test_a_batch_done_is_approved_and_paid_once(
     assert worker == person_of(world)
     assert WORKER not in worker.name
     batch = world.do(worker, correct)
-    assert world.look(lambda conn: status(conn, world.job, given)) == "done"
-    assert go_in(world, given).kind == "finished"
+    form = Entrance("finished", "", given["assignmentId"], entrance.submit_url)
+    assert world.database.look(lambda conn: leave(conn, worker, world.now_ms)) == form
+    assert go_in(world, given) == form
     assert assignment(world, given["assignmentId"]).batch_id == batch.batch_id
     done = collect(world.database, world.job, account, now_ms=world.now_ms)
     assert done == Collected(), "nothing is paid before it is handed in"
