@@ -33,7 +33,8 @@ class FakeApi {
   work: Batch | null = batch();
   outcomes: (Outcome | Error)[] = [];
   answers: { taskId: number; answer: Answer }[] = [];
-  takeBatch = async () => ({ batch: this.work, reason: this.work ? "" : "no-work" });
+  reason = "no-work";
+  takeBatch = async () => ({ batch: this.work, reason: this.work ? "" : this.reason });
   picture = async () => new Blob();
   submit = async () => ({ n_images: 3 });
   answer = async (taskId: number, answer: Answer): Promise<Outcome> => {
@@ -210,11 +211,14 @@ describe("a session", () => {
     expect(session.problem).toBe("Box 1 is wrong.");
   });
 
-  it("says that there is no work", async () => {
-    const api = new FakeApi();
-    api.work = null;
-    const { session } = start(api);
-    await session.start();
-    expect(session.stage).toBe("no-work");
+  it("says why there is no work", async () => {
+    for (const reason of ["no-work", "blocked", "finished"]) {
+      const api = new FakeApi();
+      api.work = null;
+      api.reason = reason;
+      const { session } = start(api);
+      await session.start();
+      expect(session.stage).toBe(reason);
+    }
   });
 });

@@ -638,6 +638,12 @@ export interface components {
         Me: {
             /** Csrf */
             csrf: string;
+            /**
+             * Finish Url
+             * @description Where a batch that ended is handed in; empty if the next one follows.
+             * @default
+             */
+            finish_url: string;
             job: components["schemas"]["JobModel"];
             /** Name */
             name: string;
@@ -878,7 +884,7 @@ export interface components {
         };
         /**
          * Work
-         * @description The batch to work on, or why there is none.
+         * @description The batch to work on, or why there is none; ``finished``: hand the last one in.
          */
         Work: {
             batch: components["schemas"]["BatchModel"] | null;
@@ -887,7 +893,7 @@ export interface components {
              * @default
              * @enum {string}
              */
-            reason: "" | "no-work" | "blocked";
+            reason: "" | "no-work" | "blocked" | "finished";
         };
     };
     responses: {

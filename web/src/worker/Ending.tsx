@@ -40,13 +40,19 @@ function wordsFor(stage: Stage, session: Session): Words {
         text: "All attempts at it were used up. Read the instructions again before the next one.",
         again: "Next batch",
       };
+    case "finished":
+      return {
+        title: "This batch is finished",
+        text: "A HIT is one batch. Accept another HIT to go on.",
+        again: "",
+      };
     default:
       return { title: "You are signed out", text: "Open your sign-in link again.", again: "" };
   }
 }
 
 /** Everything that is not work on a picture. */
-export function Ending(props: { session: Session; onSignOut: () => void }): VNode {
+export function Ending(props: { session: Session; finishUrl: string }): VNode {
   const { session } = props;
   const again = useRef<HTMLButtonElement>(null);
   useEffect(() => again.current?.focus(), [session.stage]);
@@ -63,11 +69,26 @@ export function Ending(props: { session: Session; onSignOut: () => void }): VNod
     );
   }
   const words = wordsFor(session.stage, session);
+  // Of a paid crowd, people do one batch, and are paid by handing it in over there.
+  const isPaid = ["submitted", "failed", "finished"].includes(session.stage) && props.finishUrl;
   return (
     <Notice title={words.title}>
       <p>{words.text}</p>
       {session.problem && <p class="hint">{session.problem}</p>}
-      {words.again && (
+      {isPaid && (
+        <>
+          <p>One step is left: hand in the HIT.</p>
+          <button
+            ref={again}
+            type="button"
+            class="primary"
+            onClick={() => location.assign(props.finishUrl)}
+          >
+            Hand in
+          </button>
+        </>
+      )}
+      {words.again && !isPaid && (
         <button ref={again} type="button" class="primary" onClick={() => void session.start()}>
           {words.again}
         </button>

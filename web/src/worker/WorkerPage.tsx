@@ -43,7 +43,7 @@ export function WorkerPage(props: { api: Api; me: Me; onSignOut: () => void }): 
       />
       {session.stage === "working" && <Work session={session} onCommand={onCommand} />}
       {session.stage === "checking" && <Summary session={session} />}
-      {!isAtWork && <Ending session={session} onSignOut={props.onSignOut} />}
+      {!isAtWork && <Ending session={session} finishUrl={me.finish_url} />}
       {session.verdict && (
         <VerdictDialog verdict={session.verdict} onClose={() => session.closeVerdict()} />
       )}

@@ -17,7 +17,8 @@ export type Stage =
   | "lost"
   | "submitted"
   | "signed-out"
-  | "failed";
+  | "failed"
+  | "finished";
 
 /** What a wrong answer on a gold image brought, with what is needed to show it. */
 export type Verdict = {
@@ -133,7 +134,7 @@ export class Session {
     await this.attempt(async () => {
       const work = await this.api.takeBatch();
       if (work.batch) this.open(work.batch);
-      else this.clear(work.reason === "blocked" ? "blocked" : "no-work");
+      else this.clear(work.reason || "no-work");
     });
   }
 
