@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from veilset.cli import detect, obfuscate, plugins, report, review, run, turk, verify
+from veilset.cli import (
+    annotation_files,
+    detect,
+    obfuscate,
+    plugins,
+    report,
+    review,
+    run,
+    turk,
+    verify,
+)
 
 app = typer.Typer(
     name="veilset",
@@ -34,7 +44,7 @@ for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
 
 review.app.add_typer(turk.app)
-GROUPS: dict[str, typer.Typer] = {"review": review.app}
+GROUPS: dict[str, typer.Typer] = {"review": review.app, "annotations": annotation_files.app}
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 

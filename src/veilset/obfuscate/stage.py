@@ -145,6 +145,7 @@ def obfuscate_dataset(
     runner = load_factory("engine", engine)()
     obfuscator = make_obfuscator(config.method, config.parameters)
     known = AnnotationSet(annotations)
+    known.require_images()
     check_output(out, record)
     inputs = {
         **reader.describe(),

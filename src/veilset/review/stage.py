@@ -76,6 +76,7 @@ def open_review(
         AnnotationSet(Path(gold)) if gold else None,
         tuple(AnnotationSet(Path(other)) for other in others),
     )
+    sources.annotations.require_images()
     chosen = settings or JobSettings()
     with Database.open(database, create=True) as opened:
         opened.run(lambda conn: jobs.open_job(conn, name, sources, chosen, _now_ms(), on_progress))
