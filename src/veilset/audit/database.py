@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from veilset.errors import MissingExtraError, RunError
+from veilset.errors import DatasetError, MissingExtraError, RunError
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,11 +109,15 @@ class Database:
 
     def stream(self, sql: str) -> Iterator[Row]:
         """Go through the rows of a query, holding few; other statements may run meanwhile."""
+        import duckdb
+
         cursor = self._connection.cursor()
         try:
             cursor.execute(sql)
             while rows := cursor.fetchmany(_ROWS_AT_ONCE):
                 yield from rows
+        except duckdb.OutOfMemoryException as error:
+            raise _no_memory(error) from error
         finally:
             cursor.close()
 
@@ -132,20 +136,38 @@ class Database:
         )
         self._execute(f"COPY ({sql}) TO {quoted(str(path))} ({form})", ())
 
+    def read(self, sql: str, what: str) -> list[Row]:
+        """Run a statement that reads somebody's files; what is wrong with them is told.
+
+        Args:
+            sql: The statement.
+            what: What is read, at the beginning of a sentence.
+
+        Raises:
+            DatasetError: If it cannot be read; the message ends with what DuckDB says.
+            RunError: If memory does not suffice.
+        """
+        import duckdb
+
+        try:
+            rows: list[Row] = self._connection.execute(sql).fetchall()
+        except duckdb.OutOfMemoryException as error:
+            raise _no_memory(error) from error
+        except duckdb.Error as error:
+            raise DatasetError(f"{what} cannot be read. DuckDB says: {_short(error)}") from error
+        return rows
+
     def _execute(self, sql: str, values: Sequence[object]) -> duckdb.DuckDBPyConnection:
         import duckdb
 
         try:
             return self._connection.execute(sql, list(values))
         except duckdb.OutOfMemoryException as error:
+            raise _no_memory(error) from error
+        except duckdb.Error as error:
             raise RunError(
-                "The audit does not fit into the memory that it may use. Raise the limit "
-                f"(--memory), or free space on the disk. DuckDB says: {_first_line(error)}"
-            ) from error
-        except duckdb.IOException as error:
-            raise RunError(
-                "The audit could not read or write a file. Free space on the disk, or make the "
-                f"annotation set again. DuckDB says: {_first_line(error)}"
+                "The audit could not count. Free space on the disk if it is full, or make the "
+                f"annotation set again. DuckDB says: {_short(error)}"
             ) from error
 
 
@@ -159,5 +181,12 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _no_memory(error: Exception) -> RunError:
+    return RunError(
+        "The audit does not fit into the memory that it may use. Raise the limit (--memory), or "
+        f"free space on the disk. DuckDB says: {_short(error)}"
+    )
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

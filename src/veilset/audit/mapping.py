@@ -135,21 +135,14 @@ def read_mapping(database: Database, mapping: Mapping) -> None:
     Raises:
         DatasetError: If it is not CSV of two columns, or contradicts itself.
     """
-    import duckdb
-
     columns = "{'name': 'VARCHAR', 'category': 'VARCHAR'}"
-    try:
-        database.run(
-            "CREATE TABLE mapping AS "
-            "SELECT DISTINCT trim(name) AS name, trim(category) AS category "
-            f"FROM read_csv({quoted(str(mapping.path))}, header = true, delim = ',', quote = '\"', "
-            f"escape = '\"', auto_detect = false, columns = {columns})"
-        )
-    except duckdb.Error as error:
-        message = str(error).replace("\n", " ")[:200]
-        raise DatasetError(
-            f"The mapping file {mapping.path} is not readable as CSV of two columns: {message}"
-        ) from error
+    database.read(
+        "CREATE TABLE mapping AS "
+        "SELECT DISTINCT trim(name) AS name, trim(category) AS category "
+        f"FROM read_csv({quoted(str(mapping.path))}, header = true, delim = ',', quote = '\"', "
+        f"escape = '\"', auto_detect = false, columns = {columns})",
+        f"The mapping file {mapping.path} is not CSV of two columns: it",
+    )
     empty = database.rows("SELECT name FROM mapping WHERE coalesce(name, '') = '' OR "
                           "coalesce(category, '') = '' LIMIT 1")  # fmt: skip
     if empty:

@@ -71,6 +71,7 @@ _SUPERCATEGORY = (
     "synset", "name", "n_categories", "n_images", "n_looked", "n_with", "n_regions", "share",
     "low", "high",
 )  # fmt: skip
+_PEOPLE = ("grouping", "label", "n_regions", "share", "low", "high")
 _DISPARITY = (
     "grouping", "label", "outcome", "n_regions", "n_images", "share", "low", "high",
     "difference", "difference_low", "difference_high", "p", "p_corrected",
@@ -111,7 +112,29 @@ def write_tables(database: Database, found: dict[str, Any], folder: Path) -> lis
             ("disparity", "Recall and protection of reviewed regions, by group.", _DISPARITY,
              f"SELECT {', '.join(_DISPARITY)} FROM disparity ORDER BY grouping, label, outcome")
         )  # fmt: skip
+    people = _people_rows(found["people"])
+    if people:
+        columns = ", ".join(_PEOPLE)
+        wanted.append(
+            ("people", f"Estimated age and gender of the {found['plural']}.", _PEOPLE,
+             f"SELECT {columns} FROM (VALUES {', '.join(people)}) AS each (place, {columns}) "
+             "ORDER BY place")
+        )  # fmt: skip
     return [_write(database, folder, *each) for each in wanted]
+
+
+def _people_rows(people: dict[str, Any]) -> list[str]:
+    groups = [
+        (name, group)
+        for name in ("age", "gender")
+        for group in (people[name] or {"groups": ()})["groups"]
+    ]
+    return [
+        f"({place}, {quoted(name)}, {quoted(group['group'])}, {group['n']}::BIGINT, "
+        + ", ".join(f"{group['share'][key]!r}::DOUBLE" for key in ("value", "low", "high"))
+        + ")"
+        for place, (name, group) in enumerate(groups)
+    ]
 
 
 def _write(

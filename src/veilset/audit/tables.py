@@ -17,7 +17,7 @@ from veilset.annotations.store import AnnotationSet
 from veilset.audit.config import AuditConfig
 from veilset.audit.database import Database, quoted
 from veilset.audit.mapping import Mapped, Mapping, category_rule, check_categories, read_mapping
-from veilset.errors import AnnotationError, DatasetError, RunError
+from veilset.errors import AnnotationError, DatasetError
 from veilset.protocols import Reader
 from veilset.tables import table_path
 
@@ -100,9 +100,9 @@ def read_shards(database: Database, annotations: AnnotationSet, name: str) -> No
     if not paths:
         raise _empty(annotations)
     files = ", ".join(quoted(str(path)) for path in paths)
-    sql = f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])"
-    _checked(database, annotations, sql)
-    (n_rows,) = _checked(database, annotations, f"SELECT count(*) FROM {name}")
+    what = _what(annotations)
+    database.read(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])", what)
+    ((n_rows,),) = database.read(f"SELECT count(*) FROM {name}", what)
     if n_rows != annotations.manifest["n_images"]:
         raise AnnotationError(
             f"The annotation set {folder} has {n_rows:,} images, its run.json says "
@@ -118,7 +118,7 @@ def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfi
     below = f"WHERE starts_with(image_id, {quoted(_prefix(config))})" if config.within else ""
     # The number is only a key, shorter than a name; nothing depends on which image has which.
     columns = "row_number() OVER () AS no, image_id, status, reason, width, height, sha256, regions"
-    _checked(database, annotations, f"CREATE TABLE found AS SELECT {columns} FROM shards {below}")
+    database.read(f"CREATE TABLE found AS SELECT {columns} FROM shards {below}", _what(annotations))
     (n_found, n_names) = database.row("SELECT count(*), count(DISTINCT image_id) FROM found")
     if not n_found:
         raise AnnotationError(
@@ -131,20 +131,8 @@ def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfi
         )
 
 
-def _checked(database: Database, annotations: AnnotationSet, sql: str) -> tuple[int, ...]:
-    """Run what reads the files of a set; tell damage as what it is."""
-    import duckdb
-
-    try:
-        rows = database.rows(sql)
-    except (duckdb.Error, RunError) as error:
-        if isinstance(error, RunError) and "memory" in str(error):
-            raise
-        raise DatasetError(
-            f"A file of the annotation set {annotations.folder} is damaged "
-            f"({type(error).__name__}). Make the set again."
-        ) from error
-    return tuple(rows[0]) if rows else ()
+def _what(annotations: AnnotationSet) -> str:
+    return f"The annotation set {annotations.folder} is damaged: a file of it"
 
 
 def _empty(annotations: AnnotationSet) -> AnnotationError:

@@ -104,6 +104,10 @@ def test_ages_and_genders_with_what_is_uncertain(made: Path) -> None:
     assert found["gender"]["groups"][0]["mean_score"] == pytest.approx(0.9)
     page = (made / "index.html").read_text()
     assert "not be used to decide anything about a person" in page
+    lines = (made / "tables" / "people.csv").read_text().splitlines()
+    assert lines[0] == "grouping,label,n_regions,share,low,high"
+    assert lines[1].startswith("age,0 to 2,10,0.25,")
+    assert lines[-1].startswith("gender,male,20,0.5,")
 
 
 def test_attributes_that_are_no_numbers_are_passed_over(tmp_path: Path) -> None:
