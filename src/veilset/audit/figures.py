@@ -164,7 +164,8 @@ def _scores(found: Mapping[str, Any], plural: str) -> Figure | None:
 
 
 def _supercategories(found: Mapping[str, Any], noun: str) -> Figure | None:
-    rows = [each for each in found["rows"] if each["share"] is not None][:MAX_ROWS]
+    known = [each for each in found["rows"] if each["share"] is not None]
+    rows = known[:MAX_ROWS]
     if not rows:
         return None
     ranges = [
@@ -179,7 +180,8 @@ def _supercategories(found: Mapping[str, Any], noun: str) -> Figure | None:
     ]
     title = f"Images with a {noun}, by supercategory"
     drawing = draw_ranges(ranges, [noun], title, f"images with a {noun}")
-    return Figure("share_by_supercategory", title, f"{len(rows)} supercategories", drawing)
+    note = f"{len(rows)} of {len(known)} supercategories"
+    return Figure("share_by_supercategory", title, note, drawing)
 
 
 def _disparities(found: Mapping[str, Any]) -> list[Figure]:

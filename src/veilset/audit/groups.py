@@ -32,7 +32,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
     parts.append(el("div", drawn, class_="figures"))
     if people["age"]:
         rows = [
-            (g["group"], g["n"], *_share_cells(g["share"]), f"{g['n_sure']:,}", g["n_possible"])
+            (g["group"], g["n"], *_share_cells(g["share"]), *_ranges(g, people["age"]["n_ranged"]))
             for g in people["age"]["groups"]
         ]
         parts.append(
@@ -63,6 +63,11 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
             )
         )
     return section("people", "Age and gender", *parts)
+
+
+def _ranges(group: Mapping[str, Any], n_ranged: int) -> tuple[Content, Content]:
+    """Tell how sure a group is; estimates without a range say nothing of that."""
+    return (group["n_sure"], group["n_possible"]) if n_ranged else ("not told", "not told")
 
 
 def _share_cells(share: Mapping[str, Any]) -> tuple[str, str]:

@@ -60,15 +60,14 @@ def describe_people(database: Database) -> dict[str, Any]:
 
     The shares have intervals in which each image counts once. Beside the number of
     regions whose estimate lies in an age group stand those of which that is sure
-    (``age_low`` to ``age_high`` lies inside) and possible (it reaches inside); beside the
-    number of each gender the number that its probabilities add up to.
+    (``age_low`` to ``age_high`` lies inside) and possible (it reaches inside; without a
+    range, the estimate alone); beside the number of each gender its mean probability.
     """
     database.run(
         f"""
         CREATE TABLE people AS
         SELECT no, {number_of("age")} AS age, {text_of("gender")} AS gender,
-            coalesce({number_of("age_low")}, age) AS age_low,
-            coalesce({number_of("age_high")}, age) AS age_high,
+            {number_of("age_low")} AS age_low, {number_of("age_high")} AS age_high,
             {number_of("gender_score")} AS gender_score,
             {age_group_sql("age")} AS age_group
         FROM counted
@@ -91,7 +90,7 @@ def _ages(database: Database) -> dict[str, Any] | None:
         name = age_group(AGE_EDGES, i)
         n_sure, n_possible = database.row(
             "SELECT count(*) FILTER (age_low >= $1 AND age_high < $2), "
-            "count(*) FILTER (age_high >= $1 AND age_low < $2) "
+            "count(*) FILTER (coalesce(age_high, age) >= $1 AND coalesce(age_low, age) < $2) "
             "FROM people WHERE age_group IS NOT NULL",
             [first, last],
         )
@@ -105,7 +104,11 @@ def _ages(database: Database) -> dict[str, Any] | None:
                 "n_possible": n_possible,
             }
         )
-    return {"n": n, "groups": groups}
+    (n_ranged,) = database.row(
+        "SELECT count(*) FROM people WHERE age_group IS NOT NULL AND age_low IS NOT NULL "
+        "AND age_high IS NOT NULL"
+    )
+    return {"n": n, "n_ranged": n_ranged, "groups": groups}
 
 
 def _genders(database: Database) -> dict[str, Any] | None:

@@ -98,6 +98,11 @@ def test_ages_and_genders_with_what_is_uncertain(made: Path) -> None:
     assert youngest["group"] == "0 to 2"
     assert (youngest["n"], youngest["n_sure"], youngest["n_possible"]) == (10, 0, 10)
     assert (oldest["n"], oldest["n_sure"], oldest["n_possible"]) == (10, 0, 10)
+    thirties = found["age"]["groups"][4]
+    assert (thirties["n"], thirties["n_sure"], thirties["n_possible"]) == (20, 0, 20), (
+        "an estimate without a range is never sure"
+    )
+    assert found["age"]["n_ranged"] == 20
     assert {g["group"]: (g["n"], g["n_scored"]) for g in found["gender"]["groups"]} == {
         "female": (20, 10), "male": (20, 20),
     }  # fmt: skip
