@@ -14,7 +14,20 @@ import pytest
 from tests.conftest import REPOSITORY
 
 SOURCES = sorted((REPOSITORY / "src" / "veilset").rglob("*.py"))
-HEAVY = ("torch", "ray", "fastapi", "cv2", "openvino", "onnxruntime", "pyarrow", "PIL", "jpeglib")
+HEAVY = (
+    "torch",
+    "ray",
+    "fastapi",
+    "sqlalchemy",
+    "duckdb",
+    "boto3",
+    "cv2",
+    "openvino",
+    "onnxruntime",
+    "pyarrow",
+    "PIL",
+    "jpeglib",
+)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

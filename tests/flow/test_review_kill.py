@@ -19,10 +19,10 @@ from sqlalchemy import select
 
 from tests.review_databases import *  # noqa: F403
 from tests.unit.review.store.world import World, correct, make_world, recount
-from veilset.review import batches
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.jobs import find_job
+from veilset.review.job import batches
+from veilset.review.job.jobs import find_job
 from veilset.review.values import drawing_to_json
 from veilset.review.views import Person
 

@@ -22,10 +22,10 @@ from tests.conftest import REPOSITORY
 from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.files import sha256_hex
 from veilset.protocols import Shard, ShardReport
-from veilset.review import people
 from veilset.review.database.connect import Database
-from veilset.review.filling import Sources
-from veilset.review.jobs import find_job, open_job
+from veilset.review.job import people
+from veilset.review.job.filling import Sources
+from veilset.review.job.jobs import find_job, open_job
 from veilset.review.settings import JobSettings
 from veilset.review.values import Role
 from veilset.review.views import Job

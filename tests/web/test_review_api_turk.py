@@ -22,8 +22,8 @@ from tests.web.review_browser import Browser
 from tests.web.review_site import SETTINGS, make_site, served
 from tests.web.test_review_api_work import Desk, finish, say
 from veilset.review.database.tables import assignment, batch, hit, person
+from veilset.review.job.people import digest
 from veilset.review.mturk.entry import FRAME_ANCESTORS, SUBMIT_TO
-from veilset.review.people import digest
 from veilset.review.web.rates import Rate
 
 __all__ = ["database_url", "postgresql_cluster"]

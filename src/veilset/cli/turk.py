@@ -43,7 +43,7 @@ def _at_work(
     database: str, job: str | None, *, production: bool, endpoint: str | None
 ) -> Iterator[tuple[OpenDatabase, Job, Account]]:
     from veilset.review.database.connect import Database as Store
-    from veilset.review.jobs import find_job
+    from veilset.review.job.jobs import find_job
     from veilset.review.mturk.account import open_account
 
     with Store.open(database) as opened:
@@ -62,7 +62,7 @@ def cost(
 ) -> None:
     """Say what it would cost; asks nobody and spends nothing."""
     from veilset.review.database.connect import Database as Store
-    from veilset.review.jobs import find_job
+    from veilset.review.job.jobs import find_job
     from veilset.review.mturk.cost import cost_notice, estimate_cost
     from veilset.review.mturk.publish import batches_wanted
 

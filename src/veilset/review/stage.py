@@ -19,9 +19,9 @@ from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
 from veilset.errors import AnnotationError, ReviewError
 from veilset.protocols import Shard, ShardReport
-from veilset.review import audit, export, figures, gold_images, jobs, people
 from veilset.review.database.connect import Database
-from veilset.review.filling import OnOpened, Sources, chunks
+from veilset.review.job import audit, export, figures, gold_images, jobs, people
+from veilset.review.job.filling import OnOpened, Sources, chunks
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Role
 from veilset.review.views import AgreementView, Invited, Job, OverviewView, Person, PersonView

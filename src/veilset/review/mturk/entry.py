@@ -30,11 +30,11 @@ from typing import Any
 from sqlalchemy import Connection, case, func, insert, select, update
 
 from veilset.errors import AccessError
-from veilset.review.batches import take_batch
 from veilset.review.database.tables import assignment, batch, hit, person
-from veilset.review.ledger import note
+from veilset.review.job.batches import take_batch
+from veilset.review.job.ledger import note
+from veilset.review.job.people import digest, new_link
 from veilset.review.mturk.publish import SECRET
-from veilset.review.people import digest, new_link
 from veilset.review.values import Role
 from veilset.review.views import Job, Person, WorkView
 

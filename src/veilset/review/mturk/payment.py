@@ -31,11 +31,11 @@ from sqlalchemy import Connection, select, update
 from veilset.errors import ConfigError
 from veilset.review.database.connect import Database
 from veilset.review.database.tables import assignment, batch, hit, person
-from veilset.review.ledger import note
+from veilset.review.job.ledger import note
+from veilset.review.job.people import revoke
 from veilset.review.mturk.account import Account, TurkRefusedError
 from veilset.review.mturk.cost import fee_cents
 from veilset.review.mturk.entry import worker_name
-from veilset.review.people import revoke
 from veilset.review.views import Job
 
 THANKS = "Thank you: your batch was complete."

@@ -20,10 +20,10 @@ from sqlalchemy import Connection, case, func, insert, select, update
 from veilset.errors import ConfigError, ReviewError
 from veilset.review.database.connect import Database
 from veilset.review.database.tables import hit, image
-from veilset.review.ledger import note
+from veilset.review.job.ledger import note
+from veilset.review.job.people import digest
 from veilset.review.mturk.account import Account, TurkRefusedError
 from veilset.review.mturk.cost import Cost, cost_notice, dollars, estimate_cost
-from veilset.review.people import digest
 from veilset.review.views import Job
 
 SECRET = "k"  # noqa: S105  the name of the parameter that carries it

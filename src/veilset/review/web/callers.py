@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeVar
 from fastapi import Depends, Request
 from sqlalchemy import Connection
 
-from veilset.review import people
+from veilset.review.job import people
 from veilset.review.values import Role
 from veilset.review.views import Person, SessionView
 from veilset.review.web.problems import Refused, not_signed_in, too_often

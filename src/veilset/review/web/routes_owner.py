@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 
-from veilset.review import batches, decisions, figures, gold_images, people
+from veilset.review.job import batches, decisions, figures, gold_images, people
 from veilset.review.values import Role
 from veilset.review.views import Invited
 from veilset.review.web import models

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Response
 from sqlalchemy import Connection
 
-from veilset.review import answers, batches
+from veilset.review.job import answers, batches
 from veilset.review.mturk import entry
 from veilset.review.views import OutcomeView, Person
 from veilset.review.web.callers import Reviewer

@@ -19,7 +19,7 @@ import uvicorn
 
 from veilset.errors import ConfigError
 from veilset.review.database.connect import Database
-from veilset.review.jobs import find_job
+from veilset.review.job.jobs import find_job
 from veilset.review.views import Job
 from veilset.review.web.app import create_app
 from veilset.review.web.options import WebOptions

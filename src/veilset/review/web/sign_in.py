@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Connection
 
 from veilset.errors import AccessError
-from veilset.review import people
+from veilset.review.job import people
 from veilset.review.mturk.entry import came_by_hit
 from veilset.review.views import Person, SessionView, Signed
 from veilset.review.web.callers import COOKIE, Anybody

@@ -20,8 +20,8 @@ from sqlalchemy import func, select
 from tests.unit.review.mturk.fake_turk import FakeTurk
 from tests.unit.review.store.world import World, correct
 from veilset.errors import AccessError, ConfigError, MissingExtraError, ReviewError, RunError
-from veilset.review import people
 from veilset.review.database import tables
+from veilset.review.job import people
 from veilset.review.mturk.account import (
     PRODUCTION,
     SANDBOX,

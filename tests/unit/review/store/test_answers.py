@@ -22,10 +22,10 @@ from tests.unit.review.store.world import (
 )
 from veilset.errors import AccessError, LeaseError, ReviewError
 from veilset.review import views
-from veilset.review.answers import save_answer
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.gold_images import retire_gold
+from veilset.review.job.answers import save_answer
+from veilset.review.job.gold_images import retire_gold
 from veilset.review.values import Drawing, Drawn
 from veilset.review.views import BatchView, Person, TaskView
 

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, select
 
 from tests.unit.review.store.world import MINUTE_MS, TRUTH, World, correct, make_world, recount
 from veilset.errors import AccessError, LeaseError
-from veilset.review import batches, decisions, people
-from veilset.review.audit import draw_audit
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.gold_images import add_gold, retire_gold
-from veilset.review.leases import expire
+from veilset.review.job import batches, decisions, people
+from veilset.review.job.audit import draw_audit
+from veilset.review.job.gold_images import add_gold, retire_gold
+from veilset.review.job.leases import expire
 from veilset.review.values import Role
 from veilset.review.views import BatchView, Job
 

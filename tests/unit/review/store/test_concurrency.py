@@ -13,11 +13,11 @@ from sqlalchemy import func, select
 
 from tests.unit.review.store.world import TRUTH, World, correct, make_world, recount
 from veilset.errors import LeaseError, ReviewError
-from veilset.review import batches, decisions, people
-from veilset.review.answers import submit_batch
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.leases import expire
+from veilset.review.job import batches, decisions, people
+from veilset.review.job.answers import submit_batch
+from veilset.review.job.leases import expire
 from veilset.review.values import Role
 from veilset.review.views import Person
 

@@ -12,10 +12,10 @@ from sqlalchemy import select
 
 from tests.unit.review.store.world import TRUTH, World, correct, make_world, recount
 from veilset.errors import AccessError, ReviewError
-from veilset.review import decisions, figures
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.gold_images import add_gold
+from veilset.review.job import decisions, figures
+from veilset.review.job.gold_images import add_gold
 from veilset.review.values import Drawing, Drawn
 from veilset.review.views import Person, TaskView
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from veilset.errors import ReviewError
-from veilset.review.drawings import Changes, as_shown, check_sources, compare, name_sources
+from veilset.review.job.drawings import Changes, as_shown, check_sources, compare, name_sources
 from veilset.review.values import Drawing, Drawn
 from veilset.types import BoxXyxy, Region
 

@@ -15,10 +15,10 @@ from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError, DatasetError, ResumeMismatchError, ReviewError
 from veilset.files import sha256_hex
 from veilset.obfuscate.stage import obfuscate_dataset
-from veilset.review import decisions
-from veilset.review.audit import draw_audit
 from veilset.review.database.connect import Database
-from veilset.review.export import reviewed
+from veilset.review.job import decisions
+from veilset.review.job.audit import draw_audit
+from veilset.review.job.export import reviewed
 from veilset.review.stage import export_expert, export_review
 from veilset.review.values import Drawn, Role
 from veilset.types import Annotations, ImageRecord, Origin, Region, Status

@@ -9,11 +9,11 @@ import pytest
 
 from tests.unit.review.store.world import TRUTH, World, correct, make_world
 from veilset.intervals import clopper_pearson, wilson
-from veilset.review import decisions, figures
-from veilset.review.audit import draw_audit
 from veilset.review.database.connect import Database
-from veilset.review.gold_images import add_gold, retire_gold
-from veilset.review.pace import hours_left, images_per_hour, median_seconds
+from veilset.review.job import decisions, figures
+from veilset.review.job.audit import draw_audit
+from veilset.review.job.gold_images import add_gold, retire_gold
+from veilset.review.job.pace import hours_left, images_per_hour, median_seconds
 from veilset.review.stage import review_agreement, review_status
 from veilset.review.values import Drawing, Role
 from veilset.review.views import UNKNOWN, Estimate, OverviewView, PersonView, TaskView

@@ -12,11 +12,11 @@ from sqlalchemy import func, select
 
 from tests.unit.review.store.world import TRUTH, World, looked, make_world, names, write_set
 from veilset.errors import AnnotationError, ConfigError, DatasetError, ReviewError
-from veilset.review.audit import draw_audit
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.filling import OnOpened, Sources
-from veilset.review.jobs import find_job, image_named, open_job
+from veilset.review.job.audit import draw_audit
+from veilset.review.job.filling import OnOpened, Sources
+from veilset.review.job.jobs import find_job, image_named, open_job
 from veilset.review.settings import JobSettings
 from veilset.review.stage import open_review
 from veilset.review.values import drawing_from_json

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.review.store.world import TRUTH, World, correct, make_world, recount
 from veilset.errors import AccessError, LeaseError, ReviewError
-from veilset.review import batches, decisions, people
 from veilset.review.database.connect import Database
-from veilset.review.gold_images import add_gold, retire_gold
-from veilset.review.leases import expire
+from veilset.review.job import batches, decisions, people
+from veilset.review.job.gold_images import add_gold, retire_gold
+from veilset.review.job.leases import expire
 from veilset.review.views import BatchView, Person
 
 places = st.integers(0, 50)

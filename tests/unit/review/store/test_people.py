@@ -10,9 +10,9 @@ from sqlalchemy import MetaData, select
 
 from tests.unit.review.store.world import HOUR_MS, World, make_world
 from veilset.errors import AccessError, ConfigError, ReviewError
-from veilset.review import people
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
+from veilset.review.job import people
 from veilset.review.values import Role
 from veilset.review.views import SessionView, Signed
 

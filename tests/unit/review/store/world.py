@@ -13,11 +13,11 @@ from sqlalchemy import Connection, select
 
 from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.protocols import Shard, ShardReport
-from veilset.review import answers, batches, decisions, people
 from veilset.review.database import tables
 from veilset.review.database.connect import Database
-from veilset.review.filling import Sources
-from veilset.review.jobs import find_job, open_job
+from veilset.review.job import answers, batches, decisions, people
+from veilset.review.job.filling import Sources
+from veilset.review.job.jobs import find_job, open_job
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Drawn, Role, drawing_from_json
 from veilset.review.views import BatchView, Job, OutcomeView, Person, TaskView

@@ -18,8 +18,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from veilset.errors import AnnotationError, ResumeMismatchError
 from veilset.review.database.tables import answer, batch, decision, gold, image, undo
-from veilset.review.drawings import as_shown, is_untouched
-from veilset.review.standing import SETTLING
+from veilset.review.job.drawings import as_shown, is_untouched
+from veilset.review.job.standing import SETTLING
 from veilset.review.values import Drawing, drawing_from_json
 from veilset.review.views import Job
 from veilset.runs import FINISHED, STARTED

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from veilset.errors import ConfigError, ReviewError
 from veilset.review.database.tables import image, job
-from veilset.review.filling import Filling, OnOpened, Sources
-from veilset.review.ledger import add_up, note
+from veilset.review.job.filling import Filling, OnOpened, Sources
+from veilset.review.job.ledger import add_up, note
 from veilset.review.settings import JobSettings
 from veilset.review.views import Job
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, literal_column, select, update
 
 from veilset.errors import ReviewError
 from veilset.review.database.tables import image
-from veilset.review.filling import chunks
-from veilset.review.gold_images import image_seed
-from veilset.review.ledger import note
+from veilset.review.job.filling import chunks
+from veilset.review.job.gold_images import image_seed
+from veilset.review.job.ledger import note
 from veilset.review.views import Job
 
 _CHUNK = 1_000

@@ -10,9 +10,9 @@ from typing import NoReturn
 from sqlalchemy import Connection, select, update
 
 from veilset.errors import AccessError, LeaseError
-from veilset.review.choose import is_ordinary_task
 from veilset.review.database.tables import batch, image, task
-from veilset.review.ledger import MINUTE_MS
+from veilset.review.job.choose import is_ordinary_task
+from veilset.review.job.ledger import MINUTE_MS
 from veilset.review.views import Job, Person
 
 _CHUNK = 5_000

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from veilset.errors import ReviewError
 from veilset.review.database.tables import gold, image
-from veilset.review.ledger import add_up, note
+from veilset.review.job.ledger import add_up, note
+from veilset.review.job.standing import hold_image, refuse_unless_owner, standing_decision
 from veilset.review.rules.gold import spoil
 from veilset.review.settings import JobSettings
-from veilset.review.standing import hold_image, refuse_unless_owner, standing_decision
 from veilset.review.values import Drawing, drawing_from_json, drawing_to_json
 from veilset.review.views import Job, Person
 

@@ -14,13 +14,13 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from veilset.errors import ReviewError
-from veilset.review.batches import batch_view, begin_again
-from veilset.review.choose import is_ordinary_task
 from veilset.review.database.tables import answer, batch, gold, image, task
-from veilset.review.decisions import settle_images
-from veilset.review.drawings import Changes, check_sources, compare
-from veilset.review.leases import end_batches, lease_ms, refuse_batch
-from veilset.review.ledger import add_up, note
+from veilset.review.job.batches import batch_view, begin_again
+from veilset.review.job.choose import is_ordinary_task
+from veilset.review.job.decisions import settle_images
+from veilset.review.job.drawings import Changes, check_sources, compare
+from veilset.review.job.leases import end_batches, lease_ms, refuse_batch
+from veilset.review.job.ledger import add_up, note
 from veilset.review.rules.gold import score_gold
 from veilset.review.values import (
     Drawing,

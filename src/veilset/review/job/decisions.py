@@ -16,7 +16,6 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from veilset.errors import AccessError, ReviewError
-from veilset.review.choose import is_ordinary_task
 from veilset.review.database.tables import (
     answer,
     batch,
@@ -26,18 +25,19 @@ from veilset.review.database.tables import (
     task,
     undo,
 )
-from veilset.review.drawings import check_sources, compare
-from veilset.review.gold_images import withdraw_gold
-from veilset.review.ledger import add_up
-from veilset.review.rules.agreement import pair_f1
-from veilset.review.rules.consensus import merge_replicas
-from veilset.review.settings import JobSettings
-from veilset.review.standing import (
+from veilset.review.job.choose import is_ordinary_task
+from veilset.review.job.drawings import check_sources, compare
+from veilset.review.job.gold_images import withdraw_gold
+from veilset.review.job.ledger import add_up
+from veilset.review.job.standing import (
     SETTLING,
     hold_image,
     refuse_unless_owner,
     standing_decision,
 )
+from veilset.review.rules.agreement import pair_f1
+from veilset.review.rules.consensus import merge_replicas
+from veilset.review.settings import JobSettings
 from veilset.review.values import (
     Drawing,
     check_drawing,

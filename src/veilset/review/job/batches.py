@@ -15,7 +15,8 @@ from secrets import SystemRandom
 from sqlalchemy import Connection, exists, insert, select, text, update
 
 from veilset.errors import AccessError
-from veilset.review.choose import (
+from veilset.review.database.tables import answer, batch, event, image, person, seen, task, view
+from veilset.review.job.choose import (
     Chosen,
     choose_gold,
     is_free,
@@ -24,10 +25,9 @@ from veilset.review.choose import (
     lock_images,
     purpose_of,
 )
-from veilset.review.database.tables import answer, batch, event, image, person, seen, task, view
-from veilset.review.leases import change_taken, end_batches, expire, lease_ms, refuse_batch
-from veilset.review.ledger import note
-from veilset.review.standing import refuse_unless_owner
+from veilset.review.job.leases import change_taken, end_batches, expire, lease_ms, refuse_batch
+from veilset.review.job.ledger import note
+from veilset.review.job.standing import refuse_unless_owner
 from veilset.review.values import Role, drawing_from_json
 from veilset.review.views import BatchView, ImageView, Job, Person, TaskView, WorkView
 

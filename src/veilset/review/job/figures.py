@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, literal_column, select, text
 
 from veilset.intervals import bounded_mean, clopper_pearson, wilson
-from veilset.review.choose import is_free
 from veilset.review.database.tables import (
     answer,
     batch,
@@ -29,10 +28,11 @@ from veilset.review.database.tables import (
     session,
     tally,
 )
-from veilset.review.decisions import replicas_of
-from veilset.review.filling import chunks
-from veilset.review.ledger import SUMS
-from veilset.review.pace import hours_left, images_per_hour, median_seconds
+from veilset.review.job.choose import is_free
+from veilset.review.job.decisions import replicas_of
+from veilset.review.job.filling import chunks
+from veilset.review.job.ledger import SUMS
+from veilset.review.job.pace import hours_left, images_per_hour, median_seconds
 from veilset.review.rules.agreement import agreement as agreement_of
 from veilset.review.rules.estimates import Reviewed, advise, like_the_next
 from veilset.review.rules.estimates import found_per_minute as found_per_minute_of

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from veilset.errors import AccessError, ConfigError, ReviewError
 from veilset.review.database.tables import job as job_table
 from veilset.review.database.tables import person, session
-from veilset.review.leases import end_batches_of
-from veilset.review.ledger import note
+from veilset.review.job.leases import end_batches_of
+from veilset.review.job.ledger import note
 from veilset.review.values import Role
 from veilset.review.views import Invited, Job, Person, SessionView, Signed
 

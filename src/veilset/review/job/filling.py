@@ -15,8 +15,8 @@ from sqlalchemy import Connection, insert, select
 from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError, ReviewError
 from veilset.review.database.tables import gold, image
-from veilset.review.drawings import as_shown, name_sources
-from veilset.review.gold_images import gold_row
+from veilset.review.job.drawings import as_shown, name_sources
+from veilset.review.job.gold_images import gold_row
 from veilset.review.rules.order import priority, work_order
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Drawn, drawing_to_json
