@@ -245,6 +245,8 @@ def test_wrong_input_is_one_sentence(folder: Path, job: list[str]) -> None:
     assert "no review database" in error("review", "status", "--database", folder / "no.sqlite")
     assert "postgresql" in error("review", "status", "--database", "mysql://me:secret@host/x")
     assert "SQLite" in error("review", "serve", "--processes", "2", *job)
+    assert "https" in error("review", "serve", "--turk", *job)
+    assert "no page may show them" in error("review", "serve", "--submit-to", "https://x", *job)
     assert "role" in error("review", "invite", "--role", "boss", *job)
     assert "No expert" in error("review", "export", "--experts", "-o", folder / "x", *job)
     assert "several people saw: 0" in veilset("review", "agreement", *job).stdout
