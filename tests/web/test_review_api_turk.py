@@ -370,11 +370,16 @@ def test_when_all_is_done_the_hit_is_returned(desk: TurkDesk) -> None:
     assert not page.forms
 
 
-def test_who_is_paid_already_hands_nothing_in(desk: TurkDesk) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [update(assignment).values(state="approved"), update(hit).values(expires_ms=0)],
+    ids=["paid", "over"],
+)
+def test_who_is_paid_already_or_too_late_hands_nothing_in(desk: TurkDesk, change: Any) -> None:
     visitor = desk.visitor()
     start(visitor, desk.accept("HIT1"))
     finish(visitor)
-    desk.database.run(lambda conn: conn.execute(update(assignment).values(state="approved")))
+    desk.database.run(lambda conn: conn.execute(change))
     assert "Nothing to hand in" in page_of(visitor.get("/mturk/finish")).text
     assert visitor.post("/api/batch").json()["reason"] == "finished"
 
