@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,21 @@ def test_a_set_without_its_photographs_hides_nothing(folder: Path) -> None:
     ):
         assert "without its photographs" in veilset(*verb, code=1).stderr
     assert not (folder / "out").exists()
+
+
+def test_a_set_without_its_photographs_can_be_audited(folder: Path) -> None:
+    ann, out = folder / "ann", folder / "audit"
+    veilset("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann,
+            "--label", "Head=face")  # fmt: skip
+    done = veilset("audit", "-a", ann, "-o", out, "--name", "Two pictures", "--quiet")
+    assert done.stdout.strip() == str(out / "index.html")
+    assert "Of 2 searched images, 1 holds a face: 50.0 %" in done.stderr
+    assert "Two pictures" in (out / "index.html").read_text()
+    known = json.loads((out / "audit.json").read_text())
+    assert known["per_image"]["images_by_regions"] == [[0, 1], [1, 1]]
+    said = veilset("audit", folder / "no", "-a", ann, "-o", out, code=1).stderr
+    assert "no" in said
+    assert "--annotations" in veilset("audit", folder / "photos", "-o", out, code=2).stderr
 
 
 def test_wrong_input_is_one_sentence(folder: Path) -> None:

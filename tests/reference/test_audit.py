@@ -82,9 +82,7 @@ def test_counts_equal_plain_python(rows: list[Annotations], min_score: float) ->
     searched = [row for row in rows if row.status is Status.LOOKED]
     counted = {
         row.image_id: [
-            each
-            for each in row.regions
-            if each.kind == "face" and (each.score is None or each.score >= min_score)
+            each for each in row.regions if each.kind == "face" and each.passes(min_score)
         ]
         for row in searched
     }

@@ -123,6 +123,8 @@ def files_section(tables: Sequence[TableFile], figures: Mapping[str, Figure]) ->
 def card_section(found: Found, text: str) -> Markup:
     """Show the text for the card of the data set, and say what is missing in it."""
     missing = missing_fields(DataCard(**found["config"]["card"]))
+    # Escaping writes ends of lines out, as it must in names; these are our own.
+    lines = [join(line, Markup("\n")) for line in text.splitlines()]
     remark = (
         f"Catalogues also ask for: {', '.join(missing)}. Only the owner can tell; nothing was "
         "made up."
@@ -134,7 +136,7 @@ def card_section(found: Found, text: str) -> Markup:
         "Data-set card",
         note("For the card of the data set, in Markdown; also in ",
              el("a", "card.md", href="card.md"), "."),
-        el("div", el("pre", text, class_="card-text"), class_="card"),
+        el("div", el("pre", *lines, class_="card-text"), class_="card"),
         note(remark) if remark else "",
     )  # fmt: skip
 

@@ -69,9 +69,11 @@ def summarize(found: Mapping[str, Any]) -> str:
             f"None of {count(found['population']['n_images'], 'image')} was searched, so nothing "
             f"is known of {plural} in them."
         )
+    holds = "holds" if counted["n_with"] == 1 else "hold"
+    named = noun if counted["n_regions"] == 1 else plural
     sentences = [
-        f"Of {count(n_looked, 'searched image')}, {counted['n_with']:,} hold a {noun}: "
-        f"{told(counted['share_with'])}; {counted['n_regions']:,} {plural} in all."
+        f"Of {count(n_looked, 'searched image')}, {counted['n_with']:,} {holds} a {noun}: "
+        f"{told(counted['share_with'])}; {counted['n_regions']:,} {named} in all."
     ]
     beside = [
         f"{text} {statuses[status]:,}"

@@ -50,7 +50,8 @@ class AuditConfig:
 
     Attributes:
         kind: Kind of region that is counted.
-        min_score: Regions with a lower score are left out; those without one never are.
+        min_score: Regions with a lower score are left out; those without one, and those
+            that people reviewed, never are.
         within: Only images below this folder, as ``train``; "" for all.
         categories: Where the category of an image comes from when no mapping file is given:
             ``auto``, ``folder``, ``wnid`` or ``none``.

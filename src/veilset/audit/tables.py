@@ -214,7 +214,8 @@ def _make_regions(database: Database, config: AuditConfig) -> None:
     database.run(
         "CREATE VIEW counted AS SELECT *, (px1 - px0)::BIGINT * (py1 - py0) AS n_pixels "
         f"FROM regions WHERE kind = {quoted(config.kind)} "
-        f"AND (score IS NULL OR score >= {config.min_score!r}::DOUBLE)"
+        # As ``Region.passes``: what people decided counts whatever the detector thought.
+        f"AND (score IS NULL OR origin = 'reviewed' OR score >= {config.min_score!r}::DOUBLE)"
     )
 
 

@@ -11,6 +11,7 @@ import typer
 
 from veilset.cli import (
     annotation_files,
+    audit,
     detect,
     obfuscate,
     plugins,
@@ -37,6 +38,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "detect": detect.detect,
     "obfuscate": obfuscate.obfuscate,
     "verify": verify.verify,
+    "audit": audit.audit,
     "report": report.report,
     "plugins": plugins.plugins,
 }

@@ -181,6 +181,13 @@ def test_the_card_tells_numbers_limits_and_source(made: Path) -> None:
     assert "must not be used to decide" in text
 
 
+def test_the_page_shows_the_card_line_by_line(made: Path) -> None:
+    page = (made / "index.html").read_text()
+    shown = page[page.index('class="card-text"') :].split("</pre>")[0]
+    assert shown.count("\n") == (made / "card.md").read_text().rstrip("\n").count("\n") + 1
+    assert "\\x0a" not in page
+
+
 def test_croissant_describes_every_table(made: Path) -> None:
     value = json.loads((made / "croissant.json").read_bytes())
     assert value["conformsTo"][0] == "http://mlcommons.org/croissant/1.0"
