@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from tests.unit.detect.fake_rekognition import fake_service
-from veilset.detect.weights import check_licence
 from veilset.errors import ConfigError, LicenceError, MissingExtraError
+from veilset.networks.weights import check_licence
 from veilset.plugins import list_plugins, make_detector
 from veilset.protocols import EFFORTS, Detector, DetectorSettings
 from veilset.types import Image, Origin

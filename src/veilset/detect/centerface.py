@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.detect.candidates import Candidates, Network, by_shape, pad, strongest, suppress
-from veilset.detect.runtime import Preparation, Session, open_session
-from veilset.detect.weights import Weights, packaged_weights, user_weights
 from veilset.errors import ConfigError
+from veilset.networks.runtime import Preparation, Session, open_session
+from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import Detector, DetectorSettings
 from veilset.types import Image, ModelCard
 

@@ -29,8 +29,8 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from veilset.boxes import clip
-from veilset.detect.weights import Weights, packaged_weights, user_weights
 from veilset.errors import ConfigError, MissingExtraError
+from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import DEVICES, EFFORTS, PRECISIONS, Detector, DetectorSettings
 from veilset.types import BoxXyxy, Image, ModelCard, Region
 

@@ -18,9 +18,9 @@ from PIL import Image as PillowImage
 
 from veilset.boxes import clip
 from veilset.detect.candidates import Candidates, by_shape, pad, strongest, suppress
-from veilset.detect.runtime import Preparation, Session, open_session
-from veilset.detect.weights import Weights, packaged_weights, user_weights
 from veilset.errors import ConfigError, MissingExtraError
+from veilset.networks.runtime import Preparation, Session, open_session
+from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import EFFORTS, Detector, DetectorSettings
 from veilset.types import Image, ModelCard, Region
 

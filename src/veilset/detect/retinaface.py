@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.detect.candidates import Candidates, Network, strongest
-from veilset.detect.runtime import Preparation
 from veilset.detect.supplied import MAX_LOG_SIZE, Outputs, SuppliedNetwork, cells, rows
+from veilset.networks.runtime import Preparation
 from veilset.protocols import Detector, DetectorSettings
 
 _PRIOR_SIDES_PX = {8: (16, 32), 16: (64, 128), 32: (256, 512)}  # by stride

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from veilset.detect.candidates import Candidates, Network, strongest
-from veilset.detect.runtime import Preparation
 from veilset.detect.supplied import Outputs, SuppliedNetwork, cells, rows
+from veilset.networks.runtime import Preparation
 from veilset.protocols import Detector, DetectorSettings
 
 _STRIDES_PX = (8, 16, 32)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from veilset.annotations.store import write_annotations
 from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
-from veilset.detect.weights import check_licence
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.shard_work import Body, describe_failure, shard_worker
 from veilset.engine.steps import Steps
@@ -18,6 +17,7 @@ from veilset.engine.threads import resolve_workers
 from veilset.errors import DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
+from veilset.networks.weights import check_licence
 from veilset.plugins import load_factory, make_detector
 from veilset.protocols import Detector, DetectorSettings, Reader, ShardWork
 from veilset.runs import Run, RunSummary

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.detect.candidates import Candidates, by_shape, pad, suppress
-from veilset.detect.runtime import Preparation, open_session
-from veilset.detect.weights import user_weights
 from veilset.errors import ConfigError
+from veilset.networks.runtime import Preparation, open_session
+from veilset.networks.weights import user_weights
 from veilset.protocols import DetectorSettings
 from veilset.types import Image
 

@@ -18,8 +18,8 @@ from tests.unit.detect.tiny_models import picture
 from veilset.boxes import nms
 from veilset.detect.candidates import Candidates
 from veilset.detect.nudenet import CARD, FOREHEAD, LONG_SIDES_PX, decode, make, resized
-from veilset.detect.weights import check_licence
 from veilset.errors import ConfigError, MissingExtraError, PluginError
+from veilset.networks.weights import check_licence
 from veilset.protocols import DetectorSettings
 from veilset.types import Image
 

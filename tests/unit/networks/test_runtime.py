@@ -19,13 +19,13 @@ from onnx import TensorProto, helper
 
 from tests.unit.detect.tiny_models import build, planted
 from veilset.boxes import iou
-from veilset.detect import runtime, silent_imports
 from veilset.detect.candidates import Candidates, Network
 from veilset.detect.centerface import CenterFace, load_network
-from veilset.detect.free_sizes import free_sizes
-from veilset.detect.runtime import OnnxRuntimeSession, Preparation, open_session
-from veilset.detect.weights import packaged_file
 from veilset.errors import ConfigError, MissingExtraError
+from veilset.networks import runtime, silent_imports
+from veilset.networks.free_sizes import free_sizes
+from veilset.networks.runtime import OnnxRuntimeSession, Preparation, open_session
+from veilset.networks.weights import packaged_file
 from veilset.protocols import DetectorSettings
 from veilset.types import Image
 

