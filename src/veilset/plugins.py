@@ -20,12 +20,21 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from veilset.errors import ConfigError, PluginError, UnknownPluginError
-from veilset.protocols import Detector, DetectorSettings, Obfuscator
+from veilset.protocols import (
+    Classifier,
+    Detector,
+    DetectorSettings,
+    FaceEstimator,
+    Obfuscator,
+    RuntimeSettings,
+)
 
 GROUPS: Mapping[str, str] = {
     "detector": "veilset.detectors",
     "obfuscator": "veilset.obfuscators",
     "engine": "veilset.engines",
+    "face-estimator": "veilset.face_estimators",
+    "classifier": "veilset.classifiers",
 }
 
 
@@ -34,7 +43,7 @@ class PluginInfo:
     """One announced plugin, not yet imported.
 
     Attributes:
-        kind: ``detector``, ``obfuscator`` or ``engine``.
+        kind: One of ``GROUPS``.
         name: The name that the command line takes.
         package: Distribution that brings it, and its version.
         target: ``module:attribute`` of the factory.
@@ -64,7 +73,7 @@ def list_plugins(kind: str | None = None) -> list[PluginInfo]:
     """List the announced plugins, sorted by kind and name, importing none of them.
 
     Args:
-        kind: ``detector``, ``obfuscator`` or ``engine``; None for all.
+        kind: One of ``GROUPS``; None for all.
     """
     kinds = [kind] if kind else sorted(GROUPS)
     infos = []
@@ -109,6 +118,32 @@ def make_detector(name: str, settings: DetectorSettings) -> Detector:
     if not isinstance(detector, Detector):
         raise PluginError(f"The plugin {name!r} does not give a Detector. Tell its author.")
     return detector
+
+
+def make_face_estimator(name: str, settings: RuntimeSettings) -> FaceEstimator:
+    """Build a face estimator by name.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no face estimator.
+        ConfigError: If it cannot honour the settings.
+    """
+    estimator = load_factory("face-estimator", name)(settings)
+    if not isinstance(estimator, FaceEstimator):
+        raise PluginError(f"The plugin {name!r} does not give a FaceEstimator. Tell its author.")
+    return estimator
+
+
+def make_classifier(name: str, settings: RuntimeSettings) -> Classifier:
+    """Build a classifier of images by name.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no classifier.
+        ConfigError: If it cannot honour the settings.
+    """
+    classifier = load_factory("classifier", name)(settings)
+    if not isinstance(classifier, Classifier):
+        raise PluginError(f"The plugin {name!r} does not give a Classifier. Tell its author.")
+    return classifier
 
 
 def make_obfuscator(name: str, parameters: Mapping[str, str | int | float | bool]) -> Obfuscator:

@@ -20,7 +20,24 @@ DEVICES = ("cpu", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorSettings:
+class RuntimeSettings:
+    """How a network is to be run. A factory refuses what it cannot honour.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        precision: ``full`` (float32) or ``fast`` (bfloat16 or int8 where the CPU has it).
+        runtime: ``openvino``, ``onnxruntime`` or ``auto``.
+        n_threads: How many threads will call at the same time.
+    """
+
+    device: str = "cpu"
+    precision: str = "full"
+    runtime: str = "auto"
+    n_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings(RuntimeSettings):
     """How a detector is to work. A factory refuses what it cannot honour.
 
     Attributes:
@@ -29,10 +46,6 @@ class DetectorSettings:
         effort: ``fast``, ``balanced`` or ``thorough``.
         threshold: Lowest score that counts, in [0, 1]; None for the detector's own
             choice at that effort.
-        device: ``cpu`` or ``cuda``.
-        precision: ``full`` (float32) or ``fast`` (bfloat16 or int8 where the CPU has it).
-        runtime: ``openvino``, ``onnxruntime`` or ``auto``.
-        n_threads: How many threads will call ``detect`` at the same time.
         is_asked_for: False where nobody named the detector and it is only tried because it
             is installed. One that costs far more than others do then refuses with a
             ``ConfigError`` that says how to ask for it.
@@ -42,10 +55,6 @@ class DetectorSettings:
     weights_licence: str = ""
     effort: str = "balanced"
     threshold: float | None = None
-    device: str = "cpu"
-    precision: str = "full"
-    runtime: str = "auto"
-    n_threads: int = 1
     is_asked_for: bool = True
 
 
@@ -67,6 +76,69 @@ class Detector(Protocol):
 
     def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
         """Find the regions of each image, strongest first, boxes inside the image.
+
+        The result for an image does not depend on the others of the call.
+        """
+
+
+@runtime_checkable
+class FaceEstimator(Protocol):
+    """Estimates facts about faces, such as age and gender. Safe to call from several threads.
+
+    The names of the attributes that the audit counts are ``age``, ``age_low``, ``age_high``
+    (years), ``gender`` (a text) and ``gender_score`` (its probability, in [0, 1]).
+    """
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    def estimate(
+        self, image: Image, faces: Sequence[Region]
+    ) -> list[Mapping[str, str | int | float | bool]]:
+        """Give the attributes of each face, in the same order; empty where it cannot judge.
+
+        Args:
+            image: The whole image, ``(H, W, 3)`` uint8 RGB.
+            faces: Regions of it, boxes inside or across its border.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One label that a classifier gives an image.
+
+    Attributes:
+        label: The label; for ImageNet's categories the WordNet identifier.
+        score: Its probability, in [0, 1].
+    """
+
+    label: str
+    score: float
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Says what an image shows. Safe to call from several threads."""
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Every label that it knows, and its name for people."""
+
+    def classify(self, images: Sequence[Image]) -> list[tuple[Guess, ...]]:
+        """Give the five most likely labels of each image, likeliest first.
 
         The result for an image does not depend on the others of the call.
         """

@@ -16,11 +16,14 @@ from veilset.plugins import GROUPS, list_plugins
 
 def plugins(
     kind: Annotated[
-        str | None, typer.Option(help="detector, obfuscator or engine; all if not given.")
+        str | None,
+        typer.Option(
+            help="detector, obfuscator, engine, face-estimator or classifier; all if not given."
+        ),
     ] = None,
     as_json: opt.Json = False,
 ) -> None:
-    """List detectors, obfuscators and engines, with the package that brings each."""
+    """List detectors, obfuscators and other plugins, with the package that brings each."""
     if kind is not None and kind not in GROUPS:
         raise ConfigError(f"There are no plugins of kind {kind!r}. Choose: {', '.join(GROUPS)}.")
     found = list_plugins(kind)

@@ -26,7 +26,7 @@ from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError
 from veilset.networks.free_sizes import free_sizes
 from veilset.networks.silent_imports import import_onnxruntime, import_openvino
-from veilset.protocols import DEVICES, PRECISIONS, DetectorSettings
+from veilset.protocols import DEVICES, PRECISIONS, RuntimeSettings
 from veilset.types import Image
 
 RUNTIMES = ("auto", "openvino", "onnxruntime")
@@ -83,7 +83,7 @@ class Session(Protocol):
 def open_session(
     model: bytes,
     preparation: Preparation,
-    settings: DetectorSettings,
+    settings: RuntimeSettings,
     *,
     bears_batches: bool = False,
 ) -> Session:
@@ -104,7 +104,7 @@ def open_session(
         MissingExtraError: If the runtime asked for is not installed.
     """
     _check(settings)
-    wanted = DetectorSettings(
+    wanted = RuntimeSettings(
         device=settings.device,
         precision=settings.precision,
         runtime=settings.runtime,
@@ -116,7 +116,7 @@ def open_session(
 
 @lru_cache(maxsize=1)
 def _open_session(
-    model: bytes, preparation: Preparation, settings: DetectorSettings, bears_batches: bool
+    model: bytes, preparation: Preparation, settings: RuntimeSettings, bears_batches: bool
 ) -> Session:
     if settings.device == "cuda" or settings.runtime == "onnxruntime":
         batch_size = _GPU_BATCH if bears_batches and settings.device == "cuda" else 1
@@ -124,7 +124,7 @@ def _open_session(
     return OpenVinoSession(model, preparation, settings)
 
 
-def _check(settings: DetectorSettings) -> None:
+def _check(settings: RuntimeSettings) -> None:
     for name, value, known in (
         ("runtime", settings.runtime, RUNTIMES),
         ("device", settings.device, DEVICES),
@@ -143,7 +143,7 @@ def _check(settings: DetectorSettings) -> None:
 class OpenVinoSession:
     """A network in OpenVINO, on the CPU. Colour, layout and scaling run inside the graph."""
 
-    def __init__(self, model: bytes, preparation: Preparation, settings: DetectorSettings) -> None:
+    def __init__(self, model: bytes, preparation: Preparation, settings: RuntimeSettings) -> None:
         openvino = import_openvino()
         core = openvino.Core()
         hint = _openvino_precision(settings.precision, core)
@@ -268,7 +268,7 @@ class OnnxRuntimeSession:
         self,
         model: bytes,
         preparation: Preparation,
-        settings: DetectorSettings,
+        settings: RuntimeSettings,
         batch_size: int = 1,
     ) -> None:
         onnxruntime = import_onnxruntime(settings.device)
@@ -340,7 +340,7 @@ def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
     return prepared
 
 
-def _providers(settings: DetectorSettings) -> Sequence[str | tuple[str, dict[str, str]]]:
+def _providers(settings: RuntimeSettings) -> Sequence[str | tuple[str, dict[str, str]]]:
     if settings.device != "cuda":
         return ["CPUExecutionProvider"]
     # The exhaustive search times kernels and takes the fastest, so two runs could differ.
