@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from veilset.audit.background import (
@@ -27,24 +26,13 @@ from veilset.audit.sections import (
     supercategories_section,
     unbroken,
 )
-from veilset.pages.frame import content_policy, page_style
-from veilset.pages.markup import Content, Markup, el, escape, join
+from veilset.pages.frame import Page, render_frame
+from veilset.pages.markup import Content, Markup, el
 from veilset.pages.parts import count, percent
 
-_HERE = Path(__file__).parent
-
-_SECTIONS = (
-    ("regions", "How many"),
-    ("categories", "Categories"),
-    ("supercategories", "Supercategories"),
-    ("sizes", "How large"),
-    ("people", "Age and gender"),
-    ("disparity", "Disparity"),
-    ("images", "What was searched"),
-    ("limits", "Limits"),
-    ("files", "Files"),
-    ("card", "Data-set card"),
-    ("made", "Make it again"),
+_FOOTER = (
+    "Made by Veilset from an annotation set. This page holds no script, makes no request, and "
+    "shows no image of the data set."
 )
 
 
@@ -65,51 +53,45 @@ def render_page(
     Returns:
         UTF-8; the same for the same arguments.
     """
-    style = page_style() + _read("audit.css")
-    main = {
-        "regions": regions_section(found, figures),
-        "categories": categories_section(found, figures),
-        "supercategories": supercategories_section(found, figures),
-        "sizes": sizes_section(found, figures),
-        "people": people_section(found, figures),
-        "disparity": disparity_section(found, figures),
-        "images": images_section(found),
-        "limits": limits_section(found),
-        "files": files_section(tables, figures),
-        "card": card_section(found, card_text),
-        "made": made_section(found),
-    }
-    links = [el("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS if main[anchor]]
-    page = Template(_read("audit.html")).substitute(
-        policy=escape(content_policy(style)),
-        title=escape(f"{found['data_set']}: audit"),
-        style=style,
-        header=_header(found),
-        lede=el("p", unbroken(summarize(found)), class_="lede"),
-        numbers=_numbers(found),
-        navigation=join(links),
-        sections=join(main[anchor] for anchor, _ in _SECTIONS),
+    population, within = found["population"], found["config"]["within"]
+    page = Page(
+        title=f"{found['data_set']}: audit",
+        brand="audit",
+        heading=found["data_set"],
+        details=(
+            f"{found['plural']} in {count(population['n_images'], 'image')}",
+            f"below {within}" if within else "",
+            f"annotation set {found['annotations']['outputs_sha256'][:12]}",
+        ),
+        opening=el(
+            "section",
+            el("p", unbroken(summarize(found)), class_="lede"),
+            _numbers(found),
+            aria_label="In short",
+        ),
+        skip="Skip to the numbers",
+        sections={
+            "regions": ("How many", regions_section(found, figures)),
+            "categories": ("Categories", categories_section(found, figures)),
+            "supercategories": ("Supercategories", supercategories_section(found, figures)),
+            "sizes": ("How large", sizes_section(found, figures)),
+            "people": ("Age and gender", people_section(found, figures)),
+            "disparity": ("Disparity", disparity_section(found, figures)),
+            "images": ("What was searched", images_section(found)),
+            "limits": ("Limits", limits_section(found)),
+            "files": ("Files", files_section(tables, figures)),
+            "card": ("Data-set card", card_section(found, card_text)),
+            "made": ("Make it again", made_section(found)),
+        },
+        footer=_FOOTER,
+        style=_style(),
     )
-    return page.encode("utf-8")
+    return render_frame(page)
 
 
 @cache
-def _read(name: str) -> str:
-    return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _header(found: Mapping[str, Any]) -> Markup:
-    within = found["config"]["within"]
-    details = [
-        f"{found['plural']} in {count(found['population']['n_images'], 'image')}",
-        f"below {within}" if within else "",
-        f"annotation set {found['annotations']['outputs_sha256'][:12]}",
-    ]
-    return join(
-        el("p", "Veilset", el("span", "audit"), class_="brand"),
-        el("h1", found["data_set"]),
-        el("p", " · ".join(each for each in details if each), class_="note"),
-    )
+def _style() -> str:
+    return Path(__file__).with_name("audit.css").read_text(encoding="utf-8")
 
 
 def _numbers(found: Mapping[str, Any]) -> Markup:

@@ -4,12 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from string import Template
 
-from veilset.pages.frame import content_policy, page_style
-from veilset.pages.markup import Content, Markup, el, escape, join
+from veilset.pages.frame import Page, render_frame
+from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import moment
 from veilset.report.background import (
     done_section,
@@ -30,19 +27,9 @@ from veilset.report.sections import (
 )
 from veilset.report.wording import Headline
 
-_TEMPLATES = Path(__file__).with_name("templates")
-
-_SECTIONS = (
-    ("verification", "Verification"),
-    ("failures", "Failures"),
-    ("images", "Images"),
-    ("regions", "Regions"),
-    ("outputs", "Outputs"),
-    ("done", "What was done"),
-    ("models", "Models"),
-    ("time", "Time"),
-    ("limits", "Limits"),
-    ("reproduce", "Make it again"),
+_FOOTER = (
+    "Made by Veilset from the records of the runs named above. This page holds no script, makes "
+    "no request, and shows no original."
 )
 
 
@@ -57,51 +44,35 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
     Returns:
         UTF-8; the same for the same arguments.
     """
-    style = page_style()
-    main = {
-        "verification": verification_section(facts, verdict.meaning),
-        "failures": failures_section(facts),
-        "images": images_section(facts),
-        "regions": regions_section(facts),
-        "outputs": sheet_section(facts, thumbnails),
-        "done": done_section(facts),
-        "models": models_section(facts),
-        "time": time_section(facts),
-        "limits": limits_section(),
-        "reproduce": reproduce_section(facts),
-    }
-    links = [el("a", title, href=f"#{anchor}") for anchor, title in _SECTIONS if main[anchor]]
-    page = Template(_template("report.html")).substitute(
-        policy=escape(content_policy(style)),
-        title=escape(f"{facts.output}: {verdict.title}"),
-        style=style,
-        header=_header(facts),
-        verdict=_verdict(facts, verdict),
-        navigation=join(links),
-        sections=join(main[anchor] for anchor, _ in _SECTIONS),
-    )
-    return page.encode("utf-8")
-
-
-@cache
-def _template(name: str) -> str:
-    return (_TEMPLATES / name).read_text(encoding="utf-8")
-
-
-def _header(facts: Facts) -> Markup:
     made = facts.stages["obfuscate"].manifest
     method = made.get("config", {}).get("method", {}).get("name")
-    details = [
-        f"from {facts.source}" if facts.source else "",
-        f"method {method}" if method else "",
-        f"obfuscated {moment(made['finished_at'])}" if made else "",
-        output_size(facts),
-    ]
-    return join(
-        el("p", "Veilset", el("span", "release report"), class_="brand"),
-        el("h1", facts.output),
-        el("p", " · ".join(each for each in details if each), class_="note"),
+    page = Page(
+        title=f"{facts.output}: {verdict.title}",
+        brand="release report",
+        heading=facts.output,
+        details=(
+            f"from {facts.source}" if facts.source else "",
+            f"method {method}" if method else "",
+            f"obfuscated {moment(made['finished_at'])}" if made else "",
+            output_size(facts),
+        ),
+        opening=el("section", _verdict(facts, verdict), aria_labelledby="verdict-title"),
+        skip="Skip to the verdict",
+        sections={
+            "verification": ("Verification", verification_section(facts, verdict.meaning)),
+            "failures": ("Failures", failures_section(facts)),
+            "images": ("Images", images_section(facts)),
+            "regions": ("Regions", regions_section(facts)),
+            "outputs": ("Outputs", sheet_section(facts, thumbnails)),
+            "done": ("What was done", done_section(facts)),
+            "models": ("Models", models_section(facts)),
+            "time": ("Time", time_section(facts)),
+            "limits": ("Limits", limits_section()),
+            "reproduce": ("Make it again", reproduce_section(facts)),
+        },
+        footer=_FOOTER,
     )
+    return render_frame(page)
 
 
 def _verdict(facts: Facts, verdict: Headline) -> Markup:
