@@ -87,9 +87,11 @@ class Callers:
     def owner(self) -> Caller:
         return self.sign_in(self.owner_link)
 
-    def invited(self, n: int, job: list[str]) -> list[Caller]:
+    def invited(self, n: int, job: list[str], role: str = "worker") -> list[Caller]:
         address = self.owner_link.split("/#")[0]
-        said = veilset("review", "invite", "--workers", str(n), "--address", address, *job).stdout
+        said = veilset(
+            "review", "invite", "--workers", str(n), "--role", role, "--address", address, *job
+        ).stdout
         return [self.sign_in(link) for link in re.findall(r"http\S+", said)]
 
 
@@ -185,6 +187,26 @@ def test_two_people_agree_and_the_release(folder: Path, job: list[str], callers:
     text = Path(page).read_text()
     assert "People decided on 8 images; 1 image kept the regions from before." in text
     assert "veilset review export -o ANN" in text
+
+
+def test_an_expert_s_sample_says_what_is_missed(job: list[str], callers: Callers) -> None:
+    said = veilset("review", "missed", *job).stdout
+    assert "sample: 0 images" in said
+    assert "audit-sample" in said
+    assert "recapture: no image was seen by two people yet" in said
+
+    veilset("review", "audit-sample", "--n", "6", *job)
+    (expert,) = callers.invited(1, job, "expert")
+    assert expert.work([box(FACE, 0), box(MISSED)]) == 6
+    first, second = callers.invited(2, job)
+    first.work([box(FACE, 0), box(MISSED)])
+    second.work([box(FACE, 0), box(MISSED)])
+
+    said = veilset("review", "missed", *job).stdout
+    assert "6 images, 6 of them finished by an expert, 6 of those settled" in said
+    assert re.search(r"a face, before review: 1 \[0\.541, 1\] \(n = 6\)", said)
+    assert re.search(r"a face, after review: 0 \[0, 0\.459\] \(n = 6\)", said)
+    assert re.search(r"6 images seen by 2 people: they added 6 faces; at least 6 \[6, ", said)
 
 
 def test_errors_on_gold_are_told_and_cost_lives(job: list[str], callers: Callers) -> None:

@@ -43,6 +43,7 @@ ROUTES: dict[str, tuple[str, Any]] = {
     "overview": ("owner", None),
     "people_table": ("owner", None),
     "agreement": ("owner", None),
+    "still_missed": ("owner", None),
     "invite": ("owner", {"n": 1}),
     "revoke": ("owner", None),
     "new_link": ("owner", None),

@@ -85,6 +85,9 @@ def test_a_dispute_is_settled_and_the_decision_undone(browser: Browser, site: Cr
         with owning(browser, site, server) as owner:
             page = owner.page
             expect(page.get_by_role("region", name="Progress")).to_contain_text("2 of 3 images")
+            missed = page.get_by_role("region", name="Still missed")
+            expect(missed).to_contain_text("No random sample was drawn for experts yet")
+            expect(missed).to_contain_text("They added 1 on 3 images")
             owner.picture("dashboard-light")
             owner.check_access()
             page.get_by_role("button", name=re.compile("^Disputes")).click()

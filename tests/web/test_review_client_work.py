@@ -295,6 +295,7 @@ def test_no_life_left_restarts_and_then_gives_the_batch_away(
         lose_a_life(visitor)
         expect(page.get_by_role("heading", name="the batch starts again")).to_be_visible()
         visitor.picture("restart")
+        visitor.check_access()
         page.get_by_role("button", name="Start again").click()
         visitor.wait_for_position(1)
         assert visitor.batch["attempt"] == 2
@@ -315,9 +316,12 @@ def test_no_life_left_restarts_and_then_gives_the_batch_away(
         visitor.wait_for_position(1)
         lose_a_life(visitor)
         expect(page.get_by_role("heading", name="goes to somebody else")).to_be_visible()
+        visitor.check_access()
         page.get_by_role("button", name="Go on").click()
         page.get_by_role("button", name="Next batch").click()
         expect(page.get_by_role("heading", name="No more batches")).to_be_visible()
+        visitor.picture("blocked")
+        visitor.check_access()
 
 
 def test_answers_wait_for_the_network_and_arrive_once(

@@ -19,7 +19,7 @@ from veilset.review.settings import JobSettings
 from veilset.review.values import Role
 
 if TYPE_CHECKING:
-    from veilset.review.views import Estimate, Invited
+    from veilset.review.views import Estimate, Invited, MissedView
 
 app = typer.Typer(
     name="review", help="Let people correct the boxes.", no_args_is_help=True, rich_markup_mode=None
@@ -223,6 +223,48 @@ def agreement(
     give(f"mean F1 of pairs: {estimate_text(found.overall)}")
     for size, each in found.by_size.items():
         give(f"  {size}: {estimate_text(each)}")
+
+
+@app.command()
+def missed(job: JobName = None, database: Database = DATABASE, as_json: opt.Json = False) -> None:
+    """Estimate how many faces are still missed: by an experts' sample, and by recapture."""
+    from veilset.review.stage import review_missed
+
+    found = review_missed(database, job)
+    if as_json:
+        give(asdict(found))
+        return
+    for line in missed_lines(found):
+        give(line)
+
+
+def missed_lines(found: MissedView) -> list[str]:
+    """Say what is still missed, line by line."""
+    sample = found.sample
+    lines = [
+        f"sample: {sample.n_drawn:,} images, {sample.n_by_expert:,} of them finished by an expert, "
+        f"{sample.n_settled:,} of those settled"
+    ]
+    if not sample.n_drawn:
+        lines[0] += ". Draw one: veilset review audit-sample"
+    elif sample.drawn_from is None:
+        lines.append("  drawn in parts from different categories: it speaks for itself only")
+    elif sample.drawn_from:
+        lines.append(f"  drawn from {', '.join(sample.drawn_from)}: it speaks for these only")
+    for when, images, regions in (
+        ("before review", sample.images_before, sample.regions_before),
+        ("after review", sample.images_after, sample.regions_after),
+    ):
+        lines.append(f"images that miss a face, {when}: {estimate_text(images)}")
+        lines.append(f"missed faces of an image, {when}: {estimate_text(regions)}")
+    if not found.recapture:
+        lines.append("recapture: no image was seen by two people yet")
+    lines += [
+        f"recapture, {each.n_images:,} images seen by {each.n_people} people: they added "
+        f"{each.n_seen:,} faces; at least {estimate_text(each.regions)} were to be added"
+        for each in found.recapture
+    ]
+    return lines
 
 
 def estimate_text(estimate: Estimate) -> str:

@@ -20,11 +20,19 @@ from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
 from veilset.errors import AnnotationError, ReviewError
 from veilset.protocols import Shard, ShardReport
 from veilset.review.database.connect import Database
-from veilset.review.job import audit, export, figures, gold_images, jobs, people
+from veilset.review.job import audit, export, figures, gold_images, jobs, missed, people
 from veilset.review.job.filling import OnOpened, Sources, chunks
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Role
-from veilset.review.views import AgreementView, Invited, Job, OverviewView, Person, PersonView
+from veilset.review.views import (
+    AgreementView,
+    Invited,
+    Job,
+    MissedView,
+    OverviewView,
+    Person,
+    PersonView,
+)
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, ImageRecord, ModelCard
 
@@ -268,6 +276,12 @@ def review_agreement(database: str | Path, name: str | None = None) -> Agreement
     """Give how far people agree who saw the same images."""
     with Database.open(database) as opened, opened.reading() as conn:
         return figures.agreement(conn, jobs.find_job(conn, name))
+
+
+def review_missed(database: str | Path, name: str | None = None) -> MissedView:
+    """Estimate how many faces are still missed, by an experts' sample and by recapture."""
+    with Database.open(database) as opened, opened.reading() as conn:
+        return missed.still_missed(conn, jobs.find_job(conn, name))
 
 
 def invite_people(

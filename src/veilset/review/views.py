@@ -8,9 +8,11 @@ after the answer. Moments are ``*_ms``: milliseconds since 1970, UTC.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Drawn, GoldProblem, Role
+from veilset.types import Measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,13 @@ class Estimate:
     high: float | None
     n: int
 
+    @classmethod
+    def of(cls, found: Measurement | None) -> Self:
+        """Give a measurement as an estimate; None is unknown."""
+        if found is None:
+            return cls(None, None, None, 0)
+        return cls(found.value, found.low, found.high, found.n)
+
 
 UNKNOWN = Estimate(None, None, None, 0)
 
@@ -279,3 +288,54 @@ class AgreementView:
     n_images: int
     overall: Estimate
     by_size: dict[str, Estimate]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleView:
+    """What experts found on a random sample of the images.
+
+    Attributes:
+        n_drawn: Images in the sample.
+        drawn_from: Categories that it was drawn from, empty for all; None if it was drawn in
+            parts from different ones, so that it speaks for itself only.
+        n_by_expert: Images of it that an expert has finished.
+        n_settled: Those of them that people have settled too.
+        images_before: Share of the images, as the detector left them, that miss a region.
+        images_after: Share of the settled images that miss a region.
+        regions_before: Missed regions of an image, as the detector left it.
+        regions_after: Missed regions of a settled image.
+    """
+
+    n_drawn: int
+    drawn_from: tuple[str, ...] | None
+    n_by_expert: int
+    n_settled: int
+    images_before: Estimate
+    images_after: Estimate
+    regions_before: Estimate
+    regions_after: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class RecaptureView:
+    """What people added to images that so many of them saw.
+
+    Attributes:
+        n_people: How many saw each of the images.
+        n_images: Images that were compared.
+        n_seen: Regions that somebody added.
+        regions: How many there are to add, with those that nobody saw; rather too few.
+    """
+
+    n_people: int
+    n_images: int
+    n_seen: int
+    regions: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class MissedView:
+    """How much is still missed, by an experts' sample and by recapture."""
+
+    sample: SampleView
+    recapture: tuple[RecaptureView, ...]

@@ -92,6 +92,10 @@ export class Api {
     return this.json("GET", "api/owner/agreement");
   }
 
+  missed(): Promise<T.Missed> {
+    return this.json("GET", "api/owner/missed");
+  }
+
   invite(invite: T.Invite): Promise<T.Links> {
     return this.json("POST", "api/owner/invites", invite);
   }

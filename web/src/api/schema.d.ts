@@ -264,6 +264,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/owner/missed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Still Missed
+         * @description Estimate how many faces are still missed.
+         */
+        get: operations["still_missed"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/owner/overview": {
         parameters: {
             query?: never;
@@ -665,6 +685,15 @@ export interface components {
             votes: number;
         };
         /**
+         * MissedModel
+         * @description How much is still missed, by an experts' sample and by recapture.
+         */
+        MissedModel: {
+            /** Recapture */
+            recapture: components["schemas"]["RecaptureModel"][];
+            sample: components["schemas"]["SampleModel"];
+        };
+        /**
          * NewGold
          * @description An agreed image that shall serve as gold.
          */
@@ -819,6 +848,23 @@ export interface components {
             what: "missed" | "stray" | "overlap";
         };
         /**
+         * RecaptureModel
+         * @description What people added to images that so many of them saw.
+         */
+        RecaptureModel: {
+            /** N Images */
+            n_images: number;
+            /** N People */
+            n_people: number;
+            /**
+             * N Seen
+             * @description Regions that somebody added.
+             */
+            n_seen: number;
+            /** @description Regions there are to add, at least. */
+            regions: components["schemas"]["Estimate"];
+        };
+        /**
          * RegionModel
          * @description A box on the screen; see ``values.Drawn``.
          */
@@ -839,6 +885,32 @@ export interface components {
             name: string;
             /** Regions */
             regions: components["schemas"]["RegionModel"][];
+        };
+        /**
+         * SampleModel
+         * @description What experts found on a random sample of the images.
+         */
+        SampleModel: {
+            /**
+             * Drawn From
+             * @description Categories that it was drawn from, empty for all; null: in unequal parts.
+             */
+            drawn_from: string[] | null;
+            images_after: components["schemas"]["Estimate"];
+            /** @description Share of images that miss a region. */
+            images_before: components["schemas"]["Estimate"];
+            /** N By Expert */
+            n_by_expert: number;
+            /** N Drawn */
+            n_drawn: number;
+            /**
+             * N Settled
+             * @description Of those that an expert has finished.
+             */
+            n_settled: number;
+            regions_after: components["schemas"]["Estimate"];
+            /** @description Missed regions of an image. */
+            regions_before: components["schemas"]["Estimate"];
         };
         /**
          * SignIn
@@ -1395,6 +1467,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Links"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            408: components["responses"]["408"];
+            409: components["responses"]["409"];
+            413: components["responses"]["413"];
+            422: components["responses"]["422"];
+            429: components["responses"]["429"];
+            503: components["responses"]["503"];
+        };
+    };
+    still_missed: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MissedModel"];
                 };
             };
             400: components["responses"]["400"];

@@ -30,3 +30,6 @@ export type Disputes = Schemas["Disputes"];
 export type Decision = Schemas["DecisionModel"];
 export type Decisions = Schemas["Decisions"];
 export type Agreement = Schemas["AgreementModel"];
+export type Missed = Schemas["MissedModel"];
+export type Sample = Schemas["SampleModel"];
+export type Recapture = Schemas["RecaptureModel"];

@@ -1,33 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 import type { VNode } from "preact";
 
-import type { Agreement, Estimate, Overview } from "../api/types";
-import { interval, NOTHING, number, percent, plural, span } from "../ui/text";
+import type { Agreement, Missed, Overview } from "../api/types";
+import { NOTHING, percent, plural, span } from "../ui/text";
 import { Curves } from "./Curve";
+import { Figure } from "./Figure";
+import { MissedFigures } from "./MissedFigures";
 
-type Show = (value: number) => string;
-
-/** A number with its interval below; without data it says so. */
-function Figure(props: { label: string; estimate: Estimate; show?: Show; hint?: string }): VNode {
-  const { estimate, show = number } = props;
-  return (
-    <div class="figure">
-      <dt>{props.label}</dt>
-      {estimate.value === null ? (
-        <dd class="none">{NOTHING}</dd>
-      ) : (
-        <dd>
-          <span class="value">{show(estimate.value)}</span>
-          <span class="interval">{interval(estimate, show)}</span>
-        </dd>
-      )}
-      {props.hint && <dd class="hint">{props.hint}</dd>}
-    </div>
-  );
-}
-
-export function Dashboard(props: { overview: Overview; agreement: Agreement | null }): VNode {
-  const { overview: o, agreement } = props;
+export function Dashboard(props: {
+  overview: Overview;
+  agreement: Agreement | null;
+  missed: Missed | null;
+}): VNode {
+  const { overview: o, agreement, missed } = props;
   return (
     <div class="dashboard">
       <Progress overview={o} />
@@ -67,6 +52,10 @@ export function Dashboard(props: { overview: Overview; agreement: Agreement | nu
       <section class="card wide" aria-label="Agreement">
         <h2>Agreement</h2>
         <AgreementFigures agreement={agreement} />
+      </section>
+      <section class="card wide" aria-label="Still missed">
+        <h2>Still missed</h2>
+        <MissedFigures missed={missed} />
       </section>
     </div>
   );

@@ -2,18 +2,18 @@
 import "./owner.css";
 
 import type { VNode } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 
 import { type Api, ApiError } from "../api/client";
-import type { Agreement, Me, Overview, Person } from "../api/types";
+import type { Me } from "../api/types";
 import { Icon, sentence, ThemeSwitch } from "../ui/parts";
 import { Dashboard } from "./Dashboard";
 import { Disputes } from "./Disputes";
 import { History } from "./History";
 import { PeopleTable } from "./PeopleTable";
+import { usePolled } from "./polled";
 
 type View = "overview" | "people" | "disputes" | "history";
-type Loaded = { overview: Overview; people: readonly Person[]; agreement: Agreement };
 
 const VIEWS: readonly (readonly [View, string])[] = [
   ["overview", "Overview"],
@@ -25,33 +25,29 @@ const VIEWS: readonly (readonly [View, string])[] = [
 /** How often the figures are asked for anew while the page is in sight. */
 const REFRESH_MS = 15_000;
 
+/** The same for figures for which the server compares drawings, a second's work. */
+const SLOW_REFRESH_MS = 60_000;
+
+function isSignedOut(error: unknown): boolean {
+  return error instanceof ApiError && error.status === 401;
+}
+
 export function OwnerPage(props: { api: Api; me: Me; onSignOut: () => void }): VNode {
   const { api, me } = props;
   const [view, setView] = useState<View>("overview");
-  const [loaded, setLoaded] = useState<Loaded | null>(null);
-  const [problem, setProblem] = useState("");
-  const refresh = async (): Promise<void> => {
-    try {
-      const [overview, people, agreement] = await Promise.all([
-        api.overview(),
-        api.people(),
-        api.agreement(),
-      ]);
-      setLoaded({ overview, people: people.people, agreement });
-      setProblem("");
-    } catch (error) {
-      const isOut = error instanceof ApiError && error.status === 401;
-      setProblem(isOut ? "You are signed out. Open a new sign-in link." : sentence(error));
-    }
+  const overview = usePolled(() => api.overview(), REFRESH_MS);
+  const people = usePolled(() => api.people(), REFRESH_MS, view === "people");
+  const agreement = usePolled(() => api.agreement(), SLOW_REFRESH_MS, view === "overview");
+  const missed = usePolled(() => api.missed(), SLOW_REFRESH_MS, view === "overview");
+  const peopleChanged = (): void => {
+    people.refresh();
+    overview.refresh();
   };
-  useEffect(() => {
-    void refresh();
-    const timer = setInterval(() => {
-      if (!document.hidden) void refresh();
-    }, REFRESH_MS);
-    return () => clearInterval(timer);
-  }, []);
-  const nDisputed = loaded?.overview.n_disputed ?? 0;
+  const shown = view === "people" ? [overview, people] : [overview, agreement, missed];
+  const problem = shown.map((each) => each.error).find((error) => error !== null);
+  const nDisputed = overview.value?.n_disputed ?? 0;
+  const isLoading =
+    (view === "overview" && !overview.value) || (view === "people" && !people.value);
   return (
     <div class={view === "disputes" ? "page owner full" : "page owner"}>
       <header class="top">
@@ -84,22 +80,22 @@ export function OwnerPage(props: { api: Api; me: Me; onSignOut: () => void }): V
         </button>
       </header>
       <main class="content">
-        {problem && (
+        {problem !== undefined && (
           <p class="banner bad" role="alert">
-            {problem}
+            {isSignedOut(problem)
+              ? "You are signed out. Open a new sign-in link."
+              : sentence(problem)}
           </p>
         )}
-        {view === "disputes" && (
-          <Disputes api={api} job={me.job} onChanged={() => void refresh()} />
+        {view === "disputes" && <Disputes api={api} job={me.job} onChanged={overview.refresh} />}
+        {view === "history" && <History api={api} onChanged={overview.refresh} />}
+        {view === "people" && people.value && (
+          <PeopleTable api={api} people={people.value.people} onChanged={peopleChanged} />
         )}
-        {view === "history" && <History api={api} onChanged={() => void refresh()} />}
-        {view === "people" && loaded && (
-          <PeopleTable api={api} people={loaded.people} onChanged={() => void refresh()} />
+        {view === "overview" && overview.value && (
+          <Dashboard overview={overview.value} agreement={agreement.value} missed={missed.value} />
         )}
-        {view === "overview" && loaded && (
-          <Dashboard overview={loaded.overview} agreement={loaded.agreement} />
-        )}
-        {!loaded && !problem && <p class="empty">Loading ...</p>}
+        {isLoading && problem === undefined && <p class="empty">Loading ...</p>}
       </main>
     </div>
   );

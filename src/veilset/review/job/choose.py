@@ -19,6 +19,9 @@ _ONE: ColumnElement[int] = literal_column("1")
 
 _MOST_LAPSED = 50
 
+_MIXER, _MIXED = 2_654_435_761, 2**32
+"""Multiplicative hashing (Knuth, TAOCP 3, 6.4): neighbours lie far apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
@@ -60,7 +63,8 @@ def lock_images(conn: Connection, job: Job, person: Person, n: int) -> list[Chos
     # Both downwards, as the index is read: any other order would sort all that is open.
     order: Iterable[ColumnElement[Any]] = (image.c.priority.desc(), image.c.id.desc())
     if purpose_of(person) == "expert":
-        order = (image.c.id,)
+        # Rows follow the data set: mixed, so that a sample that is not finished is random too.
+        order = (image.c.id * _MIXER % _MIXED, image.c.id)
     query = (
         select(image.c.id, image.c.proposals)
         .where(_is_free_for(job, person))

@@ -46,7 +46,6 @@ from veilset.review.views import (
     OverviewView,
     PersonView,
 )
-from veilset.types import Measurement
 
 _LATEST = 2_000
 """Answers or decisions that rates and means are taken from."""
@@ -112,8 +111,8 @@ def overview(conn: Connection, job: Job, now_ms: int) -> OverviewView:
         regions_added=sums["n_added"],
         regions_deleted=sums["n_deleted"],
         regions_moved=sums["n_moved"],
-        found_per_minute=_estimate(found_per_minute_of(reviewed)),
-        expected_per_minute=_estimate(advice.expected_per_minute),
+        found_per_minute=Estimate.of(found_per_minute_of(reviewed)),
+        expected_per_minute=Estimate.of(advice.expected_per_minute),
         missed_left=_missed_left(conn, job, reviewed, upcoming),
         advice=advice.sentence,
         curve=_curve(conn, job),
@@ -366,8 +365,8 @@ def agreement(conn: Connection, job: Job) -> AgreementView:
     found = agreement_of(_drawings(conn, images), job.settings.same_region_iou)
     return AgreementView(
         n_images=found.n_images,
-        overall=_estimate(found.overall),
-        by_size={name: _estimate(each) for name, each in found.by_size.items()},
+        overall=Estimate.of(found.overall),
+        by_size={name: Estimate.of(each) for name, each in found.by_size.items()},
     )
 
 
@@ -375,9 +374,3 @@ def _drawings(conn: Connection, images: list[int]) -> Iterator[dict[int, Drawing
     for some in chunks(images, 500):
         for replicas in replicas_of(conn, some).values():
             yield {each.person_id: each.drawing for each in replicas}
-
-
-def _estimate(found: Measurement | None) -> Estimate:
-    if found is None:
-        return UNKNOWN
-    return Estimate(found.value, found.low, found.high, found.n)

@@ -19,48 +19,6 @@ from veilset.review.values import Drawing
 from veilset.types import Measurement
 
 
-def capture_recapture(n_first: int, n_second: int, n_both: int) -> Measurement:
-    """Estimate how many regions there are from two people who looked independently.
-
-    Chapman's estimator (1951), ``(n1 + 1) (n2 + 1) / (m + 1) - 1``, with the transformed
-    logit interval of Sadinle (2009), which holds for few regions too. Both people must
-    have had the same chance at every region; as what is hard for one is hard for the other,
-    there are in truth rather more. Proposals that both were shown must not be counted.
-
-    Args:
-        n_first: Regions that the first found.
-        n_second: Regions that the second found.
-        n_both: Regions that both found.
-
-    Returns:
-        The number of regions; ``n`` is how many were seen, and the lower end at least that.
-
-    Raises:
-        ConfigError: If ``n_both`` is negative or above one of the others.
-
-    Example:
-        >>> found = capture_recapture(20, 18, 15)
-        >>> round(found.value, 2), round(found.low, 1), round(found.high, 1)
-        (23.94, 23.0, 34.5)
-    """
-    if not 0 <= n_both <= min(n_first, n_second):
-        raise ConfigError(
-            f"{n_both} of {n_first} and {n_second} cannot have been found by both. "
-            "Give counts from 0 on, the last one the smallest."
-        )
-    first_only, second_only = n_first - n_both, n_second - n_both
-    seen = first_only + second_only + n_both
-    estimate = (n_first + 1) * (n_second + 1) / (n_both + 1) - 1
-    a, b, both = first_only + 0.5, second_only + 0.5, n_both + 0.5
-    spread = math.sqrt(1 / a + 1 / b + 1 / both + both / (a * b))
-    unseen = a * b / both
-    low = max(float(seen), seen - 0.5 + unseen * math.exp(-Z_95 * spread))
-    high = seen - 0.5 + unseen * math.exp(Z_95 * spread)
-    return Measurement(
-        "regions there are", estimate, min(low, estimate), max(high, estimate), seen, "regions"
-    )
-
-
 def added_sightings(
     images: Iterable[Sequence[Drawing]], settings: JobSettings
 ) -> dict[int, Counter[int]]:
@@ -99,7 +57,7 @@ def recapture_among(sightings: Mapping[int, int], n_people: int) -> Measurement:
     ``f1`` and ``f2`` regions drawn by exactly one and two of ``t`` people, at least
     ``(t - 1) / t * f1 (f1 - 1) / (2 (f2 + 1))`` were drawn by nobody (Chao 1987, in the
     bias-corrected form known as Chao2). It is a lower bound if regions differ in how hard
-    they are, as small faces do. For two people it is close to Chapman's estimator. The
+    they are, as small faces do. For two people it is close to Chapman's estimator (1951). The
     interval is log-normal about the number of unseen regions (Chao 1987); where ``f1`` is
     below 2, which leaves no variance, its upper end is that of ``f1 = 2``.
 

@@ -306,6 +306,37 @@ class AgreementModel(Strict):
     by_size: dict[str, Estimate]
 
 
+class SampleModel(Strict):
+    """What experts found on a random sample of the images."""
+
+    n_drawn: int
+    drawn_from: list[str] | None = Field(
+        description="Categories that it was drawn from, empty for all; null: in unequal parts."
+    )
+    n_by_expert: int
+    n_settled: int = Field(description="Of those that an expert has finished.")
+    images_before: Estimate = Field(description="Share of images that miss a region.")
+    images_after: Estimate
+    regions_before: Estimate = Field(description="Missed regions of an image.")
+    regions_after: Estimate
+
+
+class RecaptureModel(Strict):
+    """What people added to images that so many of them saw."""
+
+    n_people: int
+    n_images: int
+    n_seen: int = Field(description="Regions that somebody added.")
+    regions: Estimate = Field(description="Regions there are to add, at least.")
+
+
+class MissedModel(Strict):
+    """How much is still missed, by an experts' sample and by recapture."""
+
+    sample: SampleModel
+    recapture: list[RecaptureModel]
+
+
 class NewGold(Strict):
     """An agreed image that shall serve as gold."""
 

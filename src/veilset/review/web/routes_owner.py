@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response
 
-from veilset.review.job import batches, decisions, figures, gold_images, people
+from veilset.review.job import batches, decisions, figures, gold_images, missed, people
 from veilset.review.values import Role
 from veilset.review.views import Invited
 from veilset.review.web import models
@@ -50,6 +50,13 @@ async def agreement(caller: Owner) -> models.AgreementModel:
     """Say how far people agree."""
     view = await caller.look(lambda conn, _: figures.agreement(conn, caller.room.job))
     return models.AgreementModel.model_validate(view, from_attributes=True)
+
+
+@router.get("/missed")
+async def still_missed(caller: Owner) -> models.MissedModel:
+    """Estimate how many faces are still missed."""
+    view = await caller.look(lambda conn, _: missed.still_missed(conn, caller.room.job))
+    return models.MissedModel.model_validate(view, from_attributes=True)
 
 
 @router.post("/invites")
