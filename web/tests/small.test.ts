@@ -48,7 +48,8 @@ describe("words", () => {
     expect(clock(59_001)).toBe("1:00");
     expect(clock(3_661_000)).toBe("1:01:01");
     expect(clock(-5)).toBe("0:00");
-    expect([span(0.001), span(0.5), span(3.21), span(100)]).toEqual([
+    expect([span(0), span(0.001), span(0.5), span(3.21), span(100)]).toEqual([
+      "none",
       "1 min",
       "30 min",
       "3.21 h",

@@ -19,6 +19,12 @@ export function Dashboard(props: {
       <section class="card" aria-label="Advice">
         <h2>Go on or stop?</h2>
         <p class="advice">{o.advice || NOTHING}</p>
+        {o.n_disputed > 0 && (
+          <p class="hint">
+            {plural(o.n_disputed, "image")} {o.n_disputed === 1 ? "waits" : "wait"} under Disputes
+            for your word.
+          </p>
+        )}
         <dl class="figures">
           <Figure
             label="Missed regions found a minute"
@@ -122,7 +128,12 @@ function AgreementFigures({ agreement }: { agreement: Agreement | null }): VNode
       <dl class="figures">
         <Figure label="Mean F1 of two people" estimate={agreement.overall} show={percent} />
         {Object.entries(agreement.by_size).map(([size, estimate]) => (
-          <Figure key={size} label={`Regions: ${size}`} estimate={estimate} show={percent} />
+          <Figure
+            key={size}
+            label={`Regions of ${size}\u00a0px`}
+            estimate={estimate}
+            show={percent}
+          />
         ))}
       </dl>
       <p class="hint">On {plural(agreement.n_images, "image")} that several people answered.</p>

@@ -19,6 +19,7 @@ export function clock(ms: number): string {
 
 /** A span such as "40 min", "3.5 h", "2.1 days". */
 export function span(hours: number): string {
+  if (hours === 0) return "none";
   if (hours < 1) return `${Math.max(1, Math.round(hours * 60))} min`;
   return hours < 48 ? `${number(hours)} h` : `${number(hours / 24)} days`;
 }
