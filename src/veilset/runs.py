@@ -16,7 +16,7 @@ import os
 import platform
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -123,7 +123,15 @@ class Run:
         self._n_shards = 0
 
     @classmethod
-    def open(cls, folder: Path, stage: str, config: Settings, inputs: Settings) -> Self:
+    def open(
+        cls,
+        folder: Path,
+        stage: str,
+        config: Settings,
+        inputs: Settings,
+        *,
+        beside: Collection[str] = (),
+    ) -> Self:
         """Start a run in a folder, or go on with the one that is there.
 
         Args:
@@ -131,6 +139,7 @@ class Run:
             stage: Name of the stage.
             config: Every setting that decides the result; JSON values.
             inputs: What identifies the inputs; JSON values.
+            beside: Names of what may lie in the folder although it is of no run yet.
 
         Raises:
             ResumeMismatchError: If the folder holds a run with other settings or inputs;
@@ -147,7 +156,7 @@ class Run:
         make_folder(folder)
         path = folder / STARTED
         if not path.exists():
-            _refuse_foreign_files(folder)
+            _refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
         lock_fd = _lock(folder)
         try:
             if path.exists():
@@ -328,8 +337,8 @@ def _json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _refuse_foreign_files(folder: Path) -> None:
-    names = sorted(entry.name for entry in os.scandir(folder) if entry.name not in (LOCK, LEDGER))
+def _refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
+    names = sorted(entry.name for entry in os.scandir(folder) if entry.name not in known)
     names = [name for name in names if not name.startswith(".")]
     if names:
         raise RunError(

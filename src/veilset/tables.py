@@ -74,6 +74,20 @@ class ShardedTable:
         for index in range(self.n_shards):
             yield from self._read(index)
 
+    def image_ids(self) -> Iterator[str]:
+        """Go through the names of all images in order, reading nothing else.
+
+        Raises:
+            DatasetError: If a file is missing or damaged.
+        """
+        for index in range(self.n_shards):
+            path = table_path(self.folder, index)
+            try:
+                names = _open(path).read(columns=["image_id"]).column(0).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                raise _damaged(path, error) from error
+            yield from names
+
     def find(self, record: ImageRecord) -> dict[str, Any] | None:
         """Give the row of an image, None if there is none; quick for images in order.
 

@@ -74,8 +74,8 @@ def detection_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
 
     Args:
         manifest: The ``run.json`` of a set; of detection itself, or of what came after it,
-            as review does: that holds the manifest of the set it began with in
-            ``extra["reviewed"]``.
+            as review and the look of an audit do: those hold the manifest of the set they
+            began with in ``extra["reviewed"]`` and ``extra["looked_at"]``.
 
     Example:
         >>> detection_of({"stage": "import", "config": {"format": "cvat"}})
@@ -86,7 +86,8 @@ def detection_of(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
         config = origin.get("config")
         if origin.get("stage") == "detect" and isinstance(config, Mapping):
             return config
-        origin = (origin.get("extra") or {}).get("reviewed")
+        extra = origin.get("extra") or {}
+        origin = extra.get("reviewed") or extra.get("looked_at")
     return {}
 
 
@@ -135,6 +136,10 @@ class AnnotationSet:
     def __iter__(self) -> Iterator[Annotations]:
         """Go through all images in order, holding one shard at a time."""
         return (from_row(row) for row in self._table.rows())
+
+    def image_ids(self) -> Iterator[str]:
+        """Go through the names of all images in order, without what is known of them."""
+        return self._table.image_ids()
 
     def find(self, record: ImageRecord) -> Annotations:
         """Give what is known about an image: ``not_looked`` if the set does not have it."""
