@@ -20,6 +20,7 @@ HEAVY = (
     "fastapi",
     "sqlalchemy",
     "duckdb",
+    "resvg_py",
     "boto3",
     "cv2",
     "openvino",

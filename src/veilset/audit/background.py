@@ -106,13 +106,18 @@ def files_section(tables: Sequence[TableFile], figures: Mapping[str, Figure]) ->
         for each in tables
     ]
     drawn = [
-        (each.title, el("a", "SVG", href=f"figures/{each.name}.svg")) for each in figures.values()
+        (
+            each.title,
+            el("a", "SVG", href=f"figures/{each.name}.svg"),
+            el("a", "PNG", href=f"figures/{each.name}.png"),
+        )
+        for each in figures.values()
     ]
     return section(
         "files",
         "Files",
         table("Tables beside this page", ("Table", "Rows", "", ""), rows, numbers=(1,)),
-        folded("Figures as files", table("Light colours, for a paper", ("Figure", ""), drawn))
+        folded("Figures as files", table("Light colours, for a paper", ("Figure", "", ""), drawn))
         if drawn
         else "",
         note("All numbers: ", el("a", "audit.json", href="audit.json"), ". For catalogues of data "

@@ -23,11 +23,11 @@ from veilset.audit.config import AuditConfig, DataCard
 from veilset.audit.counting import OnStep, Sources, count_everything, curve_points
 from veilset.audit.croissant import render_croissant
 from veilset.audit.database import MIN_MEMORY_MB, Database
-from veilset.audit.drawings import standalone
 from veilset.audit.figures import Figure, draw_figures
 from veilset.audit.hierarchy import read_hierarchy
 from veilset.audit.mapping import open_mapping
 from veilset.audit.page import render_page
+from veilset.audit.raster import import_resvg, write_figures
 from veilset.audit.results import TableFile, write_tables
 from veilset.dataset.folder import FolderReader, check_apart
 from veilset.engine.threads import resolve_workers
@@ -62,7 +62,7 @@ def audit_dataset(
     """Count who and what is in a data set, and write it up.
 
     ``out`` gets ``audit.json`` with all numbers, ``index.html``, ``tables/`` as CSV and
-    Parquet, ``figures/`` as SVG, ``card.md`` and ``croissant.json``. No picture of the data
+    Parquet, ``figures/`` as SVG and PNG, ``card.md`` and ``croissant.json``. No picture of the data
     set is in it. An audit that is there already is made anew.
 
     Args:
@@ -109,6 +109,8 @@ def audit_dataset(
         Path(hierarchy) if hierarchy else None,
         Path(reference) if reference else None,
     )
+    # Whether it is there has to be known before hours of work, not after.
+    import_resvg()
     audit = _Audit(out, inputs, inputs.open(), config, n_threads, memory_mb)
     return audit.make(on_step or log.info)
 
@@ -194,10 +196,7 @@ class _Audit:
         self, found: dict[str, Any], figures: Mapping[str, Figure], tables: Sequence[TableFile]
     ) -> str:
         """Write everything but the tables; give the digest of ``audit.json``."""
-        folder = self.out / "figures"
-        folder.mkdir()
-        for figure in figures.values():
-            write_atomically(folder / f"{figure.name}.svg", standalone(figure.drawing))
+        write_figures(self.out / "figures", figures)
         found["tables"] = [asdict(table) for table in tables]
         found["figures"] = sorted(figures)
         data = (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode("utf-8")

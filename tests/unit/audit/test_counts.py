@@ -170,7 +170,7 @@ def test_the_result_does_not_depend_on_threads(tmp_path: Path) -> None:
         results.append({path.relative_to(out): path.read_bytes() for path in kept})
     assert results[0] == results[1]
     assert {path.suffix for path in results[0]} == {
-        ".json", ".csv", ".parquet", ".svg", ".html", ".md",
+        ".json", ".csv", ".parquet", ".svg", ".png", ".html", ".md",
     }  # fmt: skip
 
 
