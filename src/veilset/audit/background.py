@@ -19,6 +19,8 @@ _ORIGINS = {
     "imported": "came from a file of another tool",
     "reviewed": "drawn or confirmed by a person",
 }
+# Settings that decide nothing unless images are looked at.
+_OF_LOOK = ("device", "precision", "runtime", "commercial_ok", "max_pixels", "shard_size")
 _STATUSES = (
     ("looked", "Searched", "shares on this page are of these"),
     ("not_looked", "Not searched", "nobody and nothing has looked"),
@@ -146,16 +148,31 @@ def card_section(found: Found, text: str) -> Markup:
     )  # fmt: skip
 
 
+def _looked_at(found: Found) -> list[tuple[str, Content]]:
+    if not found["look"]:
+        return []
+    source = found["look"]["source"]
+    digest = source["outputs_sha256"]
+    return [("of the set", el("code", digest[:16], title=digest)),
+            ("by the stage", source["stage"])]  # fmt: skip
+
+
 def made_section(found: Found) -> Markup:
     """Tell what the audit was made from and with."""
     source = found["annotations"]
-    shown = {key: value for key, value in found["config"].items() if key != "card" and value}
+    of_look = () if found["look"] else _OF_LOOK
+    shown = {
+        key: value
+        for key, value in found["config"].items()
+        if value and value != "none" and key != "card" and key not in of_look
+    }
     items: list[tuple[str, Content]] = [
         (
             "annotation set",
             el("code", source["outputs_sha256"][:16], title=source["outputs_sha256"]),
         ),
         ("made by the stage", source["stage"]),
+        *_looked_at(found),
         ("models", ", ".join(source["models"]) or "none"),
         ("Veilset", found["veilset"]),
     ]

@@ -25,6 +25,15 @@ PEOPLE_LIMIT = (
     "not be used to decide anything about a person in a picture."
 )
 
+CATEGORY_LIMIT = (
+    "Categories are guesses of a classifier. It knows a fixed list and gives one of it to every "
+    "picture, also to one that shows none of them."
+)
+
+NSFW_LIMIT = (
+    "Candidates for NSFW regions are guesses of a detector for people to review. How many it "
+    "misses was not measured; without a candidate, an image is not shown to be harmless."
+)
 
 _NOUNS = {"face": ("face", "faces"), "person": ("person", "people"), "plate": ("plate", "plates")}
 
@@ -110,6 +119,11 @@ def limits_of(found: Mapping[str, Any]) -> list[str]:
     limits = list(LIMITS)
     if found["people"]["age"] or found["people"]["gender"]:
         limits.append(PEOPLE_LIMIT)
+    look = found["look"] or {}
+    if look.get("classify"):
+        limits.append(CATEGORY_LIMIT)
+    if look.get("nsfw"):
+        limits.append(NSFW_LIMIT)
     if found["disparity"] and any(
         each["name"] == "skin tone" for each in found["disparity"]["groupings"]
     ):
@@ -153,6 +167,10 @@ def render_card(card: DataCard, found: Mapping[str, Any]) -> str:
         lines += [f"- {each['name']}: {told(each | {'value': each['share']})}" for each in most[:5]]
         lines.append("")
     lines += _people_lines(found)
+    models = (found["look"] or {}).get("models", ())
+    if models:
+        used = "; ".join(f"{m['name']} ({m['licence']}) for {m['used_for']}" for m in models)
+        lines += [f"Estimated with {used}.", ""]
     lines += ["Limits:", "", *(f"- {each}" for each in limits_of(found)), ""]
     source = found["annotations"]
     lines.append(

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -24,7 +24,7 @@ from veilset.audit.disparity import measure_disparity
 from veilset.audit.drawings import CurvePoint
 from veilset.audit.hierarchy import Hierarchy
 from veilset.audit.judging import judge_reference
-from veilset.audit.mapping import Mapping
+from veilset.audit.mapping import Mapping as MappingFile
 from veilset.audit.supercategories import make_supercategories
 from veilset.audit.tables import fill_tables
 from veilset.audit.who import describe_people
@@ -46,14 +46,18 @@ class Sources:
         mapping: Mapping file of categories; None for none.
         hierarchy: What is a kind of what; None for no supercategories.
         reference: The same images, reviewed by people; None for no disparity.
+        labels: Names for people of categories, where the hierarchy has none.
+        look: What was estimated from the images, and with what; None if nothing was.
     """
 
     name: str
     annotations: AnnotationSet
     photos: Reader | None = None
-    mapping: Mapping | None = None
+    mapping: MappingFile | None = None
     hierarchy: Hierarchy | None = None
     reference: AnnotationSet | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    look: dict[str, Any] | None = None
 
 
 def count_everything(
@@ -76,7 +80,7 @@ def count_everything(
     population = fill_tables(database, annotations, sources.photos, config, sources.mapping)
     on_step("count")
     noun, plural = nouns_of(config.kind)
-    make_categories(database, sources.hierarchy)
+    make_categories(database, sources.hierarchy, sources.labels)
     found: dict[str, Any] = {
         "format": FORMAT,
         "veilset": version("veilset"),
@@ -85,7 +89,8 @@ def count_everything(
         "noun": noun,
         "plural": plural,
         "config": asdict(config),
-        "annotations": _describe(annotations),
+        "annotations": describe_set(annotations),
+        "look": sources.look,
         "population": {
             "n_images": population.n_images,
             "n_not_in_set": population.n_not_in_set,
@@ -117,7 +122,8 @@ def curve_points(database: Database) -> list[CurvePoint]:
     return [CurvePoint(*row) for row in rows]
 
 
-def _describe(annotations: AnnotationSet) -> dict[str, Any]:
+def describe_set(annotations: AnnotationSet) -> dict[str, Any]:
+    """Give what identifies an annotation set, and the models behind it."""
     manifest = annotations.manifest
     return {
         "stage": manifest["stage"],
@@ -155,7 +161,7 @@ def _disparity(
         database, sources.annotations, reference, sources.photos, config, n_threads
     )
     return {
-        "reference": _describe(reference),
+        "reference": describe_set(reference),
         "judged": asdict(judged),
         **measure_disparity(database, config),
     }

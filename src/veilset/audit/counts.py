@@ -6,7 +6,7 @@ Shares are of images that were searched. Those that were not, or could not be, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -143,19 +143,27 @@ def _measure_covered(database: Database) -> dict[str, Any]:
     }
 
 
-def make_categories(database: Database, hierarchy: Hierarchy | None) -> None:
+def make_categories(
+    database: Database, hierarchy: Hierarchy | None, labels: Mapping[str, str]
+) -> None:
     """Make the table of categories, those with the largest share first.
 
     Args:
         database: Has the table ``images``.
-        hierarchy: Gives their names for people; what it does not know is named by itself.
+        hierarchy: Gives their names for people.
+        labels: Gives the names of others; what neither knows is named by itself.
     """
     database.run("CREATE TABLE names_of (category VARCHAR, name VARCHAR)")
-    if hierarchy is not None:
+    if hierarchy is not None or labels:
         rows = database.rows("SELECT DISTINCT category FROM images WHERE category IS NOT NULL")
-        known = [category for (category,) in rows if category in hierarchy]
-        names = [hierarchy.name(category) for category in known]
-        columns = {"category": pa.array(known, pa.string()), "name": pa.array(names, pa.string())}
+        found = [category for (category,) in rows]
+        names = [labels.get(category) for category in found]
+        if hierarchy is not None:
+            names = [
+                hierarchy.name(category) if category in hierarchy else name
+                for category, name in zip(found, names, strict=True)
+            ]
+        columns = {"category": pa.array(found, pa.string()), "name": pa.array(names, pa.string())}
         database.add("names_of", pa.table(columns))
     low, high = wilson_sql("n_with", "n_looked")
     database.run(

@@ -24,7 +24,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
     if not people["age"] and not people["gender"]:
         text = (
             f"Ages and genders were not estimated: no {found['noun']} region carries the "
-            "attributes age or gender."
+            "attributes age or gender. They are if the audit is asked for it (--demographics)."
         )
         return section("people", "Age and gender", note(text))
     parts: list[Content] = [el("p", PEOPLE_LIMIT, class_="alert")]

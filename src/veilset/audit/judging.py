@@ -84,12 +84,7 @@ def judge_reference(
             with it.
         DatasetError: If a file of the reference is missing or damaged.
     """
-    same = reference.manifest.get("outputs_sha256") == annotations.manifest.get("outputs_sha256")
-    if same:
-        raise AnnotationError(
-            "The reference is the annotation set itself, so that everything would be found. "
-            "Give the set of the detector, and as reference the one that people reviewed."
-        )
+    require_other_set(annotations, reference)
     read_shards(database, reference, "reference")
     n_not_reviewed, n_changed = _make_truth(database, config)
     (n_regions, n_images) = database.row("SELECT count(*), count(DISTINCT no) FROM truth")
@@ -114,6 +109,19 @@ def judge_reference(
         """
     )
     return Judged(n_images, n_regions, n_not_reviewed, n_changed, n_undecoded)
+
+
+def require_other_set(annotations: AnnotationSet, reference: AnnotationSet) -> None:
+    """Refuse a reference that is what is judged.
+
+    Raises:
+        AnnotationError: If the two sets are one.
+    """
+    if reference.manifest.get("outputs_sha256") == annotations.manifest.get("outputs_sha256"):
+        raise AnnotationError(
+            "The reference is the annotation set itself, so that everything would be found. "
+            "Give the set of the detector, and as reference the one that people reviewed."
+        )
 
 
 def _make_truth(database: Database, config: AuditConfig) -> tuple[int, int]:

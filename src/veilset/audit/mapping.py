@@ -31,10 +31,14 @@ class Mapping:
     Attributes:
         path: Where it lies.
         key: ``image_id`` or ``folder``: what its lines name.
+        n_columns: Columns; what is behind the category is not read.
+        by: Name of the classifier that wrote it in this audit; "" if somebody gave it.
     """
 
     path: Path
     key: str
+    n_columns: int = 2
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,13 @@ class Mapped:
         key: ``image_id`` or ``folder``: what its lines name.
         n_lines: Its lines, less the header.
         n_unused: Names in it that no image has.
+        by: As in ``Mapping``.
     """
 
     key: str
     n_lines: int
     n_unused: int
+    by: str = ""
 
 
 def open_mapping(path: Path) -> Mapping:
@@ -57,7 +63,8 @@ def open_mapping(path: Path) -> Mapping:
 
     A mapping file is CSV in UTF-8 with a header: ``image_id,category`` for a line for each
     image, ``folder,category`` for a line for each folder that holds images. ``wnid`` may
-    stand for ``category``.
+    stand for ``category``. Further columns may follow, as ``score`` in the
+    ``categories.csv`` of an audit.
 
     Raises:
         DatasetError: If there is no such file, or it has another header.
@@ -70,12 +77,12 @@ def open_mapping(path: Path) -> Mapping:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"The mapping file {path} is not readable as CSV in UTF-8.") from error
     names = [name.strip() for name in header]
-    if len(names) != 2 or names[0] not in KEYS or names[1] not in VALUES:
+    if len(names) < 2 or names[0] not in KEYS or names[1] not in VALUES:
         raise DatasetError(
             f"The mapping file {path} begins with {','.join(header)[:80]!r}. Its first line has "
             "to be image_id,category or folder,category."
         )
-    return Mapping(path, names[0])
+    return Mapping(path, names[0], len(names))
 
 
 def category_rule(rule: str, mapping: Mapping | None) -> str:
@@ -118,7 +125,7 @@ def check_categories(database: Database, rule: str, mapping: Mapping | None) -> 
         f"WITH seen AS (SELECT DISTINCT {key} AS name FROM images) SELECT "
         "(SELECT count(*) FROM mapping), (SELECT count(*) FROM mapping ANTI JOIN seen USING (name))"
     )
-    if n_lines == n_unused:
+    if n_lines == n_unused and not mapping.by:
         (first,) = database.row("SELECT min(name) FROM mapping")
         (seen,) = database.row(f"SELECT min({key}) FROM images")
         raise DatasetError(
@@ -126,7 +133,7 @@ def check_categories(database: Database, rule: str, mapping: Mapping | None) -> 
             f"is {first!r}, that of the data set {seen!r}. Write them as the data set does."
         )
     database.run("DROP TABLE mapping")
-    return Mapped(mapping.key, n_lines, n_unused)
+    return Mapped(mapping.key, n_lines, n_unused, mapping.by)
 
 
 def read_mapping(database: Database, mapping: Mapping) -> None:
@@ -135,13 +142,16 @@ def read_mapping(database: Database, mapping: Mapping) -> None:
     Raises:
         DatasetError: If it is not CSV of two columns, or contradicts itself.
     """
-    columns = "{'name': 'VARCHAR', 'category': 'VARCHAR'}"
+    further = "".join(f", 'further_{i}': 'VARCHAR'" for i in range(2, mapping.n_columns))
+    columns = f"{{'name': 'VARCHAR', 'category': 'VARCHAR'{further}}}"
+    # People leave spaces behind commas; our own names are those of the files.
+    name = "name" if mapping.by else "trim(name)"
     database.read(
         "CREATE TABLE mapping AS "
-        "SELECT DISTINCT trim(name) AS name, trim(category) AS category "
+        f"SELECT DISTINCT {name} AS name, trim(category) AS category "
         f"FROM read_csv({quoted(str(mapping.path))}, header = true, delim = ',', quote = '\"', "
         f"escape = '\"', auto_detect = false, columns = {columns})",
-        f"The mapping file {mapping.path} is not CSV of two columns: it",
+        f"The mapping file {mapping.path} is not CSV of {mapping.n_columns} columns: it",
     )
     empty = database.rows("SELECT name FROM mapping WHERE coalesce(name, '') = '' OR "
                           "coalesce(category, '') = '' LIMIT 1")  # fmt: skip

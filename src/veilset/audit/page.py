@@ -16,6 +16,7 @@ from veilset.audit.background import (
     made_section,
 )
 from veilset.audit.card import summarize
+from veilset.audit.estimated import estimated_section
 from veilset.audit.figures import Figure
 from veilset.audit.groups import disparity_section, people_section
 from veilset.audit.results import TableFile
@@ -76,6 +77,7 @@ def render_page(
             "supercategories": ("Supercategories", supercategories_section(found, figures)),
             "sizes": ("How large", sizes_section(found, figures)),
             "people": ("Age and gender", people_section(found, figures)),
+            "estimated": ("What was estimated", estimated_section(found)),
             "disparity": ("Disparity", disparity_section(found, figures)),
             "images": ("What was searched", images_section(found)),
             "limits": ("Limits", limits_section(found)),

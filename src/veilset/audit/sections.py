@@ -85,6 +85,12 @@ def categories_section(found: Found, figures: Mapping[str, Figure]) -> Markup:
 
 def _category_source(found: Found) -> str:
     mapped = found["mapping"]
+    if mapped and mapped["by"]:
+        return (
+            f"The category of an image is the likeliest label of {mapped['by']}, a guess of a "
+            f"model; {count(mapped['n_lines'], 'image')} have one. The guesses are in "
+            "categories.csv, and can be corrected there and given back as a mapping file."
+        )
     if mapped:
         unused = f"; {mapped['n_unused']:,} name none" if mapped["n_unused"] else ""
         text = f"Categories come from a mapping file by {mapped['key'].replace('_', ' ')}, "

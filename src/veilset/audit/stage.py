@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +25,23 @@ from veilset.audit.figures import Figure, draw_figures
 from veilset.audit.hierarchy import read_hierarchy
 from veilset.audit.mapping import open_mapping
 from veilset.audit.page import render_page
+from veilset.audit.phase import Looking, OnNotice, open_looking
+from veilset.audit.places import WORK, clear_audit, kept_beside
 from veilset.audit.raster import import_resvg, write_figures
 from veilset.audit.results import TableFile, write_tables
 from veilset.dataset.folder import FolderReader, check_apart
+from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
 from veilset.files import sha256_file, sha256_hex, write_atomically
 from veilset.protocols import Shard, ShardReport
-from veilset.runs import FINISHED, LEDGER, LOCK, STARTED, Run, RunSummary, discard_run, make_folder
+from veilset.runs import Run, RunSummary
 
 __all__ = ["AuditConfig", "DataCard", "audit_dataset"]
 
 log = logging.getLogger(__name__)
 
 DEFAULT_MEMORY_MB = 512
-
-_WORK = ".work"
-_MADE = ("audit.json", "index.html", "card.md", "croissant.json", "tables", "figures", _WORK)
 
 
 def audit_dataset(
@@ -57,13 +55,21 @@ def audit_dataset(
     reference: str | Path | None = None,
     workers: int | None = None,
     memory_mb: int = DEFAULT_MEMORY_MB,
+    engine: str = "local",
     on_step: OnStep | None = None,
+    on_progress: OnProgress | None = None,
+    on_notice: OnNotice | None = None,
 ) -> RunSummary:
     """Count who and what is in a data set, and write it up.
 
     ``out`` gets ``audit.json`` with all numbers, ``index.html``, ``tables/`` as CSV and
     Parquet, ``figures/`` as SVG and PNG, ``card.md`` and ``croissant.json``. No picture of the data
     set is in it. An audit that is there already is made anew.
+
+    Where estimates are asked for, every image is opened once before anything is counted:
+    ``out`` then gets ``annotations``, a copy of the set with the estimates in it, and
+    ``categories.csv`` where images were classified. That goes on where it was stopped, and is
+    kept and counted again by the next audit in the folder that asks for the same.
 
     Args:
         photos: Folder of images; None to take the annotation set's word for what is in it.
@@ -78,11 +84,15 @@ def audit_dataset(
             whether groups are found and protected alike; None for no such measurement.
         workers: Threads; None for all cores. Does not change the result.
         memory_mb: What the database may hold in memory; beyond it, it writes to ``out``.
+        engine: Name of the engine plugin that looks at the images.
         on_step: Told what is done next.
+        on_progress: Called as images end, while they are looked at.
+        on_notice: Told the licence of each model before it is used.
 
     Returns:
         Counts: images by status, ``with_regions`` and ``n_regions``. ``extra["summary"]``
-        tells the result in a few sentences.
+        tells the result in a few sentences, ``extra["n_failed"]`` at how many images the
+        look failed.
 
     Raises:
         AnnotationError: If a set is not finished, empty, or of other images.
@@ -94,6 +104,11 @@ def audit_dataset(
         raise ConfigError(f"--memory is {memory_mb} MB. Give at least {MIN_MEMORY_MB}.")
     if config.skin_tone and (photos is None or reference is None):
         raise ConfigError("The skin tone proxy needs the images and a reference. Give both.")
+    if photos is None and (config.looks or config.labelled):
+        raise ConfigError(
+            "To estimate age, gender or category, to search for NSFW regions or to draw pictures, "
+            "the images are needed. Give their folder."
+        )
     if hierarchy is None and (config.synsets or config.min_categories):
         raise ConfigError(
             "Supercategories need a hierarchy. Give the folder of BREEDS or WordNet (--hierarchy)."
@@ -111,7 +126,9 @@ def audit_dataset(
     )
     # Whether it is there has to be known before hours of work, not after.
     import_resvg()
-    audit = _Audit(out, inputs, inputs.open(), config, n_threads, memory_mb)
+    sources = inputs.open()
+    looking = open_looking(config, n_threads, engine, on_progress, on_notice or log.info)
+    audit = _Audit(out, inputs, sources, config, n_threads, memory_mb, looking)
     return audit.make(on_step or log.info)
 
 
@@ -161,25 +178,35 @@ class _Audit:
     config: AuditConfig
     n_threads: int
     memory_mb: int
-    seconds: dict[str, float] = field(default_factory=dict)
+    looking: Looking | None
 
     def make(self, on_step: OnStep) -> RunSummary:
         """Count, write, and leave the record of the run."""
-        _clear(self.out)
+        looking = self.looking
+        clear_audit(self.out, keeps_look=looking is not None)
         described = self.inputs.describe(self.sources)
-        with Run.open(self.out, "audit", asdict(self.config), described) as run:
+        beside = kept_beside(self.out)
+        with Run.open(self.out, "audit", asdict(self.config), described, beside=beside) as run:
             # The whole audit is one unit of work: run.json then tells its digest and time.
             for shard in run.missing([Shard(0, ())]):
-                run.commit(self._count(shard, on_step))
+                run.commit(self._work(shard, on_step))
             found = json.loads((self.out / "audit.json").read_bytes())
-            return run.finish(extra={"summary": summarize(found)})
+            extra: dict[str, Any] = {"summary": summarize(found)}
+            if found["look"]:
+                extra["n_failed"] = found["look"]["failures"]["n"]
+            return run.finish(models=looking.cards if looking else (), extra=extra)
 
-    def _count(self, shard: Shard, on_step: OnStep) -> ShardReport:
+    def _work(self, shard: Shard, on_step: OnStep) -> ShardReport:
         started = time.monotonic()
+        sources = self.sources
+        if self.looking:
+            on_step("look at the images")
+            sources = self.looking.apply(self.out, sources)
+        looked = time.monotonic()
         with Database.open(
-            self.out / _WORK, n_threads=self.n_threads, memory_mb=self.memory_mb
+            self.out / WORK, n_threads=self.n_threads, memory_mb=self.memory_mb
         ) as database:
-            found = count_everything(database, self.sources, self.config, self.n_threads, on_step)
+            found = count_everything(database, sources, self.config, self.n_threads, on_step)
             if self.config.card.name:
                 found["data_set"] = self.config.card.name
             counted = time.monotonic()
@@ -189,7 +216,9 @@ class _Audit:
         digest = self._write(found, figures, tables)
         counts = {**found["images"]["statuses"], "with_regions": found["per_image"]["n_with"],
                   "n_regions": found["per_image"]["n_regions"]}  # fmt: skip
-        seconds = {"count": counted - started, "write": time.monotonic() - counted}
+        seconds = {"count": counted - looked, "write": time.monotonic() - counted}
+        if self.looking:
+            seconds["look"] = looked - started
         return ShardReport(shard.index, found["population"]["n_images"], counts, seconds, digest)
 
     def _write(
@@ -216,28 +245,3 @@ class _Audit:
 def _folder_digest(folder: Path) -> str:
     files = [path for path in sorted(folder.iterdir()) if path.is_file()]
     return sha256_hex("".join(f"{path.name} {sha256_file(path)}\n" for path in files).encode())
-
-
-def _is_audit(out: Path) -> bool:
-    try:
-        return bool(json.loads((out / STARTED).read_bytes())["stage"] == "audit")
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier audit; leave a folder that holds anything else as it is.
-
-    An audit is as quick as checking whether one is still true: it is always made anew.
-    """
-    make_folder(out)
-    names = {entry.name for entry in os.scandir(out)}
-    if not names <= {*_MADE, STARTED, FINISHED, LEDGER, LOCK} or not _is_audit(out):
-        return
-    discard_run(out)
-    for name in _MADE:
-        path = out / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)

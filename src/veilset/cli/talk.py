@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
+
+import typer
 
 from veilset.engine.drive import Progress
 from veilset.runs import RunSummary
@@ -43,6 +46,24 @@ def counts_line(counts: Mapping[str, int]) -> str:
     )
 
 
+def conclude(summary: RunSummary, *, place: Path, as_json: bool, bad: Iterable[str]) -> None:
+    """Give the result of a stage, say its counts, and end.
+
+    Args:
+        summary: What the stage came to.
+        place: What it made; printed.
+        as_json: Whether the result is printed as JSON instead.
+        bad: Counts that must be 0 for the verb to end well.
+
+    Raises:
+        typer.Exit: With ``EXIT_INCOMPLETE`` if one is not.
+    """
+    give(summary_json(summary) if as_json else str(place))
+    say(f"{summary.stage}: {counts_line(summary.counts)}")
+    if any(summary.counts.get(name) for name in bad):
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
 class ProgressLine:
     """Draws how far a stage is: a line that renews itself on a terminal, else now and then.
 
@@ -69,8 +90,19 @@ class ProgressLine:
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self.end_line()
+
+    def end_line(self) -> None:
+        """Leave the line as it is; what comes next begins a new one."""
         if self._is_terminal and self._last:
             sys.stderr.write("\n")
+        self._last = ""
+
+    def say_step(self, text: str) -> None:
+        """Say what is done next, if progress is shown at all."""
+        if not self._quiet:
+            self.end_line()
+            say(text)
 
     def _show(self, text: str) -> None:
         if self._is_terminal:

@@ -22,8 +22,9 @@ class AuditRecord:
 
     Attributes:
         data_set: Name of the data set.
-        annotations_sha256: Digest of the annotation set that was audited: a report of
-            another one must not show this audit as its own.
+        annotations_sha256: Digest of the annotation set that was counted.
+        source_sha256: Digest of the set that it was made from by looking at the images; the
+            same digest if nothing was estimated.
         n_images: Images, searched or not.
         n_looked: Images that were searched.
         n_with: Searched images with a region.
@@ -35,6 +36,7 @@ class AuditRecord:
 
     data_set: str
     annotations_sha256: str
+    source_sha256: str
     n_images: int
     n_looked: int
     n_with: int
@@ -42,6 +44,10 @@ class AuditRecord:
     share_with: Measurement | None
     summary: str
     numbers: dict[str, Any]
+
+    def is_about(self, annotations_sha256: str) -> bool:
+        """Whether it speaks of that annotation set; a report must not show another audit."""
+        return annotations_sha256 in (self.annotations_sha256, self.source_sha256)
 
 
 def read_audit(folder: Path) -> AuditRecord:
@@ -70,10 +76,13 @@ def read_audit(folder: Path) -> AuditRecord:
     numbers: dict[str, Any] = json.loads(data)
     if numbers["format"] != FORMAT:
         raise RunError(f"{path} is of the format {numbers['format']!r}, not {FORMAT}. Audit again.")
+    counted_set = numbers["annotations"]
+    source = numbers["look"]["source"] if numbers["look"] else counted_set
     counted, share = numbers["per_image"], numbers["per_image"]["share_with"]
     return AuditRecord(
         data_set=numbers["data_set"],
-        annotations_sha256=numbers["annotations"]["outputs_sha256"],
+        annotations_sha256=counted_set["outputs_sha256"],
+        source_sha256=source["outputs_sha256"],
         n_images=numbers["population"]["n_images"],
         n_looked=counted["n_looked"],
         n_with=counted["n_with"],

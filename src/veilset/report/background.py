@@ -10,7 +10,8 @@ from typing import Any
 
 from veilset.annotations.store import detection_of
 from veilset.pages.figures import share_bar
-from veilset.pages.markup import Content, Markup, el, join
+from veilset.pages.markup import Content, Markup, el
+from veilset.pages.models import models_table
 from veilset.pages.parts import (
     card,
     count,
@@ -150,32 +151,9 @@ _DESCRIBE = {
 
 def models_section(facts: Facts) -> Markup | str:
     """Tell where the models come from and what may be done with them."""
-    # One row for a model, however many stages used it.
-    used: dict[str, list[str]] = {}
-    cards: dict[str, dict[str, Any]] = {}
-    for stage, model in models_of(facts):
-        key = f"{model['name']} {model['sha256']}"
-        used.setdefault(key, []).append(TITLES[stage])
-        cards[key] = model
-    rows = [_model_row(model, used[key]) for key, model in cards.items()]
-    if not rows:
-        return ""
-    headers = ("Model", "Used for", "Origin", "Licence", "Commercial use", "SHA-256")
-    return section("models", "Models", table("Models that were used", headers, rows))
-
-
-def _model_row(model: Mapping[str, Any], stages: Iterable[str]) -> tuple[Content, ...]:
-    return (
-        join(model["name"], el("small", model["note"]) if model.get("note") else ""),
-        ", ".join(stages),
-        plain(model["origin"]),
-        model["licence"],
-        _COMMERCIAL.get(model["commercial_ok"], ""),
-        el("code", model["sha256"][:12] or "none", title=model["sha256"]),
-    )
-
-
-_COMMERCIAL = {True: "allowed", False: "forbidden", None: "not known"}
+    used = ((model, TITLES[stage]) for stage, model in models_of(facts))
+    found = models_table("Models that were used", used)
+    return section("models", "Models", found) if found else ""
 
 
 def models_of(facts: Facts) -> list[tuple[str, dict[str, Any]]]:

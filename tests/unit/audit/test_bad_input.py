@@ -147,7 +147,7 @@ def test_images_without_a_category(tmp_path: Path) -> None:
         ("image_id,category\nx.jpg,one\n", r"names no image_id of the data set.*'x\.jpg'.*'a/1"),
         ("image_id,category\na/1.jpg,one\na/1.jpg,two\n", "'a/1.jpg' the categories 'one' and"),
         ("image_id,category\na/1.jpg,\n", "a line with an empty field"),
-        ("image_id,category\na/1.jpg,one,more\n", "is not CSV of two columns: it cannot be read"),
+        ("image_id,category\na/1.jpg,one,more\n", "is not CSV of 2 columns: it cannot be read"),
     ],
 )
 def test_mapping_files(tmp_path: Path, text: str, message: str) -> None:

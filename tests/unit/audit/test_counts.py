@@ -130,7 +130,7 @@ def test_mapping_by_image_and_by_folder(tmp_path: Path) -> None:
     by_image = tmp_path / "images.csv"
     by_image.write_text('image_id,category\na/1.jpg,one\n"odd, ""name""/3.jpg",two\nx.jpg,one\n')
     found = audit(tmp_path, rows, mapping=by_image)
-    assert found["mapping"] == {"key": "image_id", "n_lines": 3, "n_unused": 1}
+    assert found["mapping"] == {"key": "image_id", "n_lines": 3, "n_unused": 1, "by": ""}
     assert found["categories"]["n_images_without"] == 1
     by_folder = tmp_path / "folders.csv"
     by_folder.write_text("folder,wnid\r\na,n01\r\nb,n01\r\n")
