@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.cli.talk import ProgressLine, conclude, say
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 
@@ -58,7 +58,4 @@ def detect(
         summary = detect_dataset(
             photos, out, config, workers=workers, engine=engine, on_progress=progress
         )
-    give(summary_json(summary) if as_json else str(summary.folder))
-    say(f"detect: {counts_line(summary.counts)}")
-    if summary.counts.get("could_not_look"):
-        raise typer.Exit(EXIT_INCOMPLETE)
+    conclude(summary, place=summary.folder, as_json=as_json, bad=["could_not_look"])

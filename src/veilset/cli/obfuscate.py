@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.cli.talk import ProgressLine, conclude
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.images.formats import DEFAULT_MAX_PIXELS
@@ -66,7 +66,4 @@ def obfuscate(
             engine=engine,
             on_progress=progress,
         )
-    give(summary_json(summary) if as_json else str(out))
-    say(f"obfuscate: {counts_line(summary.counts)}")
-    if summary.counts.get("failed"):
-        raise typer.Exit(EXIT_INCOMPLETE)
+    conclude(summary, place=out, as_json=as_json, bad=["failed"])

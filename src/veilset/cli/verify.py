@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, conclude, counts_line, give, say
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 from veilset.verify.config import DEFAULT_LEAK_SCORE
@@ -91,10 +91,7 @@ def verify(
             engine=engine,
             on_progress=progress,
         )
-    give(summary_json(summary) if as_json else str(summary.folder))
-    say(f"verify: {counts_line(summary.counts)}")
-    if summary.counts.get("leak") or summary.counts.get("error"):
-        raise typer.Exit(EXIT_INCOMPLETE)
+    conclude(summary, place=summary.folder, as_json=as_json, bad=["leak", "error"])
 
 
 def _compare(
