@@ -7,7 +7,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from veilset.review.database.tables import batch, gold, image, seen, task
 from veilset.review.values import Role
@@ -57,21 +67,25 @@ def _is_free_for(job: Job, person: Person) -> ColumnElement[bool]:
     return and_(image.c.job_id == job.id, is_free(purpose_of(person)), ~was_seen)
 
 
-def lock_images(conn: Connection, job: Job, person: Person, n: int) -> list[Chosen]:
-    """Choose up to ``n`` images that the person never saw, and hold them to the end of the
-    transaction. Two that ask at once get different ones, without waiting for each other."""
+def next_images(job: Job, person: Person, n: int) -> Select[tuple[int, str]]:
+    """Ask for up to ``n`` images that the person never saw, in the order of the work."""
     # Both downwards, as the index is read: any other order would sort all that is open.
     order: Iterable[ColumnElement[Any]] = (image.c.priority.desc(), image.c.id.desc())
     if purpose_of(person) == "expert":
         # Rows follow the data set: mixed, so that a sample that is not finished is random too.
         order = (image.c.id * _MIXER % _MIXED, image.c.id)
-    query = (
+    return (
         select(image.c.id, image.c.proposals)
         .where(_is_free_for(job, person))
         .order_by(*order)
         .limit(n)
-        .with_for_update(skip_locked=True, key_share=True)
     )
+
+
+def lock_images(conn: Connection, job: Job, person: Person, n: int) -> list[Chosen]:
+    """Choose up to ``n`` images that the person never saw, and hold them to the end of the
+    transaction. Two that ask at once get different ones, without waiting for each other."""
+    query = next_images(job, person, n).with_for_update(skip_locked=True, key_share=True)
     return [Chosen(row.id, row.proposals) for row in conn.execute(query)]
 
 

@@ -14,6 +14,7 @@ from veilset.review.database import tables
 from veilset.review.database.connect import Database
 from veilset.review.job import batches, decisions, people
 from veilset.review.job.audit import draw_audit
+from veilset.review.job.choose import next_images
 from veilset.review.job.gold_images import add_gold, retire_gold
 from veilset.review.job.leases import expire
 from veilset.review.values import Role
@@ -396,3 +397,22 @@ def test_no_batch_of_nothing_but_gold(database: Database, tmp_path: Path) -> Non
     world = make_world(database, tmp_path, n=3)
     world.do(world.person())
     assert world.reason(world.person()) == "no-work"
+
+
+def test_the_next_images_are_read_off_the_index(database: Database, tmp_path: Path) -> None:
+    # Sorting all that is open takes seconds for each batch of a million images.
+    world = make_world(database, tmp_path, n=1500, gold=0, gold_per_batch=0)
+    worker = world.person()
+    world.take(worker)
+    query = next_images(world.job, worker, 50)
+
+    def explain(conn: Connection) -> str:
+        dialect = conn.dialect
+        text = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        how = "EXPLAIN" if dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+        return "\n".join(str(row) for row in conn.exec_driver_sql(f"{how} {text}"))
+
+    plan = world.look(explain)
+    assert "ix_image_work" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan
