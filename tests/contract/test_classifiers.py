@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every announced classifier has to honour, ours or another package's."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from veilset.errors import ConfigError, LicenceError, MissingExtraError
+from veilset.networks.weights import check_licence
+from veilset.plugins import list_plugins, make_classifier
+from veilset.protocols import Classifier, RuntimeSettings
+from veilset.types import Image
+
+NAMES = [info.name for info in list_plugins("classifier")]
+RUNTIMES = ("openvino", "onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def images() -> list[Image]:
+    rng = np.random.default_rng(0)
+    drawn = [
+        rng.integers(0, 256, (h, w, 3), dtype=np.uint8)
+        for h, w in ((1, 1), (1, 90), (90, 1), (64, 64), (70, 50), (400, 300))
+    ]
+    grey = np.repeat(drawn[-1][..., :1], 3, axis=2)
+    return [*drawn, grey, np.zeros((64, 64, 3), np.uint8), np.full((33, 65, 3), 255, np.uint8)]
+
+
+@pytest.fixture(
+    scope="module", params=[(name, runtime) for name in NAMES for runtime in RUNTIMES], ids=str
+)
+def classifier(request: pytest.FixtureRequest) -> Classifier:
+    name, runtime = request.param
+    try:
+        return make_classifier(name, RuntimeSettings(runtime=runtime, n_threads=2))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def test_there_is_one() -> None:
+    assert "efficientnet-lite0" in NAMES
+
+
+def test_cards_say_where_the_weights_come_from(classifier: Classifier) -> None:
+    assert classifier.cards
+    for card in classifier.cards:
+        assert card.name
+        assert card.origin
+        assert card.licence
+        assert len(card.sha256) in (0, 64)
+        if card.commercial_ok is not True:
+            with pytest.raises(LicenceError):
+                check_licence(card, commercial=True)
+
+
+def test_settings_are_plain_values(classifier: Classifier) -> None:
+    assert classifier.settings
+    for name, value in classifier.settings.items():
+        assert isinstance(name, str)
+        assert isinstance(value, str | int | float | bool)
+
+
+def test_labels_have_names(classifier: Classifier) -> None:
+    assert len(classifier.labels) >= 2
+    assert all(label and name for label, name in classifier.labels.items())
+
+
+def test_five_likeliest_labels_come_first(classifier: Classifier, images: list[Image]) -> None:
+    found = classifier.classify(images)
+    assert len(found) == len(images)
+    for guesses in found:
+        labels = [guess.label for guess in guesses]
+        assert len(labels) == len(set(labels)) == min(5, len(classifier.labels))
+        assert set(labels) <= set(classifier.labels)
+        scores = [guess.score for guess in guesses]
+        assert scores == sorted(scores, reverse=True)
+        assert all(0 <= score <= 1 for score in scores)
+        assert sum(scores) <= 1 + 1e-9
+
+
+def test_images_matter(classifier: Classifier, images: list[Image]) -> None:
+    assert len(set(classifier.classify(images))) > len(images) / 2
+
+
+def test_images_are_left_alone_and_may_be_read_only(
+    classifier: Classifier, images: list[Image]
+) -> None:
+    copies = [image.copy() for image in images]
+    for copy in copies:
+        copy.setflags(write=False)
+    assert classifier.classify(copies) == classifier.classify(images)
+    for copy, image in zip(copies, images, strict=True):
+        np.testing.assert_array_equal(copy, image)
+
+
+def test_result_depends_on_the_image_alone(classifier: Classifier, images: list[Image]) -> None:
+    together = classifier.classify(images)
+    assert together == [classifier.classify([image])[0] for image in images]
+    assert together == classifier.classify(images[::-1])[::-1]
+    with ThreadPoolExecutor(3) as pool:
+        for again in pool.map(lambda _: classifier.classify(images), range(3)):
+            assert again == together
+
+
+def test_nothing_gives_nothing(classifier: Classifier) -> None:
+    assert classifier.classify([]) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_that_cannot_be_honoured_are_refused(name: str) -> None:
+    try:
+        with pytest.raises(ConfigError, match="device"):
+            make_classifier(name, RuntimeSettings(device="tpu"))
+    except MissingExtraError as error:
+        pytest.skip(str(error))
