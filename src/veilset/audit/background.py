@@ -8,8 +8,8 @@ from typing import Any
 
 from veilset.audit.card import limits_of, missing_fields
 from veilset.audit.config import DataCard
-from veilset.audit.figures import Figure
 from veilset.audit.results import TableFile
+from veilset.pages.audit_figures import Figure
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import card, count, folded, note, pairs, percent, section, settings, table

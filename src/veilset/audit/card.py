@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilset.audit.config import DataCard
-from veilset.pages.parts import count, percent
+from veilset.pages.parts import count, told
 
 LIMITS = (
     "It counts regions of an annotation set. What a detector missed is not counted, and what "
@@ -46,26 +46,6 @@ def nouns_of(kind: str) -> tuple[str, str]:
         (('face', 'faces'), ('nsfw region', 'nsfw regions'))
     """
     return _NOUNS.get(kind, (f"{kind} region", f"{kind} regions"))
-
-
-def ends_of(measured: Mapping[str, Any]) -> str:
-    """Write the ends of an interval of a share.
-
-    Example:
-        >>> ends_of({"low": 0.0004, "high": 0.171})
-        '< 0.1 to 17.1 %'
-    """
-    return f"{percent(measured['low']).removesuffix(' %')} to {percent(measured['high'])}"
-
-
-def told(measured: Mapping[str, Any]) -> str:
-    """Write a share with its interval.
-
-    Example:
-        >>> told({"value": 0.17, "low": 0.169, "high": 0.171})
-        '17.0 % (16.9 to 17.1 %)'
-    """
-    return f"{percent(measured['value'])} ({ends_of(measured)})"
 
 
 def summarize(found: Mapping[str, Any]) -> str:

@@ -21,13 +21,13 @@ from veilset.audit.counts import (
 )
 from veilset.audit.database import Database
 from veilset.audit.disparity import measure_disparity
-from veilset.audit.drawings import CurvePoint
 from veilset.audit.hierarchy import Hierarchy
 from veilset.audit.judging import judge_reference
 from veilset.audit.mapping import Mapping as MappingFile
 from veilset.audit.supercategories import make_supercategories
 from veilset.audit.tables import fill_tables
 from veilset.audit.who import describe_people
+from veilset.pages.drawings import CurvePoint
 from veilset.protocols import Reader
 from veilset.records.audits import FORMAT
 

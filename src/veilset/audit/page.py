@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from veilset.audit.background import (
@@ -17,7 +15,6 @@ from veilset.audit.background import (
 )
 from veilset.audit.card import summarize
 from veilset.audit.estimated import estimated_section
-from veilset.audit.figures import Figure
 from veilset.audit.groups import disparity_section, people_section
 from veilset.audit.results import TableFile
 from veilset.audit.sections import (
@@ -27,6 +24,7 @@ from veilset.audit.sections import (
     supercategories_section,
     unbroken,
 )
+from veilset.pages.audit_figures import Figure
 from veilset.pages.frame import Page, render_frame
 from veilset.pages.markup import Content, Markup, el
 from veilset.pages.parts import count, percent
@@ -86,14 +84,8 @@ def render_page(
             "made": ("Make it again", made_section(found)),
         },
         footer=_FOOTER,
-        style=_style(),
     )
     return render_frame(page)
-
-
-@cache
-def _style() -> str:
-    return Path(__file__).with_name("audit.css").read_text(encoding="utf-8")
 
 
 def _numbers(found: Mapping[str, Any]) -> Markup:

@@ -15,13 +15,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from veilset.audit.drawings import standalone
 from veilset.audit.lettering import is_known, own_font
 from veilset.errors import ConfigError, MissingExtraError
 from veilset.files import write_atomically
+from veilset.pages.drawings import standalone
 
 if TYPE_CHECKING:
-    from veilset.audit.figures import Figure
+    from veilset.pages.audit_figures import Figure
 
 PNG_WIDTH_PX = 2160
 """Twice the width that the SVG files ask for: sharp on a screen of double density, and 300 dots

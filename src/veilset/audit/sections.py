@@ -6,19 +6,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilset.audit.card import ends_of, told
 from veilset.audit.config import FOLDER_RULES
-from veilset.audit.figures import MAX_ROWS, Figure
+from veilset.pages.audit_figures import MAX_ROWS, Figure, figure_card
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import (
-    card,
     count,
+    ends_of,
     folded,
     note,
     percent,
     section,
     table,
+    told,
 )
 
 Found = Mapping[str, Any]
@@ -230,16 +230,3 @@ def sizes_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
 def unbroken(text: str) -> str:
     """Keep numbers and their percent signs on one line."""
     return text.replace(" %", "\u00a0%")
-
-
-def figure_card(figure: Figure) -> Markup:
-    """Give a figure in a box, with its numbers folded up below."""
-    numbers = (
-        folded("Numbers", table(figure.title, figure.headers, figure.rows, numbers=(1,)))
-        if figure.rows
-        else ""
-    )
-    if figure.table:
-        link = el("a", "Table of all of them", href=f"tables/{figure.table}.csv")
-        numbers = el("p", link, class_="note")
-    return card(join(figure.title, el("small", figure.note)), figure.drawing, numbers)

@@ -21,7 +21,6 @@ from veilset.audit.config import AuditConfig, DataCard
 from veilset.audit.counting import OnStep, Sources, count_everything, curve_points
 from veilset.audit.croissant import render_croissant
 from veilset.audit.database import MIN_MEMORY_MB, Database
-from veilset.audit.figures import Figure, draw_figures
 from veilset.audit.hierarchy import read_hierarchy
 from veilset.audit.mapping import open_mapping
 from veilset.audit.page import render_page
@@ -34,6 +33,7 @@ from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
 from veilset.files import sha256_file, sha256_hex, write_atomically
+from veilset.pages.audit_figures import Figure, draw_figures
 from veilset.protocols import Shard, ShardReport
 from veilset.runs import Run, RunSummary
 

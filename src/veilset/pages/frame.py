@@ -30,7 +30,6 @@ class Page:
         skip: What the link for the keyboard that leads there says.
         sections: By anchor: title for the links, and content, "" for none.
         footer: The last line.
-        style: Style sheet behind that of all pages.
     """
 
     title: str
@@ -41,7 +40,6 @@ class Page:
     skip: str
     sections: Mapping[str, tuple[str, Markup | str]]
     footer: str
-    style: str = ""
 
 
 def render_frame(page: Page) -> bytes:
@@ -50,7 +48,7 @@ def render_frame(page: Page) -> bytes:
     Returns:
         UTF-8; the same for the same argument.
     """
-    style = page_style() + page.style
+    style = page_style()
     shown = {anchor: each for anchor, each in page.sections.items() if each[1]}
     header = join(
         el("p", "Veilset", el("span", page.brand), class_="brand"),

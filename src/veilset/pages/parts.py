@@ -131,6 +131,26 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
+def ends_of(measured: Mapping[str, float]) -> str:
+    """Write the ends of an interval of a share.
+
+    Example:
+        >>> ends_of({"low": 0.0004, "high": 0.171})
+        '< 0.1 to 17.1 %'
+    """
+    return f"{percent(measured['low']).removesuffix(' %')} to {percent(measured['high'])}"
+
+
+def told(measured: Mapping[str, float]) -> str:
+    """Write a share with its interval.
+
+    Example:
+        >>> told({"value": 0.17, "low": 0.169, "high": 0.171})
+        '17.0 % (16.9 to 17.1 %)'
+    """
+    return f"{percent(measured['value'])} ({ends_of(measured)})"
+
+
 def seconds(value: float) -> str:
     """Write a time in seconds, minutes or hours.
 

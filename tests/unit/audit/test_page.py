@@ -13,10 +13,10 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.unit.audit.drawn_set import face, looked, not_looked, write_set
-from veilset.audit.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges, standalone
 from veilset.audit.results import COLUMNS
 from veilset.audit.stage import AuditConfig, DataCard, audit_dataset
 from veilset.errors import RunError
+from veilset.pages.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges, standalone
 from veilset.records.audits import read_audit
 
 SVG = "{http://www.w3.org/2000/svg}"

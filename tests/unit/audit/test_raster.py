@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
-from veilset.audit.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges, standalone
-from veilset.audit.figures import Figure
 from veilset.audit.raster import PNG_WIDTH_PX, rasterize, write_figures
 from veilset.errors import ConfigError, MissingExtraError
+from veilset.pages.audit_figures import Figure
+from veilset.pages.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges, standalone
 from veilset.pages.markup import el
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which figures an audit has, drawn from its numbers; the page and the files show the same."""
+"""Which figures an audit has, drawn from its numbers: the same on its page, in the files and in
+the report of a release."""
 
 from __future__ import annotations
 
@@ -7,14 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from veilset.audit.card import told
-from veilset.audit.counts import THRESHOLDS
-from veilset.audit.disparity import OUTCOMES
-from veilset.audit.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges
+from veilset.pages.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges
 from veilset.pages.figures import Axes, draw_histogram, occupied, score_axes, size_axes
 from veilset.pages.histogram import Histogram
-from veilset.pages.markup import Markup
-from veilset.pages.parts import percent
+from veilset.pages.markup import Markup, el, join
+from veilset.pages.parts import card, folded, percent, table, told
 
 PER_IMAGE_EDGES = tuple(range(11))
 """Images by number of regions: 0 to 9, and 10 or more."""
@@ -55,7 +53,7 @@ def draw_figures(found: Mapping[str, Any], points: Sequence[CurvePoint]) -> dict
     """
     noun, plural = found["noun"], found["plural"]
     figures = [
-        _curve(points, noun),
+        _curve(points, found["categories"]["above"], noun),
         _per_image(found["per_image"], plural),
         _sizes(found["sizes"]["shorter_px"], plural),
         _area_shares(found["sizes"]["area_share"], plural),
@@ -68,10 +66,31 @@ def draw_figures(found: Mapping[str, Any], points: Sequence[CurvePoint]) -> dict
     return {figure.name: figure for figure in figures if figure is not None}
 
 
-def _curve(points: Sequence[CurvePoint], noun: str) -> Figure | None:
+def figure_card(figure: Figure, *, has_tables: bool = True) -> Markup:
+    """Give a figure in a box, with its numbers folded up below.
+
+    Args:
+        figure: The figure.
+        has_tables: Whether the tables of the audit lie beside the page.
+    """
+    numbers = (
+        folded("Numbers", table(figure.title, figure.headers, figure.rows, numbers=(1,)))
+        if figure.rows
+        else ""
+    )
+    if figure.table and has_tables:
+        link = el("a", "Table of all of them", href=f"tables/{figure.table}.csv")
+        numbers = el("p", link, class_="note")
+    return card(join(figure.title, el("small", figure.note)), figure.drawing, numbers)
+
+
+def _curve(
+    points: Sequence[CurvePoint], above: Sequence[Mapping[str, Any]], noun: str
+) -> Figure | None:
     if not points:
         return None
-    drawing = draw_curve(points, THRESHOLDS, f"images with a {noun}")
+    thresholds = [each["threshold"] for each in above]
+    drawing = draw_curve(points, thresholds, f"images with a {noun}")
     title = f"Images with a {noun}, by category"
     note = f"{len(points):,} categories"
     return Figure("share_by_category", title, note, drawing, table="categories")
@@ -186,6 +205,7 @@ def _supercategories(found: Mapping[str, Any], noun: str) -> Figure | None:
 
 def _disparities(found: Mapping[str, Any]) -> list[Figure]:
     figures = []
+    outcomes = tuple(found["overall"])
     for grouping in found["groupings"]:
         groups = grouping["groups"]
         # A hundred categories make no chart; the lowest are listed in a table instead.
@@ -195,13 +215,13 @@ def _disparities(found: Mapping[str, Any]) -> list[Figure]:
             RangeRow(
                 each["label"],
                 f"{each['label']}, n = {each['n_regions']:,}: "
-                + ", ".join(f"{name} {told(each[name])}" for name in OUTCOMES),
-                [(each[name]["value"], each[name]["low"], each[name]["high"]) for name in OUTCOMES],
+                + ", ".join(f"{name} {told(each[name])}" for name in outcomes),
+                [(each[name]["value"], each[name]["low"], each[name]["high"]) for name in outcomes],
             )
             for each in groups
         ]
         title = f"Found and protected by {grouping['title'].lower()}"
-        drawing = draw_ranges(rows, OUTCOMES, title, "of the reviewed regions")
+        drawing = draw_ranges(rows, outcomes, title, "of the reviewed regions")
         n = sum(each["n_regions"] for each in groups)
         name = f"recall_by_{grouping['name'].replace(' ', '_')}"
         figures.append(Figure(name, title, f"{n:,} regions", drawing))
