@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilset.audit.config import DataCard
+from veilset.pages.audit_figures import PEOPLE_LIMIT
 from veilset.pages.parts import count, told
 
 LIMITS = (
@@ -18,12 +19,6 @@ LIMITS = (
     "as if images were independent. Series of one event are not.",
 )
 """What no audit of this kind can say."""
-
-PEOPLE_LIMIT = (
-    "Age and gender are guesses of a model from pixels. They are not what a person is or says "
-    "of themselves, they are wrong more often for some groups than for others, and they must "
-    "not be used to decide anything about a person in a picture."
-)
 
 CATEGORY_LIMIT = (
     "Categories are guesses of a classifier. It knows a fixed list and gives one of it to every "

@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from veilset.audit.card import PEOPLE_LIMIT
 from veilset.audit.disparity import OUTCOMES
-from veilset.audit.sections import unbroken
-from veilset.pages.audit_figures import MAX_ROWS, Figure, figure_card
+from veilset.pages.audit_figures import MAX_ROWS, PEOPLE_LIMIT, Figure, figure_card
 from veilset.pages.markup import Content, Markup, el, join
-from veilset.pages.parts import count, ends_of, note, percent, section, table, told
+from veilset.pages.parts import count, ends_of, note, percent, section, table, told, unbroken
 
 Found = Mapping[str, Any]
 

@@ -22,12 +22,11 @@ from veilset.audit.sections import (
     regions_section,
     sizes_section,
     supercategories_section,
-    unbroken,
 )
-from veilset.pages.audit_figures import Figure
+from veilset.pages.audit_figures import Figure, key_numbers
 from veilset.pages.frame import Page, render_frame
-from veilset.pages.markup import Content, Markup, el
-from veilset.pages.parts import count, percent
+from veilset.pages.markup import el
+from veilset.pages.parts import count, unbroken
 
 _FOOTER = (
     "Made by Veilset from an annotation set. This page holds no script, makes no request, and "
@@ -65,7 +64,7 @@ def render_page(
         opening=el(
             "section",
             el("p", unbroken(summarize(found)), class_="lede"),
-            _numbers(found),
+            key_numbers(found),
             aria_label="In short",
         ),
         skip="Skip to the numbers",
@@ -86,28 +85,3 @@ def render_page(
         footer=_FOOTER,
     )
     return render_frame(page)
-
-
-def _numbers(found: Mapping[str, Any]) -> Markup:
-    counted = found["per_image"]
-    statuses = found["images"]["statuses"]
-    n_not = statuses["not_looked"] + statuses["could_not_look"]
-    numbers: list[tuple[str, Content, str]] = [
-        ("images searched", counted["n_looked"], ""),
-        ("not searched", n_not, "warn" if n_not else ""),
-    ]
-    if counted["n_looked"]:
-        numbers += [
-            (f"with a {found['noun']}", counted["n_with"], ""),
-            ("of the searched", percent(counted["share_with"]["value"]), ""),
-            (found["plural"], counted["n_regions"], ""),
-        ]
-    if found["categories"]["n_judged"] > 1:
-        half = found["categories"]["above"][0]["n_above"]
-        numbers.append(("categories above a half", half, ""))
-    return el(
-        "dl",
-        [el("div", el("dt", label), el("dd", value), class_=tone or None)
-         for label, value, tone in numbers],
-        class_="numbers",
-    )  # fmt: skip

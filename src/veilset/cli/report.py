@@ -24,9 +24,13 @@ def report(
         Path | None,
         typer.Option("--page", "-o", help="The page; report.html in the record if not given."),
     ] = None,
+    audit: Annotated[
+        Path | None,
+        typer.Option(help="Audit of the same annotation set, to be told on the page."),
+    ] = None,
     record: opt.Record = None,
 ) -> None:
     """Write the page about a release: what was done, with what, and what came out."""
     from veilset.report.stage import write_report
 
-    give(str(write_report(out, annotations, record, page)))
+    give(str(write_report(out, annotations, record, page, audit=audit)))

@@ -11,7 +11,7 @@ from typing import Any
 from veilset.pages.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges
 from veilset.pages.figures import Axes, draw_histogram, occupied, score_axes, size_axes
 from veilset.pages.histogram import Histogram
-from veilset.pages.markup import Markup, el, join
+from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import card, folded, percent, table, told
 
 PER_IMAGE_EDGES = tuple(range(11))
@@ -19,6 +19,13 @@ PER_IMAGE_EDGES = tuple(range(11))
 
 MAX_ROWS = 24
 """Rows of a chart of ranges; the rest is in the table."""
+
+
+PEOPLE_LIMIT = (
+    "Age and gender are guesses of a model from pixels. They are not what a person is or says "
+    "of themselves, they are wrong more often for some groups than for others, and they must "
+    "not be used to decide anything about a person in a picture."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,32 @@ def figure_card(figure: Figure, *, has_tables: bool = True) -> Markup:
         link = el("a", "Table of all of them", href=f"tables/{figure.table}.csv")
         numbers = el("p", link, class_="note")
     return card(join(figure.title, el("small", figure.note)), figure.drawing, numbers)
+
+
+def key_numbers(found: Mapping[str, Any]) -> Markup:
+    """Give the few numbers that are read first."""
+    counted = found["per_image"]
+    statuses = found["images"]["statuses"]
+    n_not = statuses["not_looked"] + statuses["could_not_look"]
+    numbers: list[tuple[str, Content, str]] = [
+        ("images searched", counted["n_looked"], ""),
+        ("not searched", n_not, "warn" if n_not else ""),
+    ]
+    if counted["n_looked"]:
+        numbers += [
+            (f"with a {found['noun']}", counted["n_with"], ""),
+            ("of the searched", percent(counted["share_with"]["value"]), ""),
+            (found["plural"], counted["n_regions"], ""),
+        ]
+    if found["categories"]["n_judged"] > 1:
+        half = found["categories"]["above"][0]["n_above"]
+        numbers.append(("categories above a half", half, ""))
+    return el(
+        "dl",
+        [el("div", el("dt", label), el("dd", value), class_=tone or None)
+         for label, value, tone in numbers],
+        class_="numbers",
+    )  # fmt: skip
 
 
 def _curve(

@@ -151,6 +151,11 @@ def told(measured: Mapping[str, float]) -> str:
     return f"{percent(measured['value'])} ({ends_of(measured)})"
 
 
+def unbroken(text: str) -> str:
+    """Keep numbers and their percent signs on one line."""
+    return text.replace(" %", "\u00a0%")
+
+
 def seconds(value: float) -> str:
     """Write a time in seconds, minutes or hours.
 

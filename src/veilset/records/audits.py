@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from veilset.errors import RunError
-from veilset.files import sha256_hex
+from veilset.files import sha256_file, sha256_hex
 from veilset.runs import read_manifest
 from veilset.types import Measurement
 
@@ -91,3 +93,33 @@ def read_audit(folder: Path) -> AuditRecord:
         summary=manifest["extra"]["summary"],
         numbers=numbers,
     )
+
+
+def read_categories(
+    folder: Path, audit: AuditRecord
+) -> Iterator[tuple[str, float, float, float, int]]:
+    """Go through the judged categories of an audit, the largest share first.
+
+    Args:
+        folder: Folder of the audit.
+        audit: As ``read_audit`` gave it.
+
+    Yields:
+        Name, share with the ends of its interval, number of searched images.
+
+    Raises:
+        RunError: If the table is not the one that the audit wrote.
+    """
+    path = folder / "tables" / "categories.csv"
+    (known,) = [each for each in audit.numbers["tables"] if each["name"] == "categories"]
+    try:
+        is_same = sha256_file(path) == known["sha256_csv"]
+    except OSError:
+        is_same = False
+    if not is_same:
+        raise RunError(f"{path} is not the table that the audit wrote. Audit again.")
+    with path.open(newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            if row["share"]:
+                share, low, high = (float(row[key]) for key in ("share", "low", "high"))
+                yield row["name"], share, low, high, int(row["n_looked"])

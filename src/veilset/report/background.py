@@ -26,6 +26,7 @@ from veilset.pages.parts import (
     settings,
     table,
 )
+from veilset.report.audited import audit_models
 from veilset.report.facts import StageRecord, State
 from veilset.report.gather import Facts
 from veilset.report.reproduce import commands
@@ -36,6 +37,7 @@ TITLES = {
     "import": "Import",
     "review": "Review",
     "review-expert": "Review by experts",
+    "look": "Estimates of an audit",
     "obfuscate": "Obfuscation",
     "verify": "Verification",
 }
@@ -94,6 +96,17 @@ def _describe_review(stage: StageRecord) -> Iterator[Content]:
     chosen = json.loads(stage.config.get("settings", "{}"))
     shown = ("replicas", "quorum", "gold_per_batch", "gold_rule", "lives")
     yield pairs([(name.replace("_", " "), plain(chosen.get(name))) for name in shown])
+    yield from _began_with(stage)
+
+
+def _describe_look(stage: StageRecord) -> Iterator[Content]:
+    yield note("The regions of an annotation set, with what an audit estimated from the images.")
+    asked = ("demographics", "classify", "nsfw")
+    yield pairs([(name, plain(stage.config.get(name))) for name in asked])
+    yield from _began_with(stage)
+
+
+def _began_with(stage: StageRecord) -> Iterator[Content]:
     found = detection_of(stage.manifest)
     if found:
         used: Mapping[str, Any] = found.get("detector_settings", {})
@@ -144,6 +157,7 @@ _DESCRIBE = {
     "import": _describe_import,
     "review": _describe_review,
     "review-expert": _describe_review,
+    "look": _describe_look,
     "obfuscate": _describe_obfuscation,
     "verify": _describe_verification,
 }
@@ -151,7 +165,10 @@ _DESCRIBE = {
 
 def models_section(facts: Facts) -> Markup | str:
     """Tell where the models come from and what may be done with them."""
-    used = ((model, TITLES[stage]) for stage, model in models_of(facts))
+    used: list[tuple[Mapping[str, Any], str]] = [
+        (model, TITLES[stage]) for stage, model in models_of(facts)
+    ]
+    used += [(model, f"Audit: {model['used_for']}") for model in audit_models(facts.audited)]
     found = models_table("Models that were used", used)
     return section("models", "Models", found) if found else ""
 

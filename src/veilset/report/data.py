@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from veilset.report.audited import audit_data
 from veilset.report.background import find_bottleneck, models_of
 from veilset.report.contact_sheet import Thumbnail
 from veilset.report.facts import Failures, Searched, StageRecord, Verified
@@ -41,6 +42,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         "failures": _failures(facts.failures) if facts.failures else None,
         "verified": _verified(facts.verified) if facts.verified else None,
         "measurements": measurements_of(facts),
+        "audit": audit_data(facts.audited),
         "models": [{"stage": stage, **model} for stage, model in models_of(facts)],
         "bottleneck": asdict(bottleneck) if bottleneck else None,
         "shown": [each.image_id for each in thumbnails],

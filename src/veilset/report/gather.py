@@ -13,6 +13,7 @@ from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, VerdictTable
+from veilset.report.audited import Audited
 from veilset.report.facts import (
     Candidate,
     Failure,
@@ -43,6 +44,7 @@ class Facts:
         produced: What obfuscation did; None without its finished record.
         verified: What verification found; None unless it is finished and of this release.
         stale: Why a finished verification does not speak for this release, "" otherwise.
+        audited: Who is in the data set; None without an audit.
     """
 
     source: str
@@ -52,6 +54,7 @@ class Facts:
     produced: Produced | None = None
     verified: Verified | None = None
     stale: str = ""
+    audited: Audited | None = None
 
     @property
     def n_published(self) -> int:

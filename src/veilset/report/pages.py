@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from veilset.pages.frame import Page, render_frame
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import moment
+from veilset.report.audited import audit_section
 from veilset.report.background import (
     done_section,
     limits_section,
@@ -63,6 +64,7 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
             "failures": ("Failures", failures_section(facts)),
             "images": ("Images", images_section(facts)),
             "regions": ("Regions", regions_section(facts)),
+            "audit": ("Who is in it", audit_section(facts.audited)),
             "outputs": ("Outputs", sheet_section(facts, thumbnails)),
             "done": ("What was done", done_section(facts)),
             "models": ("Models", models_section(facts)),

@@ -39,6 +39,12 @@ def _regions(stage: StageRecord) -> list[str]:
     if stage.kind == "import":
         options = [("--format", stage.config.get("format", ""))]
         return [_line("annotations import FILE PHOTOS -o ANN", iter(options))]
+    if stage.kind == "look":
+        first = [_line("detect PHOTOS -o FOUND", _detect(detection))] if detection else []
+        look = _line("audit PHOTOS -a FOUND -o AUDIT", _look(stage.config))
+        if stage.config.get("nsfw", "none") != "none":
+            look += " --nsfw"
+        return [*first, look, "cp -r AUDIT/annotations ANN"]
     if not stage.kind.startswith("review"):
         return []
     first = [_line("detect PHOTOS -o FOUND", _detect(detection))] if detection else []
@@ -71,6 +77,14 @@ def _detect(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
             value = "full" if value in ("full", "f32") else "fast"
         if isinstance(value, (str, int, float)):
             yield f"--{name}", value
+    yield from _sizes(config)
+
+
+def _look(config: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
+    for name in ("demographics", "classify"):
+        yield f"--{name}", config.get(name, "none")
+    if config.get("within"):
+        yield "--within", config["within"]
     yield from _sizes(config)
 
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import write_atomically
 from veilset.records.places import record_folder
+from veilset.report.audited import read_audited
 from veilset.report.contact_sheet import make_thumbnails
 from veilset.report.data import render_data
 from veilset.report.gather import Limits, gather
@@ -50,6 +51,8 @@ def write_report(
     record: str | Path | None = None,
     page: str | Path | None = None,
     config: ReportConfig | None = None,
+    *,
+    audit: str | Path | None = None,
 ) -> Path:
     """Write the report of a release: one self-contained HTML page, and its numbers as JSON.
 
@@ -64,12 +67,15 @@ def write_report(
         page: The page to write; None for ``report.html`` in the folder of records. The
             numbers go beside it, under the same name with ``.json``.
         config: Settings; None for the defaults.
+        audit: Folder of an audit of the same annotation set, whose numbers and figures the page
+            is to tell; None for none.
 
     Returns:
         The path of the page.
 
     Raises:
-        RunError: If no stage is on record, or the page cannot be written.
+        RunError: If no stage is on record, the audit is of another set, or the page cannot
+            be written.
         AnnotationError: If the annotation set is missing or not that of the release.
         DatasetError: If a table of the records is damaged.
     """
@@ -80,6 +86,8 @@ def write_report(
     _check_page(page, out)
     limits = Limits(config.n_listed, _RESERVE * config.n_thumbnails)
     facts = gather(out, Path(annotations) if annotations else None, record, limits)
+    if audit is not None:
+        facts = replace(facts, audited=read_audited(Path(audit), facts.stages, page))
     verdict = headline(facts)
     candidates = facts.verified.sheet if facts.verified else []
     thumbnails = make_thumbnails(out, candidates, config.n_thumbnails)
