@@ -96,7 +96,9 @@ def limits_section(found: Found) -> Markup:
     return section("limits", "What these numbers cannot say", el("ul", *items, class_="limits"))
 
 
-def files_section(tables: Sequence[TableFile], figures: Mapping[str, Figure]) -> Markup:
+def files_section(
+    found: Found, tables: Sequence[TableFile], figures: Mapping[str, Figure]
+) -> Markup:
     """Link the tables and figures that lie beside the page."""
     rows = [
         (
@@ -118,6 +120,7 @@ def files_section(tables: Sequence[TableFile], figures: Mapping[str, Figure]) ->
     return section(
         "files",
         "Files",
+        _private_alert(found),
         table("Tables beside this page", ("Table", "Rows", "", ""), rows, numbers=(1,)),
         folded("Figures as files", table("Light colours, for a paper", ("Figure", "", ""), drawn))
         if drawn
@@ -125,6 +128,17 @@ def files_section(tables: Sequence[TableFile], figures: Mapping[str, Figure]) ->
         note("All numbers: ", el("a", "audit.json", href="audit.json"), ". For catalogues of data "
              "sets: ", el("a", "croissant.json", href="croissant.json"), " (Croissant 1.0)."),
     )  # fmt: skip
+
+
+def _private_alert(found: Found) -> Markup | str:
+    """Warn of the pictures that lie in the folder of the audit; none of them is named."""
+    if not found["labelled"]:
+        return ""
+    text = (
+        "The folder of this audit also holds labelled pictures of people, in a folder of their "
+        "own that is private. They must not be published with it: delete them first."
+    )
+    return el("p", text, class_="alert")
 
 
 def card_section(found: Found, text: str) -> Markup:

@@ -78,7 +78,7 @@ def render_page(
             "disparity": ("Disparity", disparity_section(found, figures)),
             "images": ("What was searched", images_section(found)),
             "limits": ("Limits", limits_section(found)),
-            "files": ("Files", files_section(tables, figures)),
+            "files": ("Files", files_section(found, tables, figures)),
             "card": ("Data-set card", card_section(found, card_text)),
             "made": ("Make it again", made_section(found)),
         },

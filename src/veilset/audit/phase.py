@@ -4,18 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from veilset.annotations.store import AnnotationSet
+from veilset.audit.annotated import AnnotatedImages
 from veilset.audit.config import OFF, AuditConfig
 from veilset.audit.counting import Sources, describe_set
 from veilset.audit.estimators import Estimators, licence_notice, open_estimators
 from veilset.audit.judging import require_other_set
+from veilset.audit.labelled import write_labelled
 from veilset.audit.looking import look_dataset
 from veilset.audit.mapping import Mapping
-from veilset.audit.places import CATEGORIES, LOOK
+from veilset.audit.places import CATEGORIES, LOOK, PRIVATE
 from veilset.audit.seen import write_categories
 from veilset.engine.drive import OnProgress
 from veilset.errors import ConfigError
@@ -118,6 +120,28 @@ class Looking:
                 ],
             },
         }
+
+
+def draw_labelled(
+    out: Path, sources: Sources, config: AuditConfig, workers: int
+) -> dict[str, Any] | None:
+    """Draw the labelled pictures that were asked for; tell how many, None if none were.
+
+    Args:
+        out: Folder of the audit; gets a private one.
+        sources: What is counted, with its images; after the look if there is one.
+        config: Settings.
+        workers: Threads.
+
+    Raises:
+        AnnotationError: If the set was made without its images: labels may be of others.
+        DatasetError, RunError: See ``write_labelled``.
+    """
+    if not config.labelled or sources.photos is None:
+        return None
+    sources.annotations.require_images()
+    images = AnnotatedImages(sources.annotations, sources.photos, config.within)
+    return asdict(write_labelled(out / PRIVATE, images, config, workers=workers))
 
 
 def open_looking(

@@ -24,7 +24,7 @@ from veilset.audit.database import MIN_MEMORY_MB, Database
 from veilset.audit.hierarchy import read_hierarchy
 from veilset.audit.mapping import open_mapping
 from veilset.audit.page import render_page
-from veilset.audit.phase import Looking, OnNotice, open_looking
+from veilset.audit.phase import Looking, OnNotice, draw_labelled, open_looking
 from veilset.audit.places import WORK, clear_audit, kept_beside
 from veilset.audit.raster import import_resvg, write_figures
 from veilset.audit.results import TableFile, write_tables
@@ -69,7 +69,8 @@ def audit_dataset(
     Where estimates are asked for, every image is opened once before anything is counted:
     ``out`` then gets ``annotations``, a copy of the set with the estimates in it, and
     ``categories.csv`` where images were classified. That goes on where it was stopped, and is
-    kept and counted again by the next audit in the folder that asks for the same.
+    kept and counted again by the next audit in the folder that asks for the same. With
+    ``labelled``, pictures of people lie in ``private``, for nobody but its owner.
 
     Args:
         photos: Folder of images; None to take the annotation set's word for what is in it.
@@ -92,7 +93,7 @@ def audit_dataset(
     Returns:
         Counts: images by status, ``with_regions`` and ``n_regions``. ``extra["summary"]``
         tells the result in a few sentences, ``extra["n_failed"]`` at how many images the
-        look failed.
+        look failed, ``extra["n_labelled"]`` how many pictures were drawn for private use.
 
     Raises:
         AnnotationError: If a set is not finished, empty, or of other images.
@@ -194,6 +195,8 @@ class _Audit:
             extra: dict[str, Any] = {"summary": summarize(found)}
             if found["look"]:
                 extra["n_failed"] = found["look"]["failures"]["n"]
+            if found["labelled"]:
+                extra["n_labelled"] = found["labelled"]["n_pictures"]
             return run.finish(models=looking.cards if looking else (), extra=extra)
 
     def _work(self, shard: Shard, on_step: OnStep) -> ShardReport:
@@ -202,11 +205,15 @@ class _Audit:
         if self.looking:
             on_step("look at the images")
             sources = self.looking.apply(self.out, sources)
+        if self.config.labelled:
+            on_step("draw labelled pictures")
+        labelled = draw_labelled(self.out, sources, self.config, self.n_threads)
         looked = time.monotonic()
         with Database.open(
             self.out / WORK, n_threads=self.n_threads, memory_mb=self.memory_mb
         ) as database:
             found = count_everything(database, sources, self.config, self.n_threads, on_step)
+            found["labelled"] = labelled
             if self.config.card.name:
                 found["data_set"] = self.config.card.name
             counted = time.monotonic()

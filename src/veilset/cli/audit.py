@@ -157,6 +157,10 @@ def audit(
         )  # fmt: skip
     give(summary_json(summary) if as_json else str(summary.folder / "index.html"))
     say(str(summary.extra["summary"]))
+    n_labelled = summary.extra.get("n_labelled", 0)
+    if n_labelled:
+        private = summary.folder / "private"
+        say(f"{n_labelled:,} labelled pictures of people are in {private}. Do not publish them.")
     n_failed = summary.extra.get("n_failed", 0)
     if n_failed:
         say(f"{n_failed:,} images could not be looked at for estimates; the page says why.")

@@ -243,6 +243,30 @@ def test_links_are_not_followed_when_an_audit_is_removed(place: Path) -> None:
     assert (place / "mine" / "letter.txt").read_text() == "mine"
 
 
+def test_labelled_pictures_are_private_and_named_nowhere(place: Path) -> None:
+    audit(place, replace(ALL, labelled=3), workers=2)
+    out = place / "out"
+    pictures = sorted((out / "private" / "labelled").rglob("*.jpg"))
+    assert len(pictures) == 3
+    assert list((out / "private" / "sheets").iterdir())
+    assert (out / "private").stat().st_mode & 0o777 == 0o700
+    page = (out / "index.html").read_text()
+    assert "must not be published with it" in page
+    told = page + "".join((out / name).read_text() for name in ("croissant.json", "card.md"))
+    for each in ("private/", "sheets", *(path.name for path in pictures)):
+        assert each not in told
+    # What is asked for next time decides what lies there.
+    audit(place)
+    assert not (out / "private").exists()
+    assert "must not be published with it" not in (out / "index.html").read_text()
+
+
+def test_pictures_can_be_labelled_without_any_estimate(place: Path) -> None:
+    audit(place, AuditConfig(labelled=2))
+    assert len(list((place / "out" / "private" / "labelled").rglob("*.jpg"))) == 2
+    assert not (place / "out" / "annotations").exists()
+
+
 def test_images_are_needed(place: Path) -> None:
     for config in (ALL, AuditConfig(labelled=3)):
         with pytest.raises(ConfigError, match="the images are needed"):
