@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """How long an audit of an annotation set of ImageNet's size takes, and how much memory.
 
-    python benchmarks/audit.py make SET [--hierarchy BREEDS/wordnet] [--photos PHOTOS]
+    python benchmarks/audit.py make SET [--hierarchy BREEDS/wordnet] [--photos PHOTOS] [--people]
     python benchmarks/audit.py run SET [--hierarchy BREEDS/wordnet] [--photos PHOTOS] [--cores 2]
 
 ``make`` draws a set like that of the ImageNet face study: 1,431,093 images, of which
 243,198 hold 562,626 faces, in 1,000 categories of which 106 have faces in more than half of
-their images and 216 in more than a quarter. No picture is made. ``run`` audits it in a
-process of its own, and checks the counts against those that were drawn.
+their images and 216 in more than a quarter. No picture is made. With ``--people`` every face
+carries an age, its range, and a gender. ``run`` audits it in a process of its own, and checks
+the counts against those that were drawn.
 """
 
 from __future__ import annotations
@@ -77,7 +78,26 @@ def faces_per_image(generator: np.random.Generator) -> np.ndarray:
     return counts
 
 
-def draw_regions(n: int, sizes_wh: np.ndarray, generator: np.random.Generator) -> pa.StructArray:
+def draw_people(n: int, generator: np.random.Generator) -> list[str]:
+    """Draw the attributes of ``n`` faces as an estimator writes them."""
+    ages = generator.gamma(6, 6, n).clip(0.3, 80).round(1)
+    spreads = generator.exponential(3, (n, 2)).round(1)
+    scores = (1 - 0.5 * generator.random(n) ** 4).round(4)
+    genders = np.where(generator.random(n) < 0.5, "female", "male")
+    return [
+        json.dumps(
+            {"age": age, "age_high": age + more, "age_low": max(0.2, age - less),
+             "gender": gender, "gender_score": score}
+        )
+        for age, (less, more), gender, score in zip(
+            ages.tolist(), spreads.tolist(), genders.tolist(), scores.tolist(), strict=True
+        )
+    ]  # fmt: skip
+
+
+def draw_regions(
+    n: int, sizes_wh: np.ndarray, generator: np.random.Generator, has_people: bool
+) -> pa.StructArray:
     """Draw ``n`` boxes, one for each row of ``sizes_wh``; many overlap where there are many."""
     sides = np.exp(generator.normal(3.6, 0.9, n)).clip(4, 0.9 * sizes_wh.min(axis=1))
     corner = generator.random((n, 2)) * (sizes_wh - sides[:, None])
@@ -90,7 +110,7 @@ def draw_regions(n: int, sizes_wh: np.ndarray, generator: np.random.Generator) -
         "score": generator.random(n) ** 0.3,
         "origin": pa.array(["detected"] * n),
         "landmarks_xy": pa.array([[]] * n, pa.list_(pa.float64())),
-        "attributes": pa.array(["{}"] * n),
+        "attributes": pa.array(draw_people(n, generator) if has_people else ["{}"] * n),
     }
     kinds = SCHEMA.field("regions").type.value_type
     return pa.StructArray.from_arrays(
@@ -98,7 +118,7 @@ def draw_regions(n: int, sizes_wh: np.ndarray, generator: np.random.Generator) -
     )
 
 
-def make(folder: Path, hierarchy: Path | None) -> None:
+def make(folder: Path, hierarchy: Path | None, has_people: bool) -> None:
     """Write the set, and beside it ``drawn.json``: how much of what it holds."""
     generator = np.random.default_rng(7)
     names = category_names(hierarchy)
@@ -128,7 +148,7 @@ def make(folder: Path, hierarchy: Path | None) -> None:
         )
         for shard in run.missing(shards):
             rows = slice(shard.index * SHARD_SIZE, shard.index * SHARD_SIZE + len(shard.records))
-            run.commit(write_shard(folder, shard, per_image[rows], wh[rows], generator))
+            run.commit(write_shard(folder, shard, per_image[rows], wh[rows], generator, has_people))
         run.finish()
     drawn = {
         "n_images": N_IMAGES,
@@ -148,11 +168,13 @@ def write_shard(
     per_image: np.ndarray,
     wh: np.ndarray,
     generator: np.random.Generator,
+    has_people: bool,
 ) -> ShardReport:
     """Write one shard straight from columns: rows one by one would take minutes."""
     n = len(shard.records)
     offsets = pa.array(np.concatenate([[0], np.cumsum(per_image)]), pa.int32())
-    regions = draw_regions(int(per_image.sum()), np.repeat(wh, per_image, axis=0), generator)
+    sizes_wh = np.repeat(wh, per_image, axis=0)
+    regions = draw_regions(len(sizes_wh), sizes_wh, generator, has_people)
     ids = [record.image_id for record in shard.records]
     columns = [
         pa.array(ids), pa.array(["looked"] * n), pa.array(wh[:, 0], pa.int32()),
@@ -200,6 +222,7 @@ def audit(folder: Path, photos: Path | None, hierarchy: Path | None) -> None:
         "above_quarter": quarter,
         "few": round(found["per_image"]["share_few"]["value"], 4),
         "photos_listed": photos is not None,
+        "categories_with_ages": _n_with_ages(found),
         "supercategories": {
             row["name"]: row["n_categories"] for row in found["supercategories"]["rows"]
         },
@@ -209,6 +232,11 @@ def audit(folder: Path, photos: Path | None, hierarchy: Path | None) -> None:
         "cores": len(os.sched_getaffinity(0)),
     }
     print(json.dumps(result))
+
+
+def _n_with_ages(found: dict[str, object]) -> int:
+    ages = found["people"]["age"]
+    return ages["by_category"]["n_categories"] if ages else 0
 
 
 def check(found: dict[str, object], drawn: dict[str, object]) -> None:
@@ -229,10 +257,11 @@ def main() -> None:
     parser.add_argument("set", type=Path)
     parser.add_argument("--hierarchy", type=Path)
     parser.add_argument("--photos", type=Path, help="make empty files there, and list them")
+    parser.add_argument("--people", action="store_true", help="draw ages and genders")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args()
     if options.verb == "make":
-        make(options.set, options.hierarchy)
+        make(options.set, options.hierarchy, options.people)
         if options.photos:
             make_photos(options.set, options.photos)
     elif options.verb == "audit":

@@ -104,7 +104,7 @@ def count_everything(
         "sizes": measure_sizes(database),
         "categories": count_categories(database, config.n_listed),
         "supercategories": _supercategories(database, sources.hierarchy, config),
-        "people": describe_people(database),
+        "people": describe_people(database, config.n_listed),
         "disparity": None,
     }
     if sources.reference is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from veilset.audit.database import Database, quoted
+from veilset.audit.people_by_category import COLUMNS as BY_CATEGORY
 from veilset.files import sha256_file
 
 _TEXT, _WHOLE, _NUMBER = "sc:Text", "sc:Integer", "sc:Float"
@@ -22,6 +23,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "n_looked": (_WHOLE, "Images that were searched: what shares are of."),
     "n_with": (_WHOLE, "Searched images with at least one region."),
     "n_regions": (_WHOLE, "Regions."),
+    "n_estimates": (_WHOLE, "Regions of the category with an estimate: what shares are of."),
+    "n_images_estimated": (_WHOLE, "Images in which these regions are."),
     "share": (_NUMBER, "Share, in [0, 1]; empty if nothing was searched."),
     "low": (_NUMBER, "Lower end of its 95 % interval."),
     "high": (_NUMBER, "Upper end of its 95 % interval."),
@@ -120,6 +123,13 @@ def write_tables(database: Database, found: dict[str, Any], folder: Path) -> lis
              f"SELECT {columns} FROM (VALUES {', '.join(people)}) AS each (place, {columns}) "
              "ORDER BY place")
         )  # fmt: skip
+    wanted += [
+        (f"{name}_by_category", f"Estimated {name} of the {found['plural']}, by category.",
+         BY_CATEGORY,
+         f"SELECT {', '.join(BY_CATEGORY)} FROM {name}_by_category ORDER BY place")
+        for name in ("age", "gender")
+        if (found["people"][name] or {}).get("by_category")
+    ]  # fmt: skip
     return [_write(database, folder, *each) for each in wanted]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from veilset.audit.database import Database
+from veilset.audit.people_by_category import count_by_category
 from veilset.audit.shares import Clusters, as_json, clustered_share
 
 AGE_EDGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
@@ -55,26 +56,37 @@ def age_group_sql(age: str) -> str:
     )
 
 
-def describe_people(database: Database) -> dict[str, Any]:
+def describe_people(database: Database, n_listed: int) -> dict[str, Any]:
     """Give the distributions of age and gender, None for what no region carries.
 
     The shares have intervals in which each image counts once. Beside the number of
     regions whose estimate lies in an age group stand those of which that is sure
     (``age_low`` to ``age_high`` lies inside) and possible (it reaches inside; without a
     range, the estimate alone); beside the number of each gender its mean probability.
+
+    Args:
+        database: Has the tables ``images`` and ``categories``; it gets ``age_by_category``
+            and ``gender_by_category`` if there is what they count.
+        n_listed: How many categories are told, those with the most estimates.
     """
     database.run(
         f"""
         CREATE TABLE people AS
-        SELECT no, {number_of("age")} AS age, {text_of("gender")} AS gender,
+        SELECT no, category, {number_of("age")} AS age, {text_of("gender")} AS gender,
             {number_of("age_low")} AS age_low, {number_of("age_high")} AS age_high,
             {number_of("gender_score")} AS gender_score,
             {age_group_sql("age")} AS age_group
-        FROM counted
+        FROM counted JOIN images USING (no)
         """
     )
     (n_regions,) = database.row("SELECT count(*) FROM people")
     people = {"n_regions": n_regions, "age": _ages(database), "gender": _genders(database)}
+    for name, column in (("age", "age_group"), ("gender", "gender")):
+        if people[name]:
+            labels = [each["group"] for each in people[name]["groups"]]
+            people[name]["by_category"] = count_by_category(
+                database, name, column, labels, n_listed
+            )
     database.run("DROP TABLE people")
     return people
 
