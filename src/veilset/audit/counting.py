@@ -24,6 +24,7 @@ from veilset.audit.disparity import measure_disparity
 from veilset.audit.hierarchy import Hierarchy
 from veilset.audit.judging import judge_reference
 from veilset.audit.mapping import Mapping as MappingFile
+from veilset.audit.people import count_people
 from veilset.audit.supercategories import make_supercategories
 from veilset.audit.tables import fill_tables
 from veilset.audit.who import describe_people
@@ -104,6 +105,7 @@ def count_everything(
         "sizes": measure_sizes(database),
         "categories": count_categories(database, config.n_listed),
         "supercategories": _supercategories(database, sources.hierarchy, config),
+        "persons": count_people(database, config),
         "people": describe_people(database, config.n_listed),
         "disparity": None,
     }

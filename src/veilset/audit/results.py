@@ -23,6 +23,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "n_looked": (_WHOLE, "Images that were searched: what shares are of."),
     "n_with": (_WHOLE, "Searched images with at least one region."),
     "n_regions": (_WHOLE, "Regions."),
+    "n_people": (_WHOLE, "People, by their faces and by regions of kind person."),
     "n_estimates": (_WHOLE, "Regions of the category with an estimate: what shares are of."),
     "n_images_estimated": (_WHOLE, "Images in which these regions are."),
     "share": (_NUMBER, "Share, in [0, 1]; empty if nothing was searched."),
@@ -104,6 +105,13 @@ def write_tables(database: Database, found: dict[str, Any], folder: Path) -> lis
         ("categories", f"Images with a {noun}, by category, the largest share first.",
          _CATEGORY, f"SELECT {', '.join(_CATEGORY)} FROM categories ORDER BY rank"),
     ]  # fmt: skip
+    if found["persons"]:
+        values = ", ".join(f"({n}, {times})" for n, times in found["persons"]["images_by_people"])
+        wanted.append(
+            ("images_by_people", "Searched images by number of people.", ("n_people", "n_images"),
+             "SELECT n_people::BIGINT AS n_people, n_images::BIGINT AS n_images "
+             f"FROM (VALUES {values}) AS each (n_people, n_images) ORDER BY n_people")
+        )  # fmt: skip
     if found["supercategories"]["rows"]:
         columns = ", ".join(_SUPERCATEGORY)
         wanted.append(

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilset.audit.config import FOLDER_RULES
+from veilset.audit.people import HOW_WRONG
 from veilset.pages.audit_figures import MAX_ROWS, Figure, figure_card
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el, join
@@ -53,7 +54,34 @@ def regions_section(found: Found, figures: Mapping[str, Figure]) -> Markup:
             [figure_card(figures[each]) for each in _NUMBER_FIGURES if each in figures],
             class_="figures",
         ),
+        *_people(found["persons"]),
     )
+
+
+def _people(counted: Mapping[str, Any] | None) -> list[Content]:
+    """Tell how many people are in how many images, and how wrong such a count is."""
+    if not counted:
+        return []
+    rows = [
+        (
+            each["people"],
+            each["n_images"],
+            _with_interval({**each["share"], "share": each["share"]["value"]}),
+            share_bar(each["share"]["value"]),
+        )
+        for each in counted["shares"]
+    ]
+    by = "their faces"
+    if counted["has_person_regions"]:
+        by = "regions of kind person and the faces outside them"
+    caption = (
+        f"How many people: {counted['n_people']:,} in {count(counted['n_looked'], 'image')}, "
+        f"counted by {by}"
+    )
+    return [
+        table(caption, ("People", "Images", "Share", ""), rows, numbers=(1, 2)),
+        note(unbroken(HOW_WRONG)),
+    ]
 
 
 _NUMBER_FIGURES = ("share_by_category", "regions_in_image")
