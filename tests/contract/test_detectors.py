@@ -22,6 +22,9 @@ from veilset.protocols import EFFORTS, Detector, DetectorSettings
 from veilset.types import Image, Origin
 
 NEED_WEIGHTS = {"scrfd", "yunet", "retinaface"}
+KINDS = {"nudenet-nsfw": "nsfw"}
+"""What a detector finds where that is not faces."""
+
 NAMES = [info.name for info in list_plugins("detector")]
 OWN_WEIGHTS = [name for name in NAMES if name not in NEED_WEIGHTS]
 
@@ -40,8 +43,14 @@ def images() -> list[Image]:
 @pytest.fixture(
     scope="module", params=[(name, effort) for name in OWN_WEIGHTS for effort in EFFORTS], ids=str
 )
-def detector(request: pytest.FixtureRequest) -> Iterator[Detector]:
+def chosen(request: pytest.FixtureRequest) -> tuple[str, str]:
     name, effort = request.param
+    return name, effort
+
+
+@pytest.fixture(scope="module")
+def detector(chosen: tuple[str, str]) -> Iterator[Detector]:
+    name, effort = chosen
     with service_of(name):
         try:
             yield make_detector(name, DetectorSettings(effort=effort, threshold=0.01, n_threads=2))
@@ -105,6 +114,17 @@ def test_regions_are_inside_and_strongest_first(detector: Detector, images: list
             assert region.score is not None
             assert 0.01 <= region.score <= 1
             assert len(region.landmarks_xy) in (0, 5)
+
+
+def test_regions_are_of_its_kind(
+    chosen: tuple[str, str], detector: Detector, images: list[Image]
+) -> None:
+    regions = [region for each in detector.detect(images) for region in each]
+    assert {region.kind for region in regions} <= {KINDS.get(chosen[0], "face")}
+    for region in regions:
+        for name, value in region.attributes.items():
+            assert isinstance(name, str)
+            assert isinstance(value, str | int | float | bool)
 
 
 def test_images_are_left_alone_and_may_be_read_only(

@@ -130,6 +130,16 @@ def strongest(
 def suppress(found: Candidates, iou_threshold: float) -> Candidates:
     """Drop every candidate that overlaps a stronger kept one by more than the threshold.
 
+    Args:
+        found: Candidates by falling score, as ``strongest`` orders them.
+        iou_threshold: A box is dropped if its IoU with a kept one is above this.
+    """
+    return found.pick(survivors(found, iou_threshold))
+
+
+def survivors(found: Candidates, iou_threshold: float) -> NDArray[np.int64]:
+    """Give the rows that ``suppress`` keeps, ``(K,)``, in their order.
+
     The greedy suppression of ``veilset.boxes.nms``, without its checks in the inner loop.
 
     Args:
@@ -148,7 +158,7 @@ def suppress(found: Candidates, iou_threshold: float) -> Candidates:
         shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
         # Multiplied out, so that two boxes without area need no division by zero.
         alive[rest] &= shared <= iou_threshold * (area[row] + area[rest] - shared)
-    return found.pick(np.flatnonzero(alive))
+    return np.flatnonzero(alive)
 
 
 def pad(image: Image, multiple: int) -> Image:

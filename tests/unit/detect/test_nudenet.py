@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NudeNet's faces: planted detections against scalar arithmetic, and files that are refused."""
+"""NudeNet's faces and nudity: planted detections against arithmetic, and refused files."""
 
 from __future__ import annotations
 
+import ast
+import logging
 import math
 import sys
 from importlib.metadata import PackageNotFoundError, distribution
@@ -17,7 +19,20 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.unit.detect.tiny_models import picture
 from veilset.boxes import nms
 from veilset.detect.candidates import Candidates
-from veilset.detect.nudenet import CARD, FOREHEAD, LONG_SIDES_PX, decode, make, resized
+from veilset.detect.nudenet import (
+    CARD,
+    CLASSES,
+    FACES,
+    FOREHEAD,
+    LONG_SIDES_PX,
+    NSFW,
+    NudeNet,
+    _strongest_of,
+    decode,
+    make,
+    make_nsfw,
+    resized,
+)
 from veilset.errors import ConfigError, MissingExtraError, PluginError
 from veilset.networks.weights import check_licence
 from veilset.protocols import DetectorSettings
@@ -179,23 +194,130 @@ def output(*columns: tuple[float, float, float, float, int, float]) -> NDArray[n
     return made
 
 
+def faces_of(said: NDArray[np.float32], floor: float) -> Candidates:
+    return decode(said, FACES.classes, floor=floor).candidates
+
+
 def test_only_faces_count_and_the_surer_class_is_the_score() -> None:
     both = output((50, 50, 20, 20, FEMALE, 0.5), (90, 90, 20, 20, FEET, 0.9))
     both[MALE, 0] = 0.7
-    found = decode(both, floor=0.5)
+    found = faces_of(both, 0.5)
     assert found.scores == pytest.approx([0.7])
     assert found.boxes_xyxy.tolist() == [[40, 40, 60, 60]]
 
 
 def test_nothing_is_nothing_and_bad_numbers_are_errors() -> None:
-    assert len(decode(np.zeros((22, 0), np.float32), floor=0.1)) == 0
-    assert len(decode(output((5, 5, 2, 2, MALE, 0.3)), floor=0.31)) == 0
+    assert len(faces_of(np.zeros((22, 0), np.float32), 0.1)) == 0
+    assert len(faces_of(output((5, 5, 2, 2, MALE, 0.3)), 0.31)) == 0
     with pytest.raises(PluginError, match="not a number"):
-        decode(output((5, 5, 2, 2, MALE, math.nan)), floor=0.1)
+        faces_of(output((5, 5, 2, 2, MALE, math.nan)), 0.1)
     # A side below zero would turn the box inside out; a score above 1 is a rounding error.
-    found: Candidates = decode(output((5, 5, -2, 4, MALE, 1.004)), floor=0.1)
+    found = faces_of(output((5, 5, -2, 4, MALE, 1.004)), 0.1)
     assert found.boxes_xyxy.tolist() == [[5, 3, 5, 7]]
     assert found.scores.tolist() == [1.0]
+
+
+BREAST, ANUS, COVERED = (4 + CLASSES.index(f"{name}") for name in (
+    "FEMALE_BREAST_EXPOSED", "ANUS_EXPOSED", "FEMALE_BREAST_COVERED",
+))  # fmt: skip
+
+
+def test_nudity_is_what_is_uncovered_and_of_the_surest_class() -> None:
+    said = output(
+        (50, 50, 20, 20, BREAST, 0.6),
+        (51, 50, 20, 20, ANUS, 0.9),  # nearly the same place: one region
+        (90, 90, 20, 20, ANUS, 0.5),
+        (20, 20, 20, 20, FEMALE, 0.99),
+        (20, 90, 20, 20, COVERED, 0.99),
+    )
+    said[ANUS, 0] = 0.3
+    found = decode(said, NSFW.classes, floor=0.2)
+    assert found.candidates.scores == pytest.approx([0.9, 0.5])
+    assert found.candidates.boxes_xyxy.tolist() == [[41, 40, 61, 60], [80, 80, 100, 100]]
+    assert [NSFW.classes[place] for place in found.classes] == ["ANUS_EXPOSED"] * 2
+    # Alone, the first one is of the class that is surer there.
+    alone = decode(said[:, :1], NSFW.classes, floor=0.2)
+    assert [NSFW.classes[place] for place in alone.classes] == ["FEMALE_BREAST_EXPOSED"]
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+def test_nudity_is_given_as_it_is_seen(tmp_path: Path, runtime: str) -> None:
+    bias, weight = np.full(22, -9.0, np.float32), np.zeros((22, 3), np.float32)
+    bias[:4] = (160, 100, 80, 40)
+    weight[BREAST, 0], weight[ANUS, 0], weight[FEMALE, 0] = 20, 19, 30  # faces are surer
+    path = build(tmp_path / "tiny.onnx", weight, bias)
+    image = np.zeros((200, 320, 3), np.uint8)
+    image[..., 0] = 128
+    settings = DetectorSettings(weights=str(path), effort="fast", threshold=0.5, runtime=runtime)
+    ((region, *others),) = make_nsfw(settings).detect([image])
+    assert not others
+    assert (region.kind, dict(region.attributes)) == ("nsfw", {"label": "FEMALE_BREAST_EXPOSED"})
+    assert region.box_xyxy == pytest.approx((120, 80, 200, 120))  # not raised, as a face is
+    assert region.score == pytest.approx(1 / (1 + math.exp(9 - 20 * 128 / 255)), abs=1e-4)
+    (faces,) = make(settings).detect([image])
+    assert [each.kind for each in faces] == ["face"]
+    assert not faces[0].attributes
+
+
+def test_what_was_seen_at_several_sizes_keeps_its_class(tmp_path: Path) -> None:
+    bias, weight = np.full(22, -9.0, np.float32), np.zeros((22, 3), np.float32)
+    bias[:4] = (100, 100, 60, 60)  # of each picture, so at another place of the image each time
+    weight[ANUS, 0], weight[BREAST, 1] = 20, 16
+    path = build(tmp_path / "tiny.onnx", weight, bias)
+    image = np.full((320, 320, 3), 200, np.uint8)
+    image[..., 1] = 220
+    (regions,) = make_nsfw(DetectorSettings(weights=str(path))).detect([image])
+    labels = [region.attributes["label"] for region in regions]
+    boxes = [region.box_xyxy for region in regions]
+    assert labels == ["ANUS_EXPOSED"] * 2
+    assert boxes == [pytest.approx((70, 70, 130, 130)), pytest.approx((35, 35, 65, 65))]
+
+
+def test_classes_go_where_their_candidates_go() -> None:
+    places = ((50, 0.5, ANUS), (150, 0.9, BREAST), (250, 0.7, ANUS)), ((350, 0.8, BREAST),)
+    looks = [
+        decode(output(*((x, 50, 20, 20, row, score) for x, score, row in each)), NSFW.classes,
+               floor=0.2)
+        for each in places
+    ]  # fmt: skip
+    merged = _strongest_of(looks)
+    assert merged.candidates.scores == pytest.approx([0.9, 0.8, 0.7, 0.5])
+    labels = [NSFW.classes[place][:4] for place in merged.classes]
+    assert labels == ["FEMA", "FEMA", "ANUS", "ANUS"]
+    assert merged.candidates.boxes_xyxy[:, 0].tolist() == [140, 340, 240, 40]
+
+
+def test_nudity_is_looked_for_only_where_it_is_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = build(tmp_path / "tiny.onnx", *colourful())
+    with pytest.raises(ConfigError, match="used only where it is named"):
+        make_nsfw(DetectorSettings(weights=str(path), is_asked_for=False))
+    assert not caplog.text
+    settings = DetectorSettings(weights=str(path), weights_licence="AGPL-3.0")
+    with caplog.at_level(logging.WARNING):
+        detector = make_nsfw(settings)
+    assert "candidates for people to look at" in caplog.text
+    assert "AGPL-3.0" in caplog.text
+    assert detector.card.name == "nudenet-nsfw"
+    assert detector.card.licence == "AGPL-3.0"
+
+
+def test_each_effort_has_its_threshold(tmp_path: Path) -> None:
+    path = build(tmp_path / "tiny.onnx", *colourful())
+    for effort, threshold in NSFW.thresholds.items():
+        settings = DetectorSettings(weights=str(path), effort=effort)
+        assert make_nsfw(settings).settings["threshold"] == threshold
+        assert make(settings).settings["threshold"] == FACES.thresholds[effort]
+    assert len(set(NSFW.thresholds.values())) == len(LONG_SIDES_PX)
+
+
+@pytest.mark.skipif(not installed(), reason="the package nudenet is not installed")
+def test_classes_are_in_the_order_of_the_package() -> None:
+    source = Path(str(distribution("nudenet").locate_file("nudenet/nudenet.py"))).read_text()
+    lists = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.List)]
+    names = [ast.literal_eval(each) for each in lists if len(each.elts) == len(CLASSES)]
+    assert names == [list(CLASSES)]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 4000), (4000, 1), (320, 320), (333, 77)])
@@ -242,6 +364,16 @@ def test_without_the_package_it_says_what_to_do() -> None:
 def test_the_package_is_not_imported() -> None:
     make(DetectorSettings(effort="fast"))
     assert "nudenet" not in sys.modules
+
+
+@pytest.mark.skipif(not installed(), reason="the package nudenet is not installed")
+def test_both_detectors_share_weights_and_session() -> None:
+    faces, nudity = (each(DetectorSettings(effort="fast")) for each in (make, make_nsfw))
+    assert (faces.card.name, nudity.card.name) == ("nudenet", "nudenet-nsfw")
+    assert faces.card.sha256 == nudity.card.sha256 == CARD.sha256
+    assert isinstance(faces, NudeNet)
+    assert isinstance(nudity, NudeNet)
+    assert faces._session is nudity._session
 
 
 def test_card_states_both_licences() -> None:
