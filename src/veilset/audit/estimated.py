@@ -39,8 +39,13 @@ def _told(look: Mapping[str, Any]) -> Iterator[Content]:
             f"Age and gender of {look['n_estimated']:,} of {count(look['n_faces'], 'face')}{rest}."
         )
     if look["classify"]:
-        yield f"The category of {count(look['n_classified'], 'image')}, the likeliest label."
-    if look["nsfw"]:
+        yield (
+            f"The category of {count(look['n_classified'], 'image')}: the likeliest label, however "
+            "likely."
+        )
+    if look["nsfw"] and not look["n_candidates"]:
+        yield "No candidate for an NSFW region was found, which does not show that there is none."
+    elif look["nsfw"]:
         yield (
             f"{count(look['n_candidates'], 'candidate')} for NSFW regions in "
             f"{count(look['n_images_with_candidates'], 'image')}. Most candidates of such "

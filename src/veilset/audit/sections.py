@@ -20,6 +20,7 @@ from veilset.pages.parts import (
     section,
     table,
     told,
+    unbroken,
 )
 
 Found = Mapping[str, Any]
@@ -151,7 +152,11 @@ def _most_and_least(found: Found) -> list[Content]:
     categories = found["categories"]
     headers = ("Category", f"Images with a {found['noun']}", "Share", "")
     blocks = []
-    for key, title in (("most", "Most"), ("least", "Least")):
+    lists = [("most", "Most: "), ("least", "Least: ")]
+    if len(categories["most"]) == categories["n_judged"]:
+        # The list of the least would hold the same ones once more.
+        lists = [("most", "")]
+    for key, title in lists:
         rows = [
             (
                 _category_name(each["name"], each["category"]),
@@ -161,7 +166,7 @@ def _most_and_least(found: Found) -> list[Content]:
             )
             for each in categories[key]
         ]
-        caption = f"{title}: {len(rows)} of {categories['n_judged']:,} categories"
+        caption = f"{title}{len(rows)} of {categories['n_judged']:,} categories"
         blocks.append(table(caption, headers, rows, numbers=(1, 2)))
     return list(blocks)
 
@@ -253,8 +258,3 @@ def sizes_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
     names = ("shorter_side", "area_share", "covered_share", "score")
     drawn = [figure_card(figures[each]) for each in names if each in figures]
     return section("sizes", "How large", *parts, el("div", drawn, class_="figures"))
-
-
-def unbroken(text: str) -> str:
-    """Keep numbers and their percent signs on one line."""
-    return text.replace(" %", "\u00a0%")

@@ -28,14 +28,15 @@ def models_table(caption: str, used: Iterable[tuple[Mapping[str, Any], str]]) ->
         cards[key] = card
     if not cards:
         return ""
-    return table(caption, _HEADERS, [_row(card, uses[key]) for key, card in cards.items()])
+    rows = [_row(card, uses[key]) for key, card in cards.items()]
+    return el("div", table(caption, _HEADERS, rows), class_="models")
 
 
 def _row(card: Mapping[str, Any], uses: Iterable[str]) -> tuple[Content, ...]:
     return (
-        join(card["name"], el("small", card["note"]) if card.get("note") else ""),
+        card["name"],
         ", ".join(uses),
-        plain(card["origin"]),
+        join(plain(card["origin"]), el("small", card["note"]) if card.get("note") else ""),
         card["licence"],
         _COMMERCIAL.get(card["commercial_ok"], ""),
         el("code", card["sha256"][:12] or "none", title=card["sha256"]),

@@ -17,7 +17,8 @@ from veilset.pages.parts import note, section, unbroken
 from veilset.records.audits import AuditRecord, read_audit, read_categories
 from veilset.report.facts import StageRecord
 
-_SHOWN = ("share_by_category", "share_by_supercategory", "age", "gender")
+_CATEGORIES = ("share_by_category", "share_by_supercategory")
+_PEOPLE = ("age", "gender")
 _COMPARED = "recall_by_"
 
 
@@ -74,7 +75,7 @@ def audit_section(audited: Audited | None) -> Markup | str:
     record = audited.record
     return section(
         "audit",
-        "Who is in it",
+        "Who is in the data set",
         el("p", unbroken(record.summary), class_="lede"),
         key_numbers(record.numbers),
         *_drawn(audited),
@@ -84,13 +85,14 @@ def audit_section(audited: Audited | None) -> Markup | str:
 
 def _drawn(audited: Audited) -> Iterator[Content]:
     figures = audited.figures
-    names = [name for name in _SHOWN if name in figures]
-    names += sorted(name for name in figures if name.startswith(_COMPARED))
-    if {"age", "gender"} & set(names):
-        yield el("p", PEOPLE_LIMIT, class_="alert")
-    if names:
-        cards = [figure_card(figures[name], has_tables=False) for name in names]
-        yield el("div", cards, class_="figures")
+    compared = sorted(name for name in figures if name.startswith(_COMPARED))
+    for names in (_CATEGORIES, _PEOPLE, compared):
+        shown = [figures[name] for name in names if name in figures]
+        if shown and names == _PEOPLE:
+            yield el("p", PEOPLE_LIMIT, class_="alert")
+        if shown:
+            cards = [figure_card(each, has_tables=False) for each in shown]
+            yield el("div", cards, class_="figures lone" if len(cards) == 1 else "figures uneven")
 
 
 def _where(audited: Audited) -> Iterator[Content]:

@@ -64,7 +64,7 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
             "failures": ("Failures", failures_section(facts)),
             "images": ("Images", images_section(facts)),
             "regions": ("Regions", regions_section(facts)),
-            "audit": ("Who is in it", audit_section(facts.audited)),
+            "audit": ("Who is in the data set", audit_section(facts.audited)),
             "outputs": ("Outputs", sheet_section(facts, thumbnails)),
             "done": ("What was done", done_section(facts)),
             "models": ("Models", models_section(facts)),

@@ -44,7 +44,8 @@ def test_the_page_tells_who_is_in_it(release: DrawnRelease) -> None:
     (section,) = [each for each in found.all("section") if each.get("id") == "audit"]
     assert section
     for text in (
-        "Who is in it", "searched images", "Estimated age", "Estimated gender", "by category",
+        "Who is in the data set", "searched images", "Estimated age", "Estimated gender",
+        "by category",
         "must not be used to decide anything about a person",
     ):  # fmt: skip
         assert text in found.text
@@ -62,7 +63,7 @@ def test_the_page_tells_who_is_in_it(release: DrawnRelease) -> None:
 
 def test_without_an_audit_nothing_is_told(release: DrawnRelease) -> None:
     page = write_report(release.out)
-    assert "Who is in it" not in page.read_text()
+    assert "Who is in the data set" not in page.read_text()
     assert json.loads(page.with_suffix(".json").read_bytes())["audit"] is None
 
 
