@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from veilset.audit.disparity import OUTCOMES
-from veilset.pages.audit_figures import MAX_ROWS, PEOPLE_LIMIT, Figure, figure_card
+from veilset.audit.people_tables import by_category_tables, people_warning
+from veilset.pages.audit_figures import MAX_ROWS, Figure, figure_card
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import count, ends_of, note, percent, section, table, told, unbroken
 
@@ -25,7 +26,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
             "attributes age or gender. They are if the audit is asked for it (--demographics)."
         )
         return section("people", "Age and gender", note(text))
-    parts: list[Content] = [el("p", PEOPLE_LIMIT, class_="alert")]
+    parts: list[Content] = [people_warning()]
     drawn = [figure_card(figures[each]) for each in ("age", "gender") if each in figures]
     parts.append(el("div", drawn, class_="figures"))
     if people["age"]:
@@ -36,8 +37,8 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
         parts.append(
             table(
                 f"Estimated age, {people['age']['n']:,} of {people['n_regions']:,} regions; "
-                "surely: the range of the estimate lies inside, possibly: it reaches inside",
-                ("Age", "Regions", "Share", "95 % interval", "surely", "possibly"),
+                "the range is what the model believes of its own estimate, mostly too narrow",
+                ("Age", "Regions", "Share", "95 % interval", "range inside", "range reaches in"),
                 rows,
                 numbers=(1, 2, 3, 4, 5),
             )
@@ -60,7 +61,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
                 numbers=(1, 2, 3, 4),
             )
         )
-    return section("people", "Age and gender", *parts)
+    return section("people", "Age and gender", *parts, *by_category_tables(found))
 
 
 def _ranges(group: Mapping[str, Any], n_ranged: int) -> tuple[Content, Content]:
@@ -100,6 +101,9 @@ def disparity_section(found: Found, figures: Mapping[str, Figure]) -> Markup | s
     ]
     drawn = [each for name, each in figures.items() if name.startswith("recall_by_")]
     parts.append(el("div", [figure_card(each) for each in drawn], class_="figures"))
+    if any(each["name"] in ("age", "gender") and not each["missing"]
+           for each in disparity["groupings"]):  # fmt: skip
+        parts.insert(0, people_warning())
     parts += [_grouping(each) for each in disparity["groupings"]]
     return section("disparity", title, *parts)
 

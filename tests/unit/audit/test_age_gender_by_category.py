@@ -18,7 +18,7 @@ import pytest
 from tests.unit.audit.drawn_set import face, looked, not_looked, write_set
 from veilset.audit.stage import AuditConfig, audit_dataset
 from veilset.audit.who import AGE_EDGES, MAX_GENDERS, age_group
-from veilset.types import Annotations, Region
+from veilset.types import Annotations, Origin, Region
 
 Z2 = 1.959963984540054**2
 AGES = [age_group(AGE_EDGES, i) for i in range(len(AGE_EDGES))]
@@ -193,3 +193,42 @@ def test_without_estimates_or_categories_there_is_no_table(tmp_path: Path, kept:
     assert not list((tmp_path / "bare" / "audit" / "tables").glob("*_by_category.csv"))
     if kept != "neither":
         assert bare["people"][kept]["by_category"] is None
+
+
+def page_of(tmp_path: Path) -> str:
+    return (tmp_path / "audit" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_page_tells_the_categories_with_most_estimates_and_warns(tmp_path: Path) -> None:
+    made = (("<i>", 4, "male"), ("runner-up", 3, "female"), ("least", 1, "female"))
+    rows = [looked(f"{name}/{i}.jpg", face(age=30.0, gender=gender))
+            for name, n, gender in made for i in range(n)]  # fmt: skip
+    audit(tmp_path, rows, n_listed=2)
+    page = page_of(tmp_path)
+    assert "Estimated age by category: the 2 of 3 categories with the most estimates" in page
+    assert 'href="tables/gender_by_category.csv"' in page
+    people = page.partition('id="people"')[2].partition("</section>")[0]
+    assert people.count('class="caution warn"') == 1
+    assert people.index("guesses of a model") < people.index("Estimated age")
+    assert people.index("&lt;i&gt;") < people.index("runner-up")
+    assert '<th scope="row">least' not in people
+
+
+def test_one_category_is_the_whole_data_set_and_has_no_table_on_the_page(tmp_path: Path) -> None:
+    audit(tmp_path, [looked(f"a/{i}.jpg", face(age=30.0, gender="female")) for i in range(3)])
+    assert "by category" not in page_of(tmp_path).partition('id="people"')[2].partition("</sec")[0]
+    assert len(read_table(tmp_path / "audit", "gender")) == 1
+
+
+@pytest.mark.parametrize("known", [{}, {"age": 30.0}, {"gender": "female"}])
+def test_the_warning_stands_at_recall_by_age_or_gender_too(
+    tmp_path: Path, known: dict[str, Any]
+) -> None:
+    rows = [looked(f"a/{i}.jpg", face(**known)) for i in range(4)]
+    truth = [looked(f"a/{i}.jpg", face(score=None, origin=Origin.REVIEWED, **known))
+             for i in range(4)]  # fmt: skip
+    write_set(tmp_path / "reference", truth)
+    annotations = write_set(tmp_path / "set", rows)
+    audit_dataset(None, annotations, tmp_path / "audit", reference=tmp_path / "reference")
+    disparity = page_of(tmp_path).partition('id="disparity"')[2].partition("</section>")[0]
+    assert disparity.count('class="caution warn"') == bool(known)
