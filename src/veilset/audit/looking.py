@@ -90,13 +90,7 @@ def look_dataset(
     images.require_some()
     runner = load_factory("engine", engine)()
     task = LookTask(images, out, config, workers, estimators)
-    described = {
-        **estimators.describe(config),
-        "within": config.within.strip("/"),
-        "max_pixels": config.max_pixels,
-        "shard_size": config.shard_size,
-    }
-    with Run.open(out, STAGE, described, images.describe()) as run:
+    with _open_run(images, out, config, estimators) as run:
         drive(run, runner, task, images, shard_size=config.shard_size, on_progress=on_progress)
         n_shards = sum(1 for _ in run.reports())
         extra = {
@@ -104,6 +98,34 @@ def look_dataset(
             "looked_at": annotations.manifest,
         }
         return run.finish(models=[card for _, card in estimators.cards()], extra=extra)
+
+
+def check_look(
+    photos: Reader,
+    annotations: AnnotationSet,
+    out: Path,
+    config: AuditConfig,
+    estimators: Estimators,
+) -> None:
+    """Make sure that the look in a folder can be gone on with; the arguments are its own.
+
+    Raises:
+        ResumeMismatchError, RunError: As ``look_dataset``.
+    """
+    with _open_run(AnnotatedImages(annotations, photos, config.within), out, config, estimators):
+        pass
+
+
+def _open_run(
+    images: AnnotatedImages, out: Path, config: AuditConfig, estimators: Estimators
+) -> Run:
+    described = {
+        **estimators.describe(config),
+        "within": config.within.strip("/"),
+        "max_pixels": config.max_pixels,
+        "shard_size": config.shard_size,
+    }
+    return Run.open(out, STAGE, described, images.describe())
 
 
 @dataclass(slots=True)

@@ -15,9 +15,9 @@ from veilset.audit.counting import Sources, describe_set
 from veilset.audit.estimators import Estimators, licence_notice, open_estimators
 from veilset.audit.judging import require_other_set
 from veilset.audit.labelled import write_labelled
-from veilset.audit.looking import look_dataset
+from veilset.audit.looking import check_look, look_dataset
 from veilset.audit.mapping import Mapping
-from veilset.audit.places import CATEGORIES, LOOK, PRIVATE
+from veilset.audit.places import CATEGORIES, LOOK, PRIVATE, kept_beside
 from veilset.audit.seen import write_categories
 from veilset.engine.drive import OnProgress
 from veilset.errors import ConfigError
@@ -50,6 +50,17 @@ class Looking:
     def cards(self) -> list[ModelCard]:
         """Where the weights come from."""
         return [card for _, card in self.estimators.cards()]
+
+    def check(self, out: Path, sources: Sources) -> None:
+        """Refuse a look that would have to undo an earlier one, before anything is removed.
+
+        Raises:
+            ResumeMismatchError, RunError: See ``check_look``.
+        """
+        if kept_beside(out) and sources.photos is not None:
+            check_look(
+                sources.photos, sources.annotations, out / LOOK, self.config, self.estimators
+            )
 
     def apply(self, out: Path, sources: Sources) -> Sources:
         """Look at the images; give what has to be counted then.

@@ -184,6 +184,8 @@ class _Audit:
     def make(self, on_step: OnStep) -> RunSummary:
         """Count, write, and leave the record of the run."""
         looking = self.looking
+        if looking:
+            looking.check(self.out, self.sources)
         clear_audit(self.out, keeps_look=looking is not None)
         described = self.inputs.describe(self.sources)
         beside = kept_beside(self.out)
