@@ -12,7 +12,18 @@ from veilset.audit.results import TableFile
 from veilset.pages.audit_figures import Figure
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el, join
-from veilset.pages.parts import card, count, folded, note, pairs, percent, section, settings, table
+from veilset.pages.parts import (
+    card,
+    caution,
+    count,
+    folded,
+    note,
+    pairs,
+    percent,
+    section,
+    settings,
+    table,
+)
 
 _ORIGINS = {
     "detected": "found by a detector, seen by no person",
@@ -138,7 +149,7 @@ def _private_alert(found: Found) -> Markup | str:
         "The folder of this audit also holds labelled pictures of people, in a folder of their "
         "own that is private. They must not be published with it: delete them first."
     )
-    return el("p", text, class_="alert")
+    return caution(text)
 
 
 def card_section(found: Found, text: str) -> Markup:

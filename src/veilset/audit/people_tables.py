@@ -8,12 +8,12 @@ from typing import Any
 
 from veilset.pages.audit_figures import PEOPLE_LIMIT
 from veilset.pages.markup import Content, Markup, el, join
-from veilset.pages.parts import count, ends_of, note, percent, table
+from veilset.pages.parts import caution, count, ends_of, note, percent, table
 
 
 def people_warning() -> Markup:
     """Give the box that stands wherever ages or genders are shown."""
-    return el("div", el("p", PEOPLE_LIMIT), class_="caution warn", role="note")
+    return caution(PEOPLE_LIMIT)
 
 
 def by_category_tables(found: Mapping[str, Any]) -> list[Content]:

@@ -98,6 +98,11 @@ def note(*contents: Content) -> Markup:
     return el("p", *contents, class_="note")
 
 
+def caution(text: str) -> Markup:
+    """Give a warning in a box of its own."""
+    return el("div", el("p", text), class_="caution warn", role="note")
+
+
 def name(text: str) -> Markup:
     """Give the name of an image."""
     return el("code", text, class_="name")

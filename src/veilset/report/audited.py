@@ -13,7 +13,7 @@ from veilset.errors import RunError
 from veilset.pages.audit_figures import PEOPLE_LIMIT, Figure, draw_figures, figure_card, key_numbers
 from veilset.pages.drawings import CurvePoint
 from veilset.pages.markup import Content, Markup, el
-from veilset.pages.parts import note, section, unbroken
+from veilset.pages.parts import caution, note, section, unbroken
 from veilset.records.audits import AuditRecord, read_audit, read_categories
 from veilset.report.facts import StageRecord
 
@@ -89,7 +89,7 @@ def _drawn(audited: Audited) -> Iterator[Content]:
     for names in (_CATEGORIES, _PEOPLE, compared):
         shown = [figures[name] for name in names if name in figures]
         if shown and names == _PEOPLE:
-            yield el("p", PEOPLE_LIMIT, class_="alert")
+            yield caution(PEOPLE_LIMIT)
         if shown:
             cards = [figure_card(each, has_tables=False) for each in shown]
             yield el("div", cards, class_="figures lone" if len(cards) == 1 else "figures uneven")
