@@ -32,7 +32,8 @@ def by_category_tables(found: Mapping[str, Any]) -> list[Content]:
             parts.append(_table(name, told))
     if parts:
         parts.append(note(
-            "Below each share its 95 % interval, in percent; faces of one image are alike and count as fewer. "
+            "Below each share its 95 % interval, in percent; faces of one image are alike and "
+            "count as fewer. "
             "Where the images of two categories differ, as in size or sharpness, the errors of "
             "the estimates differ too, and so do the shares."
         ))  # fmt: skip
@@ -49,7 +50,8 @@ def _table(name: str, told: Mapping[str, Any]) -> Markup:
             join(f"{each['n']:,}", el("small", f"in {count(each['n_images'], 'image')}",
                                       class_="ends")),
             *(
-                join(percent(share["value"]), el("small", ends_of(share).removesuffix(" %"), class_="ends"))
+                join(percent(share["value"]),
+                     el("small", ends_of(share).removesuffix(" %"), class_="ends"))
                 for share in each["shares"]
             ),
         )
