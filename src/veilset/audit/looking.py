@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.annotated import GONE, AnnotatedImages
-from veilset.audit.config import AuditConfig
+from veilset.audit.config import OFF, AuditConfig
 from veilset.audit.estimators import Estimators, open_estimators
 from veilset.audit.seen import Seen, tell_failures, write_seen
 from veilset.engine.drive import OnProgress, drive
@@ -175,7 +175,7 @@ class LookTask:
             row = self.images.known.find(record)
         if row.status is not Status.LOOKED:
             return Seen(row), None
-        if self.config.demographics != "none":
+        if self.config.demographics != OFF:
             row = replace(row, regions=tuple(map(_without_estimates, row.regions)))
         try:
             if record.problem == GONE:
@@ -185,6 +185,8 @@ class LookTask:
                 digest = sha256_hex(data)
             if row.sha256 and row.sha256 != digest:
                 return _changed(row), None
+            if row.sha256 and not self._asks_for_pixels(row):
+                return Seen(row, is_open=True), None
             with steps("decode"):
                 image, _ = decode_image(data, max_pixels=self.config.max_pixels)
         except DecodeError as error:
@@ -194,6 +196,11 @@ class LookTask:
         if row.width and (row.height, row.width) != image.shape[:2]:
             return _changed(row), None
         return Seen(row, is_open=True), image
+
+    def _asks_for_pixels(self, row: Annotations) -> bool:
+        """Whether anything is estimated of the image; most have no face."""
+        asks_for_all = self.config.classify != OFF or self.config.nsfw_detector != OFF
+        return asks_for_all or any(region.kind == _FACE for region in row.regions)
 
 
 def _without_estimates(region: Region) -> Region:

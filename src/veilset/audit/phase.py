@@ -21,6 +21,7 @@ from veilset.audit.places import CATEGORIES, LOOK, PRIVATE, kept_beside
 from veilset.audit.seen import write_categories
 from veilset.engine.drive import OnProgress
 from veilset.errors import ConfigError
+from veilset.files import sha256_file
 from veilset.runs import RunSummary
 from veilset.types import ModelCard
 
@@ -87,9 +88,10 @@ class Looking:
             on_progress=self.on_progress,
         )
         looked = AnnotationSet(out / LOOK)
-        mapping, labels = sources.mapping, {}
+        mapping, labels, digest = sources.mapping, {}, ""
         if self.estimators.classify:
             write_categories(out / LOOK, int(looked.manifest["n_shards"]), out / CATEGORIES)
+            digest = sha256_file(out / CATEGORIES)
             labels = dict(self.estimators.classify.labels)
             mapping = mapping or Mapping(out / CATEGORIES, "image_id", 3, self.config.classify)
         return replace(
@@ -97,7 +99,7 @@ class Looking:
             annotations=looked,
             mapping=mapping,
             labels=labels,
-            look=self._told(sources.annotations, summary),
+            look=self._told(sources.annotations, summary) | {"categories_sha256": digest},
         )
 
     def _told(self, source: AnnotationSet, summary: RunSummary) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import shutil
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tests.unit.audit.planted import (
     write_photo,
 )
 from veilset.annotations.store import AnnotationSet, detection_of
+from veilset.audit import looking
 from veilset.audit.annotated import AnnotatedImages
 from veilset.audit.config import AuditConfig
 from veilset.audit.estimators import open_estimators
@@ -36,6 +38,7 @@ from veilset.errors import (
     RunError,
 )
 from veilset.files import sha256_file
+from veilset.images.decode import decode_image
 from veilset.protocols import Shard
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Origin, Status
@@ -332,6 +335,36 @@ def test_another_model_or_set_is_refused(place: Place, monkeypatch: pytest.Monke
     place.write(list(place.rows.values())[:3])
     with pytest.raises(ResumeMismatchError, match="annotations_sha256"):
         place.look()
+
+
+def test_its_files_are_those_of_its_ledger(place: Place) -> None:
+    place.look()
+    ledger = sorted((place.out / "ledger").glob("0*.json"))
+    tables = sorted(place.out.glob("shard-*.parquet"))
+    assert len(ledger) == len(tables) == 4
+    # As verify asks, before it trusts a set that something was obfuscated by.
+    for entry, table in zip(ledger, tables, strict=True):
+        assert json.loads(entry.read_bytes())["digest"] == sha256_file(table)
+
+
+def test_pixels_are_decoded_only_where_something_is_estimated(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def decode(data: bytes, **how: Any) -> Any:
+        decoded.append(len(data))
+        return decode_image(data, **how)
+
+    monkeypatch.setattr(looking, "decode_image", decode)
+    only_faces = AuditConfig(demographics="planted")
+    summary = place.look(only_faces)
+    assert summary.counts["opened"] == 8
+    n_with = sum(bool(row.regions) for row in place.rows.values())
+    assert len(decoded) == n_with < 8
+    # Whether it is still the image is asked of every one.
+    write_photo(place.photos / "a/0.png", 99)
+    assert place.look(only_faces, out=place.out.with_name("again")).counts["changed"] == 1
 
 
 def test_the_manifest_holds_models_and_where_it_came_from(place: Place) -> None:
