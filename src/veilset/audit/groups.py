@@ -28,7 +28,7 @@ def people_section(found: Found, figures: Mapping[str, Figure]) -> Markup | str:
         return section("people", "Age and gender", note(text))
     parts: list[Content] = [people_warning()]
     drawn = [figure_card(figures[each]) for each in ("age", "gender") if each in figures]
-    parts.append(el("div", drawn, class_="figures"))
+    parts.append(el("div", drawn, class_="figures uneven"))
     if people["age"]:
         rows = [
             (g["group"], g["n"], *_share_cells(g["share"]), *_ranges(g, people["age"]["n_ranged"]))
@@ -100,7 +100,7 @@ def disparity_section(found: Found, figures: Mapping[str, Figure]) -> Markup | s
         *_left_out(judged),
     ]
     drawn = [each for name, each in figures.items() if name.startswith("recall_by_")]
-    parts.append(el("div", [figure_card(each) for each in drawn], class_="figures"))
+    parts.append(el("div", [figure_card(each) for each in drawn], class_="figures uneven"))
     if any(each["name"] in ("age", "gender") and not each["missing"]
            for each in disparity["groupings"]):  # fmt: skip
         parts.insert(0, people_warning())
