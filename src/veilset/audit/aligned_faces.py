@@ -8,17 +8,15 @@ crop has lost the border that the predictor and the chip need.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 
 from veilset.boxes import areas, clip
-from veilset.errors import ConfigError, MissingExtraError
+from veilset.errors import ConfigError
+from veilset.networks.import_dlib import import_dlib
 from veilset.networks.weights import Weights
 from veilset.types import BoxXyxy, Image
 
@@ -44,7 +42,7 @@ class FaceCutter:
     """
 
     def __init__(self, landmarks: Weights) -> None:
-        self._dlib = import_dlib()
+        self._dlib = import_dlib("Turning faces upright", "demographics")
         # From the very bytes that were digested; dlib wants a file.
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "landmarks.dat")
@@ -128,23 +126,3 @@ def visible_side_px(box_xyxy: BoxXyxy, size_wh: tuple[int, int]) -> float:
     ((x0, y0, x1, y1),) = inside = clip([box_xyxy], size_wh)
     ((whole,), (seen,)) = areas([box_xyxy]), areas(inside)
     return float(min(x1 - x0, y1 - y0)) if seen >= LEAST_VISIBLE * whole else 0.0
-
-
-def import_dlib() -> ModuleType:
-    """Import dlib.
-
-    Raises:
-        MissingExtraError: If it is not installed or cannot be imported.
-    """
-    if importlib.util.find_spec("dlib") is None:
-        raise MissingExtraError(
-            "Turning faces upright needs dlib, which is not installed. Install it with: "
-            "pip install 'veilset[demographics]'"
-        )
-    try:
-        return importlib.import_module("dlib")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"dlib cannot be imported: {error}. Install it again with: "
-            "pip install 'veilset[demographics]'"
-        ) from error

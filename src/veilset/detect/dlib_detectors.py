@@ -13,8 +13,6 @@ dlib has one way to run them; ``settings`` says so. ``device`` cuda is refused.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,7 +27,8 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from veilset.boxes import clip
-from veilset.errors import ConfigError, MissingExtraError
+from veilset.errors import ConfigError
+from veilset.networks.import_dlib import import_dlib
 from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import DEVICES, EFFORTS, PRECISIONS, Detector, DetectorSettings
 from veilset.types import BoxXyxy, Image, ModelCard, Region
@@ -259,20 +258,6 @@ def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
     return np.asarray(picture.resize(size_wh, PillowImage.Resampling.BILINEAR))
 
 
-def _import_dlib(name: str) -> ModuleType:
-    if importlib.util.find_spec("dlib") is None:
-        raise MissingExtraError(
-            f"The detector {name!r} needs dlib, which is not installed. Install it with: "
-            "pip install 'veilset[dlib]'"
-        )
-    try:
-        return importlib.import_module("dlib")
-    except ImportError as error:
-        raise MissingExtraError(
-            f"dlib cannot be imported: {error}. Install it again with: pip install 'veilset[dlib]'"
-        ) from error
-
-
 def make_hog(settings: DetectorSettings) -> Detector:
     """Build the detector ``dlib-hog``.
 
@@ -283,7 +268,7 @@ def make_hog(settings: DetectorSettings) -> Detector:
     _check("dlib-hog", settings)
     if settings.weights:
         raise ConfigError("The detector 'dlib-hog' takes no weight file. Leave out --weights.")
-    dlib = _import_dlib("dlib-hog")
+    dlib = import_dlib("The detector 'dlib-hog'", "dlib")
 
     def new_look() -> Look:
         detector = dlib.get_frontal_face_detector()
@@ -314,7 +299,7 @@ def make_mmod(settings: DetectorSettings) -> Detector:
             "where it is named. Name it with --second dlib-mmod."
         )
     weights = _mmod_weights(settings)
-    dlib = _import_dlib("dlib-mmod")
+    dlib = import_dlib("The detector 'dlib-mmod'", "dlib")
 
     def new_look() -> Look:
         network = _load_mmod(dlib, weights)
