@@ -158,7 +158,7 @@ def test_version_and_plugins() -> None:
     lines = veilset("plugins", "--kind", "obfuscator").stdout.splitlines()
     assert any(line.split()[:2] == ["obfuscator", "veil"] for line in lines)
     assert {p["kind"] for p in json.loads(veilset("plugins", "--json").stdout)} == {
-        "detector", "engine", "obfuscator",
+        "classifier", "detector", "engine", "face-estimator", "obfuscator",
     }  # fmt: skip
 
 
