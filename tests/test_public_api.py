@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+from importlib.metadata import version
 
 import pytest
 
@@ -40,6 +41,10 @@ def test_function_takes_at_most_a_few_positional_arguments(name: str) -> None:
     parameters = inspect.signature(getattr(veilset, name)).parameters.values()
     assert not [p for p in parameters if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
     assert all(p.annotation is not p.empty for p in parameters)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert veilset.__version__ == version("veilset")
 
 
 def test_unknown_name_is_an_attribute_error() -> None:

@@ -27,8 +27,22 @@ if TYPE_CHECKING:
     from veilset.errors import VeilsetError
     from veilset.metadata.clean import clean_metadata
     from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset, obfuscate_image
-    from veilset.plugins import list_plugins, make_detector, make_obfuscator
-    from veilset.protocols import Detector, DetectorSettings, Obfuscator
+    from veilset.plugins import (
+        list_plugins,
+        make_classifier,
+        make_detector,
+        make_face_estimator,
+        make_obfuscator,
+    )
+    from veilset.protocols import (
+        Classifier,
+        Detector,
+        DetectorSettings,
+        FaceEstimator,
+        Guess,
+        Obfuscator,
+        RuntimeSettings,
+    )
     from veilset.report.stage import write_report
     from veilset.review.settings import JobSettings
     from veilset.review.stage import export_review, open_review
@@ -42,11 +56,14 @@ _HOMES = {
     "AnnotationSet": "veilset.annotations.store",
     "Annotations": "veilset.types",
     "AuditConfig": "veilset.audit.config",
+    "Classifier": "veilset.protocols",
     "DataCard": "veilset.audit.config",
     "DetectConfig": "veilset.detect.stage",
     "Detector": "veilset.protocols",
     "DetectorSettings": "veilset.protocols",
     "ExportConfig": "veilset.annotations.config",
+    "FaceEstimator": "veilset.protocols",
+    "Guess": "veilset.protocols",
     "ImageRecord": "veilset.types",
     "ImportConfig": "veilset.annotations.config",
     "JobSettings": "veilset.review.settings",
@@ -59,6 +76,7 @@ _HOMES = {
     "ReleaseSummary": "veilset.run.stage",
     "RunConfig": "veilset.run.stage",
     "RunSummary": "veilset.runs",
+    "RuntimeSettings": "veilset.protocols",
     "Status": "veilset.types",
     "VeilsetError": "veilset.errors",
     "VerifyConfig": "veilset.verify.stage",
@@ -69,7 +87,9 @@ _HOMES = {
     "export_review": "veilset.review.stage",
     "import_annotations": "veilset.annotations.exchange",
     "list_plugins": "veilset.plugins",
+    "make_classifier": "veilset.plugins",
     "make_detector": "veilset.plugins",
+    "make_face_estimator": "veilset.plugins",
     "make_obfuscator": "veilset.plugins",
     "obfuscate_dataset": "veilset.obfuscate.stage",
     "obfuscate_image": "veilset.obfuscate.stage",
@@ -84,11 +104,14 @@ __all__ = [
     "AnnotationSet",
     "Annotations",
     "AuditConfig",
+    "Classifier",
     "DataCard",
     "DetectConfig",
     "Detector",
     "DetectorSettings",
     "ExportConfig",
+    "FaceEstimator",
+    "Guess",
     "ImageRecord",
     "ImportConfig",
     "JobSettings",
@@ -101,6 +124,7 @@ __all__ = [
     "ReleaseSummary",
     "RunConfig",
     "RunSummary",
+    "RuntimeSettings",
     "Status",
     "VeilsetError",
     "VerifyConfig",
@@ -111,7 +135,9 @@ __all__ = [
     "export_review",
     "import_annotations",
     "list_plugins",
+    "make_classifier",
     "make_detector",
+    "make_face_estimator",
     "make_obfuscator",
     "obfuscate_dataset",
     "obfuscate_image",
@@ -124,6 +150,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("veilset")
     if name not in _HOMES:
         raise AttributeError(f"module 'veilset' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
