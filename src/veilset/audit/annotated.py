@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from typing import Self
 
 from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError
@@ -48,6 +50,15 @@ class AnnotatedImages:
                 index, batch = index + 1, []
         if batch:
             yield Shard(index, tuple(batch))
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Give what lies in the data set and is not part of it."""
+        return self.photos.passed_over()
+
+    @contextmanager
+    def open_shard(self, shard: Shard) -> Iterator[Self]:
+        """Open a shard; its images may lie anywhere in the data set, and are read one by one."""
+        yield self
 
     def read(self, record: ImageRecord) -> bytes:
         """Give the bytes of one image."""

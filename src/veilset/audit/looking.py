@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -21,7 +21,7 @@ from veilset.audit.config import OFF, AuditConfig
 from veilset.audit.estimators import Estimators, open_estimators
 from veilset.audit.seen import Seen, tell_failures, write_seen
 from veilset.engine.drive import OnProgress, drive
-from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.errors import ConfigError, DecodeError, MissingExtraError, PluginError, RunError
 from veilset.files import sha256_hex
@@ -160,7 +160,7 @@ class LookTask:
         if estimators.classify and self.config.device != "cpu":
             sizes.append(_GPU_BATCH)
         body = Body(
-            treat=treat,
+            open=lambda _shard: nullcontext(OpenShard(treat)),
             count=Seen.counts,
             write=lambda index, rows: write_seen(self.folder, index, rows),
             is_failed=lambda seen: bool(seen.reason),

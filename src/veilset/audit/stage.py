@@ -28,7 +28,8 @@ from veilset.audit.phase import Looking, OnNotice, draw_labelled, open_looking
 from veilset.audit.places import WORK, clear_audit, kept_beside
 from veilset.audit.raster import import_resvg, write_figures
 from veilset.audit.results import TableFile, write_tables
-from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.folder import check_apart
+from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
@@ -145,7 +146,7 @@ class _Inputs:
 
     def open(self) -> Sources:
         """Open all of them, so that what is wrong with one is told before any work."""
-        reader = FolderReader(self.photos) if self.photos else None
+        reader = open_reader(self.photos) if self.photos else None
         annotations = AnnotationSet(self.annotations)
         root = self.photos or Path(annotations.manifest.get("inputs", {}).get("root", ""))
         return Sources(

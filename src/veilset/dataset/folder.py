@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import PART_PREFIX, write_atomically
-from veilset.protocols import Shard
+from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
 
 SHARD_SIZE = 1024
@@ -99,6 +101,11 @@ class FolderReader:
                 "Check the path."
             )
 
+    @contextmanager
+    def open_shard(self, shard: Shard) -> Iterator[Self]:
+        """Open a shard: the images of a folder need nothing to be done first."""
+        yield self
+
     def read(self, record: ImageRecord) -> bytes:
         """Give the bytes of one image.
 
@@ -125,6 +132,10 @@ class FolderReader:
             raise DecodeError(
                 "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
             ) from error
+
+    def passed_over(self) -> Mapping[str, int]:
+        """Give what is not part of the data set, counted by why; see ``Ignored``."""
+        return dict(self.ignored.counts)
 
     def _records(self, folder: Path, prefix: str) -> Iterator[ImageRecord]:
         names, folders, links = self._scan(folder)
@@ -189,6 +200,15 @@ class FolderWriter:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._made: set[Path] = set()
+
+    @contextmanager
+    def open_shard(self, shard: Shard, source: ShardReader) -> Iterator[Self]:
+        """Open a shard: every image of a folder appears as soon as it is written."""
+        yield self
+
+    def withdrawn(self) -> tuple[str, ...]:
+        """Give nothing: no image of a folder goes because of another."""
+        return ()
 
     def write(self, record: ImageRecord, data: bytes) -> None:
         """Write one image; the file appears whole or not at all.

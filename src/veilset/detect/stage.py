@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from veilset.annotations.store import write_annotations
-from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
+from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
-from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import DecodeError, RunError
@@ -19,7 +20,7 @@ from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
 from veilset.networks.weights import check_licence
 from veilset.plugins import load_factory, make_detector
-from veilset.protocols import Detector, DetectorSettings, Reader, ShardWork
+from veilset.protocols import Detector, DetectorSettings, Reader, Shard, ShardReader, ShardWork
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
 
@@ -99,7 +100,7 @@ def detect_dataset(
     """
     config = config or DetectConfig()
     photos, out = Path(photos), Path(out)
-    reader = FolderReader(photos)
+    reader = open_reader(photos)
     check_apart(photos, out)
     n_threads = resolve_workers(workers)
     runner = load_factory("engine", engine)()
@@ -108,7 +109,7 @@ def detect_dataset(
     task = DetectTask(reader, out, config, n_threads, detector)
     with Run.open(out, "detect", _manifest(config, detector), reader.describe()) as run:
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
-        return run.finish(models=[detector.card], extra={"ignored": dict(reader.ignored.counts)})
+        return run.finish(models=[detector.card], extra={"ignored": dict(reader.passed_over())})
 
 
 @dataclass(slots=True)
@@ -134,13 +135,19 @@ class DetectTask:
             self.config.detector, self.config.settings(self.n_threads)
         )
 
-        def treat(records: Sequence[ImageRecord], steps: Steps) -> list[Annotations]:
-            opened = [_open(self.reader, record, self.config, steps) for record in records]
-            with steps("detect"):
-                return _search(detector, opened)
+        @contextmanager
+        def open_shard(shard: Shard) -> Iterator[OpenShard[Annotations]]:
+            with self.reader.open_shard(shard) as source:
+
+                def treat(records: Sequence[ImageRecord], steps: Steps) -> list[Annotations]:
+                    opened = [_open(source, record, self.config, steps) for record in records]
+                    with steps("detect"):
+                        return _search(detector, opened)
+
+                yield OpenShard(treat)
 
         body = Body(
-            treat=treat,
+            open=open_shard,
             count=_count,
             write=lambda index, rows: write_annotations(self.folder, index, rows),
             is_failed=lambda row: row.status is not Status.LOOKED,
@@ -151,12 +158,12 @@ class DetectTask:
 
 
 def _open(
-    reader: Reader, record: ImageRecord, config: DetectConfig, steps: Steps
+    source: ShardReader, record: ImageRecord, config: DetectConfig, steps: Steps
 ) -> tuple[Annotations, Image | None]:
     """Read and decode one image; whatever goes wrong becomes the row's reason."""
     try:
         with steps("read"):
-            data = reader.read(record)
+            data = source.read(record)
             digest = sha256_hex(data)
         with steps("decode"):
             image, _ = decode_image(data, max_pixels=config.max_pixels)

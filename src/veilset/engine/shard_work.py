@@ -8,7 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -29,18 +29,31 @@ WINDOW_PER_THREAD = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Body(Generic[Row]):
-    """What a stage does with images; the rest is the same for every stage.
+class OpenShard(Generic[Row]):
+    """What a stage does with the images of one shard, while that is open.
 
     Attributes:
         treat: Gives one row for each record, in order, and never raises for a bad image.
-        count: Gives what a row adds to the counts of the run.
-        write: Writes the rows of a shard; gives the digest of what it wrote.
-        is_failed: Whether a row counts as failed in the progress.
-        batch_size: How many images ``treat`` likes to get at once.
+        settle: Gives the final rows, once every image of the shard was treated.
     """
 
     treat: Callable[[Sequence[ImageRecord], Steps], list[Row]]
+    settle: Callable[[list[Row]], list[Row]] = lambda rows: rows
+
+
+@dataclass(frozen=True, slots=True)
+class Body(Generic[Row]):
+    """What a stage does with shards; the rest is the same for every stage.
+
+    Attributes:
+        open: Opens a shard. What the stage makes of it is in place when the block ends.
+        count: Gives what a row adds to the counts of the run.
+        write: Writes the rows of a shard; gives the digest of what it wrote.
+        is_failed: Whether a row counts as failed in the progress.
+        batch_size: How many images ``OpenShard.treat`` likes to get at once.
+    """
+
+    open: Callable[[Shard], AbstractContextManager[OpenShard[Row]]]
     count: Callable[[Row], Mapping[str, int]]
     write: Callable[[int, list[Row]], str]
     is_failed: Callable[[Row], bool]
@@ -65,21 +78,29 @@ def shard_worker(body: Body[Row], workers: int) -> Iterator[ShardWork]:
 def _work(
     body: Body[Row], executor: Executor, workers: int, shard: Shard, tick: Tick
 ) -> ShardReport:
-    def treat(batch: Sequence[ImageRecord]) -> tuple[list[Row], dict[str, float]]:
-        steps = Steps()
-        return body.treat(batch, steps), steps.seconds
-
     size = body.batch_size
     batches = [shard.records[at : at + size] for at in range(0, len(shard.records), size)]
     rows: list[Row] = []
     seconds: dict[str, float] = {}
-    for new_rows, spent in ordered_map(
-        executor, treat, batches, window=WINDOW_PER_THREAD * workers
-    ):
-        rows += new_rows
-        for name, value in spent.items():
-            seconds[name] = seconds.get(name, 0.0) + value
-        tick(len(new_rows), sum(map(body.is_failed, new_rows)))
+    n_failed = 0
+    with body.open(shard) as opened:
+
+        def treat(batch: Sequence[ImageRecord]) -> tuple[list[Row], dict[str, float]]:
+            steps = Steps()
+            return opened.treat(batch, steps), steps.seconds
+
+        for new_rows, spent in ordered_map(
+            executor, treat, batches, window=WINDOW_PER_THREAD * workers
+        ):
+            rows += new_rows
+            for name, value in spent.items():
+                seconds[name] = seconds.get(name, 0.0) + value
+            failed = sum(map(body.is_failed, new_rows))
+            n_failed += failed
+            tick(len(new_rows), failed)
+        rows = opened.settle(rows)
+    if more := sum(map(body.is_failed, rows)) - n_failed:
+        tick(0, more)
     counts: Counter[str] = Counter()
     for row in rows:
         counts.update(body.count(row))
@@ -92,8 +113,8 @@ def _work(
         counts=dict(counts),
         seconds=seconds | steps.seconds,
         digest=digest,
-        first_id=shard.records[0].image_id,
-        last_id=shard.records[-1].image_id,
+        first_id=shard.records[0].image_id if shard.records else "",
+        last_id=shard.records[-1].image_id if shard.records else "",
     )
 
 

@@ -7,15 +7,16 @@ recorded failure: never the original in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from veilset.annotations.store import AnnotationSet
-from veilset.dataset.folder import SHARD_SIZE, FolderReader, FolderWriter, check_apart
+from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.places import open_reader, open_writer
 from veilset.engine.drive import OnProgress, drive
-from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
@@ -25,7 +26,15 @@ from veilset.images.encode import DEFAULT_QUALITY
 from veilset.metadata.clean import POLICIES
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.plugins import load_factory, make_obfuscator
-from veilset.protocols import Obfuscator, Reader, ShardWork, Writer
+from veilset.protocols import (
+    Obfuscator,
+    Reader,
+    Shard,
+    ShardReader,
+    ShardWork,
+    ShardWriter,
+    Writer,
+)
 from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
 from veilset.records.places import check_output, record_folder
 from veilset.runs import Run, RunSummary, make_folder
@@ -137,7 +146,7 @@ def obfuscate_dataset(
     config = config or ObfuscateConfig()
     photos, annotations, out = Path(photos), Path(annotations), Path(out)
     record = (Path(record) if record else record_folder(out)) / "obfuscate"
-    reader = FolderReader(photos)
+    reader = open_reader(photos)
     for place in (out, record):
         check_apart(photos, place)
     check_apart(out, record)
@@ -152,11 +161,20 @@ def obfuscate_dataset(
         "annotations_sha256": known.manifest["outputs_sha256"],
         "out": str(out.resolve()),
     }
-    task = ObfuscateTask(reader, FolderWriter(out), annotations, record, config, n_threads)
+    writer = open_writer(out, like=reader)
+    task = ObfuscateTask(reader, writer, annotations, record, config, n_threads)
     with Run.open(record, "obfuscate", _manifest(config, obfuscator), inputs) as run:
         make_folder(out)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
         return run.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where the images of an open shard come from and go to."""
+
+    source: ShardReader
+    target: ShardWriter
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,11 +195,24 @@ class ObfuscateTask:
         obfuscator = make_obfuscator(config.method, config.parameters)
         known = AnnotationSet(self.annotations)
 
-        def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageOutcome]:
-            return [self._release(record, known, obfuscator, steps) for record in records]
+        @contextmanager
+        def open_shard(shard: Shard) -> Iterator[OpenShard[ImageOutcome]]:
+            with (
+                self.reader.open_shard(shard) as source,
+                self.writer.open_shard(shard, source) as target,
+            ):
+                places = _Places(source, target)
+
+                def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageOutcome]:
+                    return [
+                        self._release(record, places, known, obfuscator, steps)
+                        for record in records
+                    ]
+
+                yield OpenShard(treat, lambda rows: _settle(rows, target.withdrawn()))
 
         body = Body(
-            treat=treat,
+            open=open_shard,
             count=_count,
             write=lambda index, rows: write_outcomes(self.record, index, rows),
             is_failed=lambda row: row.outcome is Outcome.FAILED,
@@ -190,14 +221,19 @@ class ObfuscateTask:
             yield work
 
     def _release(
-        self, record: ImageRecord, annotations: AnnotationSet, obfuscator: Obfuscator, steps: Steps
+        self,
+        record: ImageRecord,
+        places: _Places,
+        annotations: AnnotationSet,
+        obfuscator: Obfuscator,
+        steps: Steps,
     ) -> ImageOutcome:
         """Treat one image and write it, or make sure that nothing of it is in the output."""
         config, image_id, digest = self.config, record.image_id, ""
         try:
             known = annotations.find(record)
             with steps("read"):
-                data = self.reader.read(record)
+                data = places.source.read(record)
                 digest = sha256_hex(data)
             check_known(known, digest)
             regions = [region for region in known.regions if config.applies_to(region)]
@@ -210,15 +246,15 @@ class ObfuscateTask:
             )
             result = produce(data, known, regions, treatment, steps)
             with steps("write"):
-                self.writer.write(record, result)
+                places.target.write(record, result)
         except DecodeError as error:
-            self.writer.discard(record)
+            places.target.discard(record)
             return _failed(image_id, digest, error.reason, str(error))
         except (DatasetError, RunError):
             # The annotation set or the output itself is broken: no image can go on.
             raise
         except Exception as error:  # noqa: BLE001  one bad file never stops the run
-            self.writer.discard(record)
+            places.target.discard(record)
             return _failed(image_id, digest, "error", describe_failure(image_id, error))
         return ImageOutcome(
             image_id,
@@ -232,6 +268,17 @@ class ObfuscateTask:
 
 def _failed(image_id: str, digest: str, reason: str, message: str) -> ImageOutcome:
     return ImageOutcome(image_id, Outcome.FAILED, sha256_in=digest, reason=reason, message=message)
+
+
+def _settle(rows: list[ImageOutcome], withdrawn: Collection[str]) -> list[ImageOutcome]:
+    """Give the rows as they are when images of samples that are not whole have gone."""
+    message = "Another image of its sample failed, so the sample is not in the output."
+    return [
+        _failed(row.image_id, row.sha256_in, "sample", message)
+        if row.image_id in withdrawn
+        else row
+        for row in rows
+    ]
 
 
 def _count(row: ImageOutcome) -> dict[str, int]:

@@ -11,15 +11,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from veilset.annotations.store import AnnotationSet
-from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.folder import check_apart
+from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
-from veilset.engine.shard_work import Body, describe_failure, shard_worker
+from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import RunError
@@ -85,7 +86,7 @@ def verify_dataset(
     for place in (photos, out):
         check_apart(place, folder)
     check_apart(photos, out)
-    trees = Trees(FolderReader(photos), out, source)
+    trees = Trees(open_reader(photos), out, source)
     contract = read_contract(source, annotations)
     # Here, not first on the worker: a method that is not installed stops it at once.
     contract.make_obfuscator()
@@ -157,7 +158,7 @@ class VerifyTask:
             return [exam.verdict() for exam in exams]
 
         body = Body(
-            treat=treat,
+            open=lambda _shard: nullcontext(OpenShard(treat)),
             count=count_verdict,
             write=lambda index, rows: write_verdicts(self.folder, index, rows),
             is_failed=lambda row: row.verdict in (Verdict.LEAK, Verdict.ERROR),

@@ -12,15 +12,16 @@ import heapq
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE, FolderReader
+from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
 from veilset.errors import DecodeError, RunError
-from veilset.protocols import Shard
+from veilset.protocols import Reader, Shard
 from veilset.records.outcomes import ImageOutcome, OutcomeTable
 from veilset.types import ImageRecord
 
@@ -56,7 +57,7 @@ class Entry(ImageRecord):
 class Trees:
     """Reads the three together; what ``drive`` calls a reader. Holds no open file."""
 
-    def __init__(self, photos: FolderReader, out: Path, record: Path) -> None:
+    def __init__(self, photos: Reader, out: Path, record: Path) -> None:
         """Say where they are.
 
         Args:
@@ -72,6 +73,7 @@ class Trees:
         self.photos = photos
         self.out = out
         self.record = record
+        self._root = str(photos.describe()["root"])
         self._n_entries: int | None = None
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
@@ -97,7 +99,7 @@ class Trees:
 
     def entries(self) -> Iterator[Entry]:
         """Go through every name that is in the data set, in the output or in the record."""
-        originals = (record for shard in self.photos.shards() for record in shard.records)
+        originals = (record for shard in self.photos.shards(SHARD_SIZE) for record in shard.records)
         outcomes = iter(OutcomeTable(self.record))
         streams = (
             ((key, "original", item) for key, item in keyed(originals)),
@@ -110,8 +112,17 @@ class Trees:
             named: dict[str, Any] = {name: item for _, name, item in group}
             yield Entry(image_id, **named)
 
+    def passed_over(self) -> Mapping[str, int]:
+        """Give what lies in the data set and is not part of it."""
+        return self.photos.passed_over()
+
+    @contextmanager
+    def open_shard(self, shard: Shard) -> Iterator[Self]:
+        """Open a shard; its entries are read one by one."""
+        yield self
+
     def read(self, record: ImageRecord) -> bytes:
-        """Give the bytes of an original; errors as ``FolderReader.read``."""
+        """Give the bytes of an original; errors as ``Reader.read``."""
         return self.photos.read(record)
 
     def read_output(self, entry: Entry) -> bytes:
@@ -134,7 +145,7 @@ class Trees:
             n_entries += 1
             facts = [
                 _facts(f"{root}/{entry.image_id}")
-                for root, record in ((self.photos.root, entry.original), (self.out, entry.found))
+                for root, record in ((self._root, entry.original), (self.out, entry.found))
                 if record and not record.problem
             ]
             name = entry.image_id, entry.found and entry.found.kind
