@@ -24,6 +24,8 @@ _ALLOWING = frozenset(
     ).split()
 )
 
+_BY_USER = "supplied by the user"
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -115,7 +117,7 @@ def user_weights(name: str, settings: DetectorSettings) -> Weights:
     licence = settings.weights_licence.strip()
     card = ModelCard(
         name=name,
-        origin=f"{path.name}, supplied by the user",
+        origin=f"{path.name}, {_BY_USER}",
         licence=licence or "unknown",
         commercial_ok=allows_commercial_use(licence),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -160,10 +162,15 @@ def check_licence(card: ModelCard, commercial: bool) -> None:
     if not commercial or card.commercial_ok:
         return
     if card.commercial_ok is None:
+        remedy = (
+            "If you know their licence, state its SPDX identifier with --weights-licence; else use "
+            "other weights."
+            if card.origin.endswith(_BY_USER)
+            else "Use other weights; or leave the option out, if you know that you may use them."
+        )
         raise LicenceError(
             f"Nobody says that the weights {card.name!r} ({card.origin}; licence: {card.licence}) "
-            "may be used commercially, and --commercial-ok asks for that. If you know their "
-            "licence, state its SPDX identifier with --weights-licence; else use other weights."
+            f"may be used commercially, and --commercial-ok asks for that. {remedy}"
         )
     raise LicenceError(
         f"The weights {card.name!r} ({card.origin}) are under {card.licence}, which forbids "

@@ -106,5 +106,8 @@ def test_gate() -> None:
     check_licence(CARD, commercial=True)
     with pytest.raises(LicenceError, match=r"CC-BY-NC-4\.0, which forbids"):
         check_licence(forbidden, commercial=True)
-    with pytest.raises(LicenceError, match=r"--weights-licence"):
+    with pytest.raises(LicenceError, match=r"leave the option out"):
         check_licence(unknown, commercial=True)
+    supplied = replace(unknown, origin="mine.onnx, supplied by the user")
+    with pytest.raises(LicenceError, match=r"--weights-licence"):
+        check_licence(supplied, commercial=True)
