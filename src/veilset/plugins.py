@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -24,6 +24,8 @@ from veilset.protocols import (
     Classifier,
     Detector,
     DetectorSettings,
+    Engine,
+    EngineSettings,
     FaceEstimator,
     Obfuscator,
     RuntimeSettings,
@@ -144,6 +146,25 @@ def make_classifier(name: str, settings: RuntimeSettings) -> Classifier:
     if not isinstance(classifier, Classifier):
         raise PluginError(f"The plugin {name!r} does not give a Classifier. Tell its author.")
     return classifier
+
+
+def make_engine(engine: str | EngineSettings, *, n_threads: int) -> Engine:
+    """Build an engine.
+
+    Args:
+        engine: Name of the engine plugin, or its settings with the name in them.
+        n_threads: Threads that the task will start in each worker, at least 1.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no engine.
+        ConfigError: If the engine cannot honour the settings.
+        MissingExtraError: If it needs a library that is not installed.
+    """
+    settings = EngineSettings(engine) if isinstance(engine, str) else engine
+    made = load_factory("engine", settings.name)(replace(settings, n_threads=n_threads))
+    if not isinstance(made, Engine):
+        raise PluginError(f"The plugin {settings.name!r} does not give an Engine. Tell its author.")
+    return made
 
 
 def make_obfuscator(name: str, parameters: Mapping[str, str | int | float | bool]) -> Obfuscator:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from veilset.types import Image, ImageRecord, IntBoxes, ModelCard, Region
@@ -333,11 +334,46 @@ ShardWork = Callable[[Shard, Tick], ShardReport]
 """Does one shard, all of it, and reports."""
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Local paths that a task touches. A worker on another machine has to see the same ones.
+
+    Attributes:
+        run: Folder of the run; it is there before the engine starts.
+        reads: Files and folders that are read.
+        writes: Folders that are written to, besides that of the run.
+    """
+
+    run: Path
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+
+
 class ShardTask(Protocol):
     """Work on shards that an engine can carry to wherever it runs. Has to pickle."""
 
+    def places(self) -> Places:
+        """Give the local paths that the work touches; what lies at a URL is left out."""
+
     def open(self) -> AbstractContextManager[ShardWork]:
         """Build what is needed once for each worker (models, threads); give the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engine runs the shards, and on what. A factory refuses what it cannot honour.
+
+    Attributes:
+        name: Name of the engine plugin.
+        address: Cluster to run on; "" for the engine's own choice.
+        n_gpus: GPUs for each worker; a fraction lets several share one.
+        n_threads: Threads that the task starts in each worker; the stage sets it.
+    """
+
+    name: str = "local"
+    address: str = ""
+    n_gpus: float = 0.0
+    n_threads: int = 1
 
 
 @runtime_checkable

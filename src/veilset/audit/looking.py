@@ -21,13 +21,14 @@ from veilset.audit.config import OFF, AuditConfig
 from veilset.audit.estimators import Estimators, open_estimators
 from veilset.audit.seen import Seen, tell_failures, write_seen
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.errors import ConfigError, DecodeError, MissingExtraError, PluginError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import decode_image
-from veilset.plugins import load_factory
-from veilset.protocols import FaceEstimator, Reader, ShardWork
+from veilset.plugins import make_engine
+from veilset.protocols import EngineSettings, FaceEstimator, Places, Reader, ShardWork
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Region, Status
 
@@ -53,7 +54,7 @@ def look_dataset(
     estimators: Estimators,
     *,
     workers: int,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Open every searched image once, and write down what the estimators say.
@@ -74,7 +75,7 @@ def look_dataset(
         config: Settings of the audit.
         estimators: What to look with, made for ``config``.
         workers: Threads. Does not change the result.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
     Returns:
@@ -88,7 +89,7 @@ def look_dataset(
     annotations.require_images()
     images = AnnotatedImages(annotations, photos, config.within)
     images.require_some()
-    runner = load_factory("engine", engine)()
+    runner = make_engine(engine, n_threads=workers)
     task = LookTask(images, out, config, workers, estimators)
     with _open_run(images, out, config, estimators) as run:
         drive(run, runner, task, images, shard_size=config.shard_size, on_progress=on_progress)
@@ -146,6 +147,11 @@ class LookTask:
         known, photos, within, *rest = state
         images = AnnotatedImages(AnnotationSet(known), photos, within)  # type: ignore[arg-type]
         self.__init__(images, *rest)  # type: ignore[misc]
+
+    def places(self) -> Places:
+        """Give the paths that the work touches."""
+        reads = (*roots_of(self.images.photos), self.images.known.folder)
+        return Places(self.folder, reads=reads)
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:

@@ -22,6 +22,7 @@ from veilset.audit.seen import write_categories
 from veilset.engine.drive import OnProgress
 from veilset.errors import ConfigError
 from veilset.files import sha256_file
+from veilset.protocols import EngineSettings
 from veilset.runs import RunSummary
 from veilset.types import ModelCard
 
@@ -37,14 +38,14 @@ class Looking:
         config: Settings of the audit; at least one estimate is asked for.
         estimators: Made for it.
         workers: Threads.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
     """
 
     config: AuditConfig
     estimators: Estimators
     workers: int
-    engine: str
+    engine: str | EngineSettings
     on_progress: OnProgress | None
 
     @property
@@ -160,7 +161,7 @@ def draw_labelled(
 def open_looking(
     config: AuditConfig,
     workers: int,
-    engine: str,
+    engine: str | EngineSettings,
     on_progress: OnProgress | None,
     on_notice: OnNotice,
 ) -> Looking | None:

@@ -35,7 +35,7 @@ from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
 from veilset.files import sha256_file, sha256_hex, write_atomically
 from veilset.pages.audit_figures import Figure, draw_figures
-from veilset.protocols import Shard, ShardReport
+from veilset.protocols import EngineSettings, Shard, ShardReport
 from veilset.runs import Run, RunSummary
 
 __all__ = ["AuditConfig", "DataCard", "audit_dataset"]
@@ -56,7 +56,7 @@ def audit_dataset(
     reference: str | Path | None = None,
     workers: int | None = None,
     memory_mb: int = DEFAULT_MEMORY_MB,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_step: OnStep | None = None,
     on_progress: OnProgress | None = None,
     on_notice: OnNotice | None = None,
@@ -86,7 +86,7 @@ def audit_dataset(
             whether groups are found and protected alike; None for no such measurement.
         workers: Threads; None for all cores. Does not change the result.
         memory_mb: What the database may hold in memory; beyond it, it writes to ``out``.
-        engine: Name of the engine plugin that looks at the images.
+        engine: Name of the engine plugin that looks at the images, or its settings.
         on_step: Told what is done next.
         on_progress: Called as images end, while they are looked at.
         on_notice: Told the licence of each model before it is used.

@@ -114,6 +114,8 @@ def audit(
     ] = 512,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
+    address: opt.Address = "",
+    gpus: opt.Gpus = 0.0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -152,7 +154,7 @@ def audit(
         summary = audit_dataset(
             photos, annotations, out, config,
             mapping=mapping, hierarchy=hierarchy, reference=reference,
-            workers=workers, memory_mb=memory, engine=engine,
+            workers=workers, memory_mb=memory, engine=opt.engine_settings(engine, address, gpus),
             on_step=progress.say_step, on_progress=progress, on_notice=say,
         )  # fmt: skip
     give(summary_json(summary) if as_json else str(summary.folder / "index.html"))

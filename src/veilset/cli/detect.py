@@ -30,6 +30,8 @@ def detect(
     shard_size: opt.ShardSize = SHARD_SIZE,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
+    address: opt.Address = "",
+    gpus: opt.Gpus = 0.0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -56,6 +58,11 @@ def detect(
         say(cost_notice(FolderReader(photos).count(), effort=effort))
     with ProgressLine(quiet=quiet) as progress:
         summary = detect_dataset(
-            photos, out, config, workers=workers, engine=engine, on_progress=progress
+            photos,
+            out,
+            config,
+            workers=workers,
+            engine=opt.engine_settings(engine, address, gpus),
+            on_progress=progress,
         )
     conclude(summary, place=summary.folder, as_json=as_json, bad=["could_not_look"])

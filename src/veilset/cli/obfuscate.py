@@ -38,6 +38,8 @@ def obfuscate(
     record: opt.Record = None,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
+    address: opt.Address = "",
+    gpus: opt.Gpus = 0.0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -63,7 +65,7 @@ def obfuscate(
             config,
             record=record,
             workers=workers,
-            engine=engine,
+            engine=opt.engine_settings(engine, address, gpus),
             on_progress=progress,
         )
     conclude(summary, place=out, as_json=as_json, bad=["failed"])

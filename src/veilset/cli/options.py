@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from veilset.errors import ConfigError
+from veilset.protocols import EngineSettings
 
 Photos = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
 Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
@@ -18,7 +19,20 @@ Workers = Annotated[
     int | None,
     typer.Option(help="Threads to use; all cores if not given. Never changes the result."),
 ]
-Engine = Annotated[str, typer.Option(help="Engine plugin that runs the shards.")]
+Engine = Annotated[
+    str, typer.Option(help="What runs the shards: local, or ray for a cluster of machines.")
+]
+Address = Annotated[
+    str,
+    typer.Option(
+        help="Ray cluster: auto (the one that runs here), HOST:PORT, or local (one that lives "
+        "as long as this command)."
+    ),
+]
+Gpus = Annotated[
+    float,
+    typer.Option(help="GPUs for each Ray actor; 0.5 lets two share one.", min=0.0),
+]
 Detector = Annotated[str, typer.Option(help="Detector plugin; 'veilset plugins' lists them.")]
 Weights = Annotated[
     str | None, typer.Option(help="Weight file, for detectors that bring none of their own.")
@@ -100,6 +114,11 @@ def parse_parameters(pairs: list[str] | None) -> dict[str, str | int | float | b
             raise ConfigError(f"--set {pair!r} is not of the form NAME=VALUE.")
         result[name.strip()] = value.strip()
     return result
+
+
+def engine_settings(engine: str, address: str, gpus: float) -> EngineSettings:
+    """Put the options of the engine together."""
+    return EngineSettings(engine, address, gpus)
 
 
 def parse_seconds(names: list[str] | None) -> tuple[str, ...] | None:

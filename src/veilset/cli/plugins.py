@@ -30,5 +30,8 @@ def plugins(
     if as_json:
         give([asdict(info) for info in found])
         return
-    for info in found:
-        give(f"{info.kind:<11} {info.name:<15} {info.package:<18} {info.target}")
+    rows = [(info.kind, info.name, info.package, info.target) for info in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        give("  ".join(cells).rstrip())

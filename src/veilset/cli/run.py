@@ -43,6 +43,8 @@ def run(
     record: opt.Record = None,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
+    address: opt.Address = "",
+    gpus: opt.Gpus = 0.0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -91,7 +93,8 @@ def run(
     with ProgressLine(quiet=quiet) as progress:
         summary = run_dataset(
             photos, out, config,
-            record=record, workers=workers, engine=engine, on_progress=progress,
+            record=record, workers=workers, on_progress=progress,
+            engine=opt.engine_settings(engine, address, gpus),
         )  # fmt: skip
     _tell(summary, as_json=as_json)
     if summary.n_failed or summary.n_leaks:

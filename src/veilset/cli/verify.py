@@ -53,6 +53,8 @@ def verify(
     record: opt.Record = None,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
+    address: opt.Address = "",
+    gpus: opt.Gpus = 0.0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -88,7 +90,7 @@ def verify(
             config,
             record=record,
             workers=workers,
-            engine=engine,
+            engine=opt.engine_settings(engine, address, gpus),
             on_progress=progress,
         )
     conclude(summary, place=summary.folder, as_json=as_json, bad=["leak", "error"])

@@ -12,6 +12,7 @@ from veilset.annotations.store import write_annotations
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
@@ -19,8 +20,17 @@ from veilset.errors import DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
 from veilset.networks.weights import check_licence
-from veilset.plugins import load_factory, make_detector
-from veilset.protocols import Detector, DetectorSettings, Reader, Shard, ShardReader, ShardWork
+from veilset.plugins import make_detector, make_engine
+from veilset.protocols import (
+    Detector,
+    DetectorSettings,
+    EngineSettings,
+    Places,
+    Reader,
+    Shard,
+    ShardReader,
+    ShardWork,
+)
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
 
@@ -75,7 +85,7 @@ def detect_dataset(
     config: DetectConfig | None = None,
     *,
     workers: int | None = None,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Search every image of a data set for faces, and write an annotation set.
@@ -88,7 +98,7 @@ def detect_dataset(
         out: Folder for the annotation set; it must not lie in ``photos``.
         config: Settings; None for the defaults.
         workers: Threads; None for all cores. Does not change the result.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
     Returns:
@@ -103,7 +113,7 @@ def detect_dataset(
     reader = open_reader(photos)
     check_apart(photos, out)
     n_threads = resolve_workers(workers)
-    runner = load_factory("engine", engine)()
+    runner = make_engine(engine, n_threads=n_threads)
     detector = make_detector(config.detector, config.settings(n_threads))
     check_licence(detector.card, commercial=config.commercial_ok)
     task = DetectTask(reader, out, config, n_threads, detector)
@@ -127,6 +137,11 @@ class DetectTask:
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         self.__init__(*state)  # type: ignore[misc]
+
+    def places(self) -> Places:
+        """Give the paths that the work touches."""
+        weights = [Path(self.config.weights)] if self.config.weights else []
+        return Places(self.folder, reads=(*roots_of(self.reader), *weights))
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:

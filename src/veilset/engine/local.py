@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from veilset.protocols import Shard, ShardReport, ShardTask, Tick
+from veilset.errors import ConfigError
+from veilset.protocols import EngineSettings, Shard, ShardReport, ShardTask, Tick
 
 
 class LocalEngine:
@@ -15,6 +16,19 @@ class LocalEngine:
     array work all let go of the interpreter lock, so threads fill the cores, and a small
     data set of a single shard uses them as well as a large one.
     """
+
+    def __init__(self, settings: EngineSettings | None = None) -> None:
+        """Refuse what only a cluster has.
+
+        Raises:
+            ConfigError: If an address or GPUs are given.
+        """
+        if settings and (settings.address or settings.n_gpus):
+            option = "--address" if settings.address else "--gpus"
+            raise ConfigError(
+                f"The local engine knows no {option}. Leave it out, or choose a cluster: "
+                "--engine ray."
+            )
 
     def run(self, task: ShardTask, shards: Iterable[Shard], *, tick: Tick) -> Iterator[ShardReport]:
         """Run the task over every shard, in order; stops at the first exception."""

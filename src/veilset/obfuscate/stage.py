@@ -16,6 +16,7 @@ from veilset.annotations.store import AnnotationSet
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.places import open_reader, open_writer
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
@@ -25,9 +26,11 @@ from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.metadata.clean import POLICIES
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
-from veilset.plugins import load_factory, make_obfuscator
+from veilset.plugins import make_engine, make_obfuscator
 from veilset.protocols import (
+    EngineSettings,
     Obfuscator,
+    Places,
     Reader,
     Shard,
     ShardReader,
@@ -119,7 +122,7 @@ def obfuscate_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Write a copy of a data set with every annotated region made unreadable.
@@ -134,7 +137,7 @@ def obfuscate_dataset(
         record: Folder of records; None for ``OUT.veilset``, beside ``out``. The run is
             recorded in its folder ``obfuscate``.
         workers: Threads; None for all cores. Does not change the result.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
     Returns:
@@ -151,7 +154,7 @@ def obfuscate_dataset(
         check_apart(photos, place)
     check_apart(out, record)
     n_threads = resolve_workers(workers)
-    runner = load_factory("engine", engine)()
+    runner = make_engine(engine, n_threads=n_threads)
     obfuscator = make_obfuscator(config.method, config.parameters)
     known = AnnotationSet(annotations)
     known.require_images()
@@ -187,6 +190,11 @@ class ObfuscateTask:
     record: Path
     config: ObfuscateConfig
     n_threads: int
+
+    def places(self) -> Places:
+        """Give the paths that the work touches."""
+        reads = (*roots_of(self.reader), self.annotations)
+        return Places(self.record, reads=reads, writes=roots_of(self.writer))
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:

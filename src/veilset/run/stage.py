@@ -10,6 +10,7 @@ from veilset.dataset.folder import check_apart
 from veilset.detect.stage import DetectConfig, detect_dataset
 from veilset.engine.drive import OnProgress
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
+from veilset.protocols import EngineSettings
 from veilset.records.places import check_output, record_folder
 from veilset.report.stage import write_report
 from veilset.runs import RunSummary
@@ -61,7 +62,7 @@ def run_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> ReleaseSummary:
     """Make a folder of photographs private, and prove it.
@@ -74,7 +75,7 @@ def run_dataset(
         config: Settings of the stages; None for the defaults.
         record: Folder for the records and the report; None for ``OUT.veilset``.
         workers: Threads; None for all cores. Does not change the result.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end, stage after stage.
 
     Raises:

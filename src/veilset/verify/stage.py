@@ -20,12 +20,13 @@ from veilset.annotations.store import AnnotationSet
 from veilset.dataset.folder import check_apart
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import RunError
-from veilset.plugins import load_factory
-from veilset.protocols import ShardWork
+from veilset.plugins import make_engine
+from veilset.protocols import EngineSettings, Places, ShardWork
 from veilset.records.places import record_folder
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, write_verdicts
 from veilset.runs import FINISHED, STARTED, Run, RunSummary, discard_run
@@ -51,7 +52,7 @@ def verify_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
-    engine: str = "local",
+    engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Check an obfuscated data set against its originals, as an attacker would.
@@ -68,7 +69,7 @@ def verify_dataset(
         record: Folder of records, which holds ``obfuscate``; None for ``OUT.veilset``. The
             verdicts and the release manifest go into its folder ``verify``.
         workers: Threads; None for all cores. Does not change the result.
-        engine: Name of the engine plugin.
+        engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
     Returns:
@@ -92,7 +93,7 @@ def verify_dataset(
     contract.make_obfuscator()
     effort = config.effort or effort_above(contract.effort)
     n_threads = resolve_workers(workers)
-    runner = load_factory("engine", engine)()
+    runner = make_engine(engine, n_threads=n_threads)
     eyes = open_eyes(config, effort, n_threads)
     state = trees.state()
     inputs = {
@@ -136,6 +137,12 @@ class VerifyTask:
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         self.__init__(*state)  # type: ignore[misc]
+
+    def places(self) -> Places:
+        """Give the paths that the work touches."""
+        trees = self.trees
+        reads = (*roots_of(trees.photos), trees.out, trees.record, self.annotations)
+        return Places(self.folder, reads=reads)
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:
