@@ -4,15 +4,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from veilset.dataset.tree import FileTree, Ignored
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import PART_PREFIX, write_atomically
+from veilset.files import write_atomically
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
 
@@ -32,18 +31,6 @@ _MAGIC = (
 _BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 
 
-@dataclass(slots=True)
-class Ignored:
-    """Entries that are not part of the data set, counted by why.
-
-    Attributes:
-        counts: ``hidden``, ``not an image``, ``link out of the data set``, ``link to a
-            folder``, ``not a regular file``.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
-
-
 class FolderReader:
     """Reads a tree of image files. The order is that of the path, part by part.
 
@@ -58,25 +45,22 @@ class FolderReader:
         Raises:
             DatasetError: If it is missing, no folder, or may not be read.
         """
-        if not root.exists():
-            raise DatasetError(f"There is no folder {root}. Check the path.")
-        if not root.is_dir():
-            raise DatasetError(f"{root} is not a folder. Give the folder that holds the images.")
-        if not os.access(root, os.R_OK | os.X_OK):
-            raise DatasetError(f"The folder {root} may not be read. Check its permissions.")
         self.root = root
         self.max_file_bytes = max_file_bytes
-        self.ignored = Ignored()
-        self._real_root = root.resolve()
+        self._tree = FileTree(root, _not_an_image)
+
+    @property
+    def ignored(self) -> Ignored:
+        """What the last walk passed over."""
+        return self._tree.ignored
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
         """Give what identifies the data set in a run manifest."""
-        return {"layout": "folder", "root": str(self._real_root)}
+        return {"layout": "folder", "root": str(self._tree.real_root)}
 
     def count(self) -> int:
         """Give the number of images, without opening those that have a known suffix."""
-        self.ignored = Ignored()
-        return sum(1 for _ in self._records(self.root, ""))
+        return sum(1 for _ in self._tree.records())
 
     def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
         """Go through the images, ``shard_size`` at a time; memory holds one shard and the
@@ -85,9 +69,8 @@ class FolderReader:
         Raises:
             DatasetError: If there is no image at all, or a folder cannot be listed.
         """
-        self.ignored = Ignored()
         index, batch = 0, []
-        for record in self._records(self.root, ""):
+        for record in self._tree.records():
             batch.append(record)
             if len(batch) == shard_size:
                 yield Shard(index, tuple(batch))
@@ -136,62 +119,6 @@ class FolderReader:
     def passed_over(self) -> Mapping[str, int]:
         """Give what is not part of the data set, counted by why; see ``Ignored``."""
         return dict(self.ignored.counts)
-
-    def _records(self, folder: Path, prefix: str) -> Iterator[ImageRecord]:
-        names, folders, links = self._scan(folder)
-        for name in names:
-            if name in folders:
-                yield from self._records(folder / name, f"{prefix}{name}/")
-                continue
-            reason = self._not_an_image(folder / name, is_link=name in links)
-            if reason:
-                self.ignored.counts[reason] += 1
-            else:
-                yield _record(prefix + name)
-
-    def _scan(self, folder: Path) -> tuple[list[str], set[str], set[str]]:
-        """Give the sorted visible names of a folder, and which are folders and links."""
-        names: list[str] = []
-        folders: set[str] = set()
-        links: set[str] = set()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        if not entry.name.startswith(PART_PREFIX):
-                            self.ignored.counts["hidden"] += 1
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.add(entry.name)
-                    elif entry.is_symlink():
-                        links.add(entry.name)
-                    elif not entry.is_file():
-                        self.ignored.counts["not a regular file"] += 1
-                        continue
-                    names.append(entry.name)
-        except OSError as error:
-            raise DatasetError(
-                f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
-            ) from error
-        names.sort()
-        return names, folders, links
-
-    def _not_an_image(self, path: Path, *, is_link: bool) -> str:
-        """Say why a file is not part of the data set, "" if it is."""
-        if is_link:
-            try:
-                target = path.resolve(strict=True)
-            except (OSError, RuntimeError):
-                return "link that leads nowhere"
-            if not target.is_relative_to(self._real_root):
-                return "link out of the data set"
-            if target.is_dir():
-                return "link to a folder"
-            if not target.is_file():
-                return "not a regular file"
-        if path.suffix.lower() in IMAGE_SUFFIXES or _begins_like_an_image(path):
-            return ""
-        return "not an image"
 
 
 class FolderWriter:
@@ -259,24 +186,27 @@ def check_apart(source: Path, target: Path) -> None:
         )
 
 
-def _record(image_id: str) -> ImageRecord:
-    try:
-        image_id.encode("utf-8")
-    except UnicodeEncodeError:
-        readable = image_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        return ImageRecord(readable, "The file name is not valid UTF-8. Rename the file.")
-    return ImageRecord(image_id)
+def begins_like_an_image(head: bytes) -> bool:
+    """Whether a file that begins with these bytes, at least 16, is an image.
 
-
-def _begins_like_an_image(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
-    except OSError:
-        # It may be an image: let it be listed, fail to open, and be recorded.
-        return True
+    Example:
+        >>> begins_like_an_image(b"GIF89a" + bytes(10))
+        True
+    """
     return (
         head.startswith(_MAGIC)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
     )
+
+
+def _not_an_image(path: Path) -> str:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ""
+    try:
+        with path.open("rb") as stream:
+            is_image = begins_like_an_image(stream.read(16))
+    except OSError:
+        # It may be an image: let it be listed, fail to open, and be recorded.
+        return ""
+    return "" if is_image else "not an image"
