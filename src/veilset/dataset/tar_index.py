@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is where in a tar file, told from its headers alone, and which of it is an image.
+
+A tar file that cannot be read to its very end is refused: Python's ``tarfile`` takes a damaged
+header, or the end of a file that was cut between two members, for the end of the archive,
+and the photographs behind it would be lost without a word.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+from veilset.dataset.folder import IMAGE_SUFFIXES, begins_like_an_image
+from veilset.dataset.tree import named
+from veilset.errors import DatasetError
+from veilset.types import ImageRecord
+
+BLOCK = 512
+
+_COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
+_LINK = "It is a link inside the tar file, not a picture. Pack the file itself."
+_SPARSE = "It is packed as a sparse file. Pack it as an ordinary one."
+_CHUNK = 1 << 20
+
+# Of a name, a time or an owner. Whatever else a header says of an image (comments, extended
+# attributes, which may hold a preview) is not carried over.
+_PAX_KEPT = frozenset(
+    "path linkpath mtime atime ctime uid gid uname gname hdrcharset charset".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One entry of a tar file. Offsets are in bytes from the beginning of the file.
+
+    Attributes:
+        name: Its path, without ``.`` and empty parts; that of a folder ends with a slash.
+        record: The image that it is; None if it is none.
+        key: Key of its sample, as WebDataset has it: the path up to the first dot of the file
+            name; "" if it belongs to no sample.
+        left_out: Why it is never carried over (``hidden``, ``link``, ``not a regular file``).
+        start: End of the member before it; extended headers for all that follows may come first.
+        header: Its first header.
+        data: Its content.
+        size: Length of its content.
+        end: End of its content, padding included.
+    """
+
+    name: str
+    record: ImageRecord | None
+    key: str
+    left_out: str
+    start: int
+    header: int
+    data: int
+    size: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TarIndex:
+    """All members of a tar file, in its own order, and where the last one ends."""
+
+    members: tuple[Member, ...]
+    end: int
+
+    def images(self) -> list[Member]:
+        """Give the members that are images, in the order of data sets."""
+        return sorted((m for m in self.members if m.record), key=_order)
+
+
+def _order(member: Member) -> tuple[str, ...]:
+    return member.record.order_key if member.record else ()
+
+
+def read_index(stream: BinaryIO, container: str, place: str) -> TarIndex:
+    """Read all headers of a tar file, and the first bytes of what may be an image.
+
+    Args:
+        stream: The file, open for reading, with a descriptor.
+        container: Its path below the root of the data set: images are named below it.
+        place: Where it lies, for messages.
+
+    Raises:
+        DatasetError: If it is no tar file, compressed, cut short, damaged, or if a name in it
+            comes twice or leads out of the folder in which it would be unpacked.
+    """
+    n_bytes = os.fstat(stream.fileno()).st_size
+    if os.pread(stream.fileno(), 6, 0).startswith(_COMPRESSED):
+        raise DatasetError(
+            f"{place} is compressed. Unpack it to a plain .tar file: images do not get smaller."
+        )
+    members: list[Member] = []
+    end = 0
+    try:
+        for info, end in _headers(stream):
+            start = members[-1].end if members else 0
+            if end > n_bytes:
+                raise _damaged(place, "its last member is not whole")
+            members.append(_member(stream.fileno(), info, container, place, start, end))
+    except (tarfile.TarError, ValueError) as error:
+        raise _damaged(place, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise DatasetError(f"{place} cannot be read ({error.strerror}). Check the disk.") from error
+    _check_end(stream.fileno(), end, n_bytes, place)
+    _check_unique(members, place)
+    return TarIndex(tuple(members), end)
+
+
+def image_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
+    """Give the headers of an image in a tar file for a content of another length.
+
+    Name, times, owner and mode stay as they are, byte by byte where nothing else is in them.
+
+    Args:
+        descriptor: Of the tar file.
+        member: The image.
+        n_bytes: Length of the new content.
+    """
+    raw = read_range(descriptor, member.header, member.data)
+    info = _parse(raw)
+    if len(raw) > BLOCK and not info.pax_headers.keys() <= _PAX_KEPT:
+        info.size = n_bytes
+        info.pax_headers = {k: v for k, v in info.pax_headers.items() if k in _PAX_KEPT}
+        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    block = bytearray(raw[-BLOCK:])
+    block[124:136] = b"%011o\0" % n_bytes
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return raw[:-BLOCK] + bytes(block)
+
+
+def read_range(descriptor: int, start: int, stop: int) -> bytes:
+    """Give the bytes of a file from ``start`` to ``stop``; fewer where it ends earlier."""
+    return b"".join(pieces(descriptor, start, stop))
+
+
+def pieces(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
+    """Go through the bytes of a file from ``start`` to ``stop``, a megabyte at a time."""
+    while start < stop and (piece := os.pread(descriptor, min(_CHUNK, stop - start), start)):
+        yield piece
+        start += len(piece)
+
+
+def padding(n_bytes: int) -> bytes:
+    """Give the zeros that fill the last block of a content."""
+    return bytes(-n_bytes % BLOCK)
+
+
+def end_mark(n_bytes: int) -> bytes:
+    """Give what ends a tar file of which ``n_bytes`` are written."""
+    return bytes(2 * BLOCK + -(n_bytes + 2 * BLOCK) % tarfile.RECORDSIZE)
+
+
+def _headers(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, int]]:
+    """Go through the headers, each with the place where its member ends."""
+    if os.fstat(stream.fileno()).st_size < BLOCK:
+        return
+    with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
+        while (info := tar.next()) is not None:
+            yield info, tar.offset
+            tar.members = []  # type: ignore[attr-defined]  # else it would keep every header
+
+
+def _parse(raw: bytes) -> tarfile.TarInfo:
+    with tarfile.open(
+        fileobj=io.BytesIO(raw), mode="r:", encoding="utf-8", errors="surrogateescape"
+    ) as tar:
+        info = tar.next()
+    if info is None:
+        raise DatasetError("A header that could be read a moment ago is gone. Run it again.")
+    return info
+
+
+def _member(
+    descriptor: int, info: tarfile.TarInfo, container: str, place: str, start: int, end: int
+) -> Member:
+    path = PurePosixPath(info.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DatasetError(
+            f"{place} holds the name {info.name!r}, which leads out of the folder in which it is "
+            "unpacked. Pack it anew, with names below one folder."
+        )
+    is_hidden = any(part.startswith(".") for part in path.parts)
+    left_out, problem = ("hidden" if is_hidden else ""), ""
+    is_image = path.suffix.lower() in IMAGE_SUFFIXES
+    if info.isdir():
+        is_image = False
+    elif info.issym() or info.islnk():
+        left_out, problem = left_out or ("" if is_image else "link"), _LINK
+    elif not info.isreg():
+        left_out, is_image = left_out or "not a regular file", False
+    elif info.issparse():
+        problem = _SPARSE
+    elif not is_image and not left_out and info.size >= 16:
+        is_image = begins_like_an_image(os.pread(descriptor, 16, info.offset_data))
+    record = named(f"{container}/{path}") if is_image and not left_out else None
+    if record and problem:
+        record = ImageRecord(record.image_id, record.problem or problem)
+    return Member(
+        f"{path}/" if info.isdir() else str(path), record,
+        "" if info.isdir() else _key(path), left_out,
+        start, info.offset, info.offset_data, info.size, end,
+    )  # fmt: skip
+
+
+def _key(path: PurePosixPath) -> str:
+    stem, dot, _ = path.name.partition(".")
+    return str(path.with_name(stem)) if stem and dot else ""
+
+
+def _check_end(descriptor: int, end: int, n_bytes: int, place: str) -> None:
+    """Make sure that the archive ends where its members do."""
+    if n_bytes < end + BLOCK:
+        raise _damaged(place, "its end is missing: it was cut short, or is still being written")
+    for piece in pieces(descriptor, end, n_bytes):
+        if piece.strip(b"\0"):
+            raise _damaged(place, f"after byte {end:,} comes what is no member of it")
+
+
+def _check_unique(members: list[Member], place: str) -> None:
+    seen: set[str] = set()
+    for member in members:
+        # Two folders of one name are one folder.
+        if member.name in seen and not member.name.endswith("/"):
+            raise DatasetError(
+                f"{place} holds the name {member.name!r} twice, and readers differ in which of the "
+                "two they take. Pack it anew, with every name once."
+            )
+        seen.add(member.name)
+
+
+def _damaged(place: str, why: str) -> DatasetError:
+    return DatasetError(
+        f"{place} is no whole tar file ({why}). Restore it, then run the same command again."
+    )
