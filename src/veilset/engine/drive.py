@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from veilset.engine.shard_locks import await_earlier_workers
 from veilset.protocols import Engine, Reader, ShardTask
 from veilset.runs import Run
 
@@ -42,6 +43,7 @@ def drive(
     on_progress: OnProgress | None,
 ) -> None:
     """Run a task over every shard that the ledger lacks, and commit each as it ends."""
+    await_earlier_workers(run.folder)
     n_total = reader.count() if on_progress else 0
     n_done = n_failed = n_resumed = 0
 

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs in each Ray actor: the task's work, built once, shard after shard.
+
+Nothing here knows Ray. What goes wrong is given back as a value, so that the command ends with
+the very error that a single machine would have raised.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import socket
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from veilset.engine.same_places import Sighting, enter_places
+from veilset.engine.shard_locks import ShardLocks
+from veilset.errors import RunError
+from veilset.protocols import Shard, ShardReport, ShardTask, ShardWork
+from veilset.runs import package_versions
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Briefing:
+    """What the machine that starts the run tells every actor.
+
+    Attributes:
+        sighting: The paths, as they are seen there.
+        versions: Versions of the packages that can change a result.
+    """
+
+    sighting: Sighting
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An actor has built what it needs.
+
+    Attributes:
+        node: Name of its machine.
+        signs: Files that the starting machine has to find.
+    """
+
+    node: str
+    signs: list[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A shard has ended.
+
+    Attributes:
+        report: What became of it.
+        n_done: Images that have ended.
+        n_failed: How many of them failed.
+    """
+
+    report: ShardReport
+    n_done: int
+    n_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The work has stopped with an exception.
+
+    Attributes:
+        error: What to raise.
+    """
+
+    error: Exception
+
+
+class ShardActor:
+    """Does shards with one task. ``seen`` may be called from a second thread."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._locks: ShardLocks | None = None
+        self._work: ShardWork | None = None
+        self._seen = (-1, 0, 0)
+
+    def start(self, task: ShardTask, briefing: Briefing) -> Ready | Broken:
+        """Check that this machine is fit for it, and build what the task needs."""
+        node = socket.gethostname()
+        try:
+            _check_versions(briefing.versions, package_versions(), node)
+            signs = enter_places(briefing.sighting, node)
+            locks = ShardLocks(briefing.sighting.places.run, is_worker=True)
+            self._locks = self._stack.enter_context(locks)
+            self._work = self._stack.enter_context(task.open())
+        except Exception as error:  # noqa: BLE001  raised again by the engine
+            return Broken(_portable(error, node))
+        return Ready(node, signs)
+
+    def work(self, shard: Shard) -> Done | Broken:
+        """Do one shard; its results are in place when this ends."""
+        try:
+            if self._work is None or self._locks is None:
+                raise RuntimeError("start comes before work")
+            self._seen = (shard.index, 0, 0)
+            with self._locks.shard(shard.index):
+                report = self._work(shard, self._tick)
+        except Exception as error:  # noqa: BLE001  raised again by the engine
+            return Broken(_portable(error, socket.gethostname()))
+        _, n_done, n_failed = self._seen
+        return Done(report, n_done, n_failed)
+
+    def seen(self) -> tuple[int, int, int]:
+        """Give the shard, how many of its images have ended, and how many of those failed."""
+        return self._seen
+
+    def process_id(self) -> int:
+        """Give the number of the process, for whoever has to find it."""
+        return os.getpid()
+
+    def close(self) -> None:
+        """Let go of what the task has built."""
+        self._stack.close()
+
+    def _tick(self, n: int, failed: int) -> None:
+        index, n_done, n_failed = self._seen
+        self._seen = (index, n_done + n, n_failed + failed)
+
+
+def _check_versions(wanted: dict[str, str], found: dict[str, str], node: str) -> None:
+    """Refuse a machine whose packages could give other bytes."""
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            raise RunError(
+                f"The node {node} has {name} {found.get(name, 'not installed')}, this machine "
+                f"{wanted.get(name, 'not installed')}: results could differ. Install the same "
+                "packages on every node."
+            )
+
+
+def _portable(error: Exception, node: str) -> Exception:
+    """Give an exception that survives the way to the driver; the log tells where it was."""
+    place = "".join(traceback.format_tb(error.__traceback__))
+    log.error("%s on %s\n%s", type(error).__name__, node, place)
+    try:
+        copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
+        is_whole = type(copy) is type(error) and copy.args == error.args
+    except Exception:  # noqa: BLE001  any class may fail to pickle in its own way
+        is_whole = False
+    if not is_whole:
+        # Its text may hold what is in a file, so only its name goes on.
+        copy = RunError(
+            f"An unexpected error stopped the work on the node {node} ({type(error).__name__}). "
+            "Please report it; the log of that actor has the place."
+        )
+    copy.add_note(f"Raised on the node {node}:\n{place}")
+    return copy
