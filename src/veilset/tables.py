@@ -94,7 +94,8 @@ class ShardedTable:
         Raises:
             DatasetError: If a file is missing, damaged or not of Veilset's making.
         """
-        index = bisect_right(range(self.n_shards), record.order_key, key=self._first_key) - 1
+        key = (False, record.order_key)
+        index = bisect_right(range(self.n_shards), key, key=self._first_key) - 1
         return self._shard(index).get(record.image_id) if index >= 0 else None
 
     def _read(self, index: int) -> list[dict[str, Any]]:
@@ -108,7 +109,18 @@ class ShardedTable:
     def _read_by_id(self, index: int) -> dict[str, dict[str, Any]]:
         return {row["image_id"]: row for row in self._read(index)}
 
-    def _read_first_key(self, index: int) -> tuple[str, ...]:
+    def _read_first_key(self, index: int) -> tuple[bool, tuple[str, ...]]:
+        """Give the first key from a shard on: a shard without rows has none of its own.
+
+        The first part is true for shards behind the last row.
+        """
+        for at in range(index, self.n_shards):
+            first_id = self._read_first_id(at)
+            if first_id:
+                return False, ImageRecord(first_id).order_key
+        return True, ()
+
+    def _read_first_id(self, index: int) -> str:
         path = table_path(self.folder, index)
         metadata = _open(path).schema_arrow.metadata or {}
         if b"first_id" not in metadata:
@@ -116,7 +128,7 @@ class ShardedTable:
                 f"{path} was not written by Veilset: it does not name its first image. "
                 "Import it, or make it again."
             )
-        return ImageRecord(metadata[b"first_id"].decode()).order_key
+        return bytes(metadata[b"first_id"]).decode()
 
 
 def _open(path: Path) -> pq.ParquetFile:
