@@ -216,6 +216,6 @@ def _index(folder: Path) -> list[str]:
 
 
 def _any_shard(reader: WebDatasetReader) -> Shard:
-    with reader._open("x.tar") as tar:
+    with reader.open_container("x.tar") as tar:
         records: tuple[ImageRecord, ...] = tuple(m.record for m in tar.index.images() if m.record)
     return Shard(0, records, "x.tar")

@@ -29,6 +29,7 @@ def detect(
     max_pixels: opt.MaxPixels = DEFAULT_MAX_PIXELS,
     shard_size: opt.ShardSize = SHARD_SIZE,
     workers: opt.Workers = None,
+    layout: opt.Layout = "auto",
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
@@ -52,16 +53,17 @@ def detect(
         shard_size=shard_size,
     )
     if detector == "rekognition":
-        from veilset.dataset.folder import FolderReader
+        from veilset.dataset.places import open_reader
         from veilset.detect.rekognition import cost_notice
 
-        say(cost_notice(FolderReader(photos).count(), effort=effort))
+        say(cost_notice(open_reader(photos, layout).count(), effort=effort))
     with ProgressLine(quiet=quiet) as progress:
         summary = detect_dataset(
             photos,
             out,
             config,
             workers=workers,
+            layout=layout,
             engine=opt.engine_settings(engine, address, gpus),
             on_progress=progress,
         )

@@ -37,6 +37,7 @@ def obfuscate(
     shard_size: opt.ShardSize = SHARD_SIZE,
     record: opt.Record = None,
     workers: opt.Workers = None,
+    layout: opt.Layout = "auto",
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
@@ -65,6 +66,7 @@ def obfuscate(
             config,
             record=record,
             workers=workers,
+            layout=layout,
             engine=opt.engine_settings(engine, address, gpus),
             on_progress=progress,
         )

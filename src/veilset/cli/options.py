@@ -11,13 +11,21 @@ import typer
 from veilset.errors import ConfigError
 from veilset.protocols import EngineSettings
 
-Photos = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
+Photos = Annotated[
+    Path, typer.Argument(help="Folder of images or of WebDataset tar files, nested in any way.")
+]
 Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Workers = Annotated[
     int | None,
     typer.Option(help="Threads to use; all cores if not given. Never changes the result."),
+]
+Layout = Annotated[
+    str,
+    typer.Option(
+        help="folder: images are files; webdataset: tar files hold them; auto: look which it is."
+    ),
 ]
 Engine = Annotated[
     str, typer.Option(help="What runs the shards: local, or ray for a cluster of machines.")

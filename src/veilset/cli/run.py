@@ -42,6 +42,7 @@ def run(
     shard_size: opt.ShardSize = SHARD_SIZE,
     record: opt.Record = None,
     workers: opt.Workers = None,
+    layout: opt.Layout = "auto",
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
@@ -92,9 +93,8 @@ def run(
     )
     with ProgressLine(quiet=quiet) as progress:
         summary = run_dataset(
-            photos, out, config,
-            record=record, workers=workers, on_progress=progress,
-            engine=opt.engine_settings(engine, address, gpus),
+            photos, out, config, record=record, workers=workers, layout=layout,
+            engine=opt.engine_settings(engine, address, gpus), on_progress=progress,
         )  # fmt: skip
     _tell(summary, as_json=as_json)
     if summary.n_failed or summary.n_leaks:

@@ -52,6 +52,7 @@ def verify(
     shard_size: opt.ShardSize = SHARD_SIZE,
     record: opt.Record = None,
     workers: opt.Workers = None,
+    layout: opt.Layout = "auto",
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
@@ -90,6 +91,7 @@ def verify(
             config,
             record=record,
             workers=workers,
+            layout=layout,
             engine=opt.engine_settings(engine, address, gpus),
             on_progress=progress,
         )

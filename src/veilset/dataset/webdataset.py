@@ -143,7 +143,7 @@ class WebDatasetReader:
         self._left_out = Counter()
         n_images = 0
         for at, container in enumerate(self.containers()):
-            with self._open(container) as tar:
+            with self.open_container(container) as tar:
                 index = tar.index
             self._left_out.update(m.left_out for m in index.members if m.left_out)
             records = tuple(m.record for m in index.images() if m.record)
@@ -159,7 +159,7 @@ class WebDatasetReader:
         Raises:
             DatasetError: If it is gone, damaged, or does not hold what it did when listed.
         """
-        with self._open(shard.container) as tar:
+        with self.open_container(shard.container) as tar:
             if tuple(m.record for m in tar.index.images()) != shard.records:
                 raise DatasetError(
                     f"{self.path_of(shard.container)} changed while it was being worked on. "
@@ -177,7 +177,7 @@ class WebDatasetReader:
         if not container:
             raise DecodeError("missing", "The tar file is gone. Restore it and run again.")
         try:
-            with self._open(container) as tar:
+            with self.open_container(container) as tar:
                 return tar.read(record)
         except DecodeError:
             raise
@@ -189,7 +189,12 @@ class WebDatasetReader:
         return self._tree.root / container
 
     @contextmanager
-    def _open(self, container: str) -> Iterator[OpenTar]:
+    def open_container(self, container: str) -> Iterator[OpenTar]:
+        """Open a tar file by its name in the data set.
+
+        Raises:
+            DatasetError: If it is gone or damaged.
+        """
         path = self.path_of(container)
         try:
             stream = path.open("rb")

@@ -85,6 +85,7 @@ def detect_dataset(
     config: DetectConfig | None = None,
     *,
     workers: int | None = None,
+    layout: str = "auto",
     engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
@@ -98,6 +99,7 @@ def detect_dataset(
         out: Folder for the annotation set; it must not lie in ``photos``.
         config: Settings; None for the defaults.
         workers: Threads; None for all cores. Does not change the result.
+        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
@@ -110,7 +112,7 @@ def detect_dataset(
     """
     config = config or DetectConfig()
     photos, out = Path(photos), Path(out)
-    reader = open_reader(photos)
+    reader = open_reader(photos, layout)
     check_apart(photos, out)
     n_threads = resolve_workers(workers)
     runner = make_engine(engine, n_threads=n_threads)

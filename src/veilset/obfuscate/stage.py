@@ -122,6 +122,7 @@ def obfuscate_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
+    layout: str = "auto",
     engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
@@ -137,6 +138,7 @@ def obfuscate_dataset(
         record: Folder of records; None for ``OUT.veilset``, beside ``out``. The run is
             recorded in its folder ``obfuscate``.
         workers: Threads; None for all cores. Does not change the result.
+        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
@@ -149,7 +151,7 @@ def obfuscate_dataset(
     config = config or ObfuscateConfig()
     photos, annotations, out = Path(photos), Path(annotations), Path(out)
     record = (Path(record) if record else record_folder(out)) / "obfuscate"
-    reader = open_reader(photos)
+    reader = open_reader(photos, layout)
     for place in (out, record):
         check_apart(photos, place)
     check_apart(out, record)

@@ -42,6 +42,8 @@ class Verdict(StrEnum):
     """It could not be checked in full: counted against the release."""
     ABSENT = "absent"
     """It is not in the output, and is not meant to be."""
+    WHOLE = "whole"
+    """A file that holds images: all in it that is no image is as in the original."""
 
 
 CODES = {
@@ -61,6 +63,7 @@ CODES = {
     "original-missing": "The original is gone, so nothing can be compared.",
     "original-changed": "The original is not the file that was searched and obfuscated.",
     "unreadable-output": "The file cannot be opened.",
+    "container-changed": "Something beside the images in the file was changed, added or removed.",
     "check-failed": "The check itself failed.",
     "not-in-record": "The original was added after the run; it is not in the output.",
     "empty-folder": "A folder without a file; its name may tell something.",

@@ -13,9 +13,10 @@ from pathlib import Path
 from PIL import Image as PilImage
 from PIL import ImageOps
 
-from veilset.dataset.folder import FolderReader
+from veilset.dataset.places import open_reader
 from veilset.errors import DecodeError
 from veilset.files import sha256_hex
+from veilset.protocols import Reader
 from veilset.report.facts import Candidate
 from veilset.types import ImageRecord
 
@@ -65,7 +66,7 @@ def make_thumbnails(out: Path, candidates: Iterable[Candidate], n: int) -> list[
     """
     if n < 1 or not out.is_dir():
         return []
-    reader = FolderReader(out)
+    reader = open_reader(out)
     made: list[Thumbnail] = []
     for candidate in candidates:
         thumbnail = _thumbnail(reader, candidate)
@@ -76,7 +77,7 @@ def make_thumbnails(out: Path, candidates: Iterable[Candidate], n: int) -> list[
     return made
 
 
-def _thumbnail(reader: FolderReader, candidate: Candidate) -> Thumbnail | None:
+def _thumbnail(reader: Reader, candidate: Candidate) -> Thumbnail | None:
     try:
         data = reader.read(ImageRecord(candidate.image_id))
     except DecodeError:

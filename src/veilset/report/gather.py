@@ -270,7 +270,7 @@ def _draw(candidate: Candidate) -> bytes:
 
 def _add_verdict(facts: Verified, row: ImageVerdict, scrub: Scrub) -> None:
     facts.verdicts[row.verdict.value] += 1
-    facts.looked_again[row.looked_again] += row.verdict is not Verdict.ABSENT
+    facts.looked_again[row.looked_again] += row.verdict not in (Verdict.ABSENT, Verdict.WHOLE)
     facts.n_still_detected += row.n_still_detected
     if row.max_survival is not None:
         facts.survival.add(row.max_survival)

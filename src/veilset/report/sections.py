@@ -55,6 +55,7 @@ _VERDICTS = (
     ("error", "Could not be checked", "counted against the release"),
     ("absent", "Absent", "not in the output, and not meant to be"),
 )
+_WHOLE = ("whole", "Tar files", "all in them that is no image is as in the original")
 
 
 def images_section(facts: Facts) -> Markup:
@@ -75,7 +76,8 @@ def images_section(facts: Facts) -> Markup:
         verdicts = facts.verified.verdicts
         # It also judges what is in the output and should not be, so these are not all images.
         title = "Verification, names in the originals, the output or the record"
-        parts.append(_states(title, _VERDICTS, verdicts, verdicts.total()))
+        states = (*_VERDICTS, _WHOLE) if verdicts["whole"] else _VERDICTS
+        parts.append(_states(title, states, verdicts, verdicts.total()))
     passed_over = facts.stages["detect"].manifest.get("extra", {}).get("ignored") or {}
     if passed_over:
         what = ", ".join(f"{n:,} {why}" for why, n in sorted(passed_over.items()))

@@ -33,6 +33,10 @@ REASONS: Mapping[str, tuple[str, str]] = {
         "Keep the data set still during a run; run detect again.",
     ),
     "not-looked": ("Nobody searched it", "Run detect on it, into a new annotation set."),
+    "sample": (
+        "Another image of its sample failed",
+        "Mend that one; a sample is published whole or not at all.",
+    ),
     "error": ("Something unexpected", "See the log for the place, and report it."),
 }
 """What a reason of a failure means, and what to do."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 # First of all, so that a missing library is named with the command that installs it.
 import veilset.review.database  # noqa: F401
 from veilset.annotations.store import AnnotationSet, write_annotations
-from veilset.dataset.folder import SHARD_SIZE, FolderReader, check_apart
+from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.places import open_folder
 from veilset.errors import AnnotationError, ReviewError
 from veilset.protocols import Shard, ShardReport
 from veilset.review.database.connect import Database
@@ -77,7 +78,7 @@ def open_review(
         ConfigError, DatasetError, ReviewError: See ``veilset.errors``; ``ReviewError`` also
             if the name belongs to a job with other inputs.
     """
-    FolderReader(Path(photos))
+    open_folder(photos, "review")
     sources = Sources(
         Path(photos),
         AnnotationSet(Path(annotations)),

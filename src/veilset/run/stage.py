@@ -62,6 +62,7 @@ def run_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
+    layout: str = "auto",
     engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> ReleaseSummary:
@@ -75,6 +76,7 @@ def run_dataset(
         config: Settings of the stages; None for the defaults.
         record: Folder for the records and the report; None for ``OUT.veilset``.
         workers: Threads; None for all cores. Does not change the result.
+        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end, stage after stage.
 
@@ -89,15 +91,16 @@ def run_dataset(
     check_output(out, record / "obfuscate")
     annotations = record / "annotations"
     detected = detect_dataset(
-        photos, annotations, config.detect, workers=workers, engine=engine, on_progress=on_progress
-    )
+        photos, annotations, config.detect,
+        workers=workers, layout=layout, engine=engine, on_progress=on_progress,
+    )  # fmt: skip
     obfuscated = obfuscate_dataset(
         photos, annotations, out, config.obfuscate,
-        record=record, workers=workers, engine=engine, on_progress=on_progress,
+        record=record, workers=workers, layout=layout, engine=engine, on_progress=on_progress,
     )  # fmt: skip
     verified = verify_dataset(
         photos, out, annotations, config.verify,
-        record=record, workers=workers, engine=engine, on_progress=on_progress,
+        record=record, workers=workers, layout=layout, engine=engine, on_progress=on_progress,
     )  # fmt: skip
     page = write_report(out, annotations, record, record / "report.html")
     return ReleaseSummary(out, record, page, detected, obfuscated, verified)

@@ -12,20 +12,20 @@ from veilset.annotations.store import AnnotationSet
 from veilset.engine.shard_work import describe_failure
 from veilset.engine.steps import Steps
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import sha256_file, sha256_hex
+from veilset.files import sha256_hex
 from veilset.images.compare import find_outside_changes
 from veilset.images.decode import decode_image
 from veilset.images.formats import ImageInfo
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.protocols import Obfuscator
 from veilset.records.outcomes import ImageOutcome, Outcome
-from veilset.records.verdicts import Finding, ImageVerdict, Level, judge
+from veilset.records.verdicts import Finding, ImageVerdict, Level, Verdict, judge
 from veilset.survival import survival
 from veilset.types import Image, ImageRecord, IntBoxes, Region, Status
 from veilset.verify.config import VerifyConfig
 from veilset.verify.contract import Contract
 from veilset.verify.redetect import is_sampled
-from veilset.verify.trees import Entry, Found, Trees
+from veilset.verify.trees import Container, Entry, Found, Trees, digest_plain_file
 
 NO_BOXES: IntBoxes = np.zeros((0, 4), dtype=np.int64)
 
@@ -70,7 +70,7 @@ class Exam:
         """Give the row."""
         return ImageVerdict(
             image_id=self.entry.image_id,
-            verdict=judge(self.findings, is_present=self.entry.found is not None),
+            verdict=self._judge(),
             findings=tuple(self.findings),
             n_regions=self.n_regions,
             sha256=self.sha256,
@@ -79,6 +79,11 @@ class Exam:
             n_still_detected=self.n_still_detected,
             max_survival=self.max_survival,
         )
+
+    def _judge(self) -> Verdict:
+        if isinstance(self.entry.original, Container) and not self.findings:
+            return Verdict.WHOLE
+        return judge(self.findings, is_present=self.entry.found is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +123,10 @@ class Examiner:
     def _examine(self, exam: Exam, steps: Steps) -> None:
         entry = exam.entry
         is_written = entry.outcome is not None and entry.outcome.outcome is not Outcome.FAILED
-        is_file = entry.found is not None and entry.found.kind == "file"
+        if isinstance(entry.original, Container):
+            self._check_container(exam, steps)
+            return
+        is_file = entry.found is not None and entry.found.kind in ("file", "member")
         if entry.found and not (is_written and is_file):
             self._judge_stranger(exam, entry.found)
         if entry.outcome is None:
@@ -153,9 +161,27 @@ class Examiner:
             exam.add("failed-but-present", Level.LEAK, message)
         else:
             exam.add("unexpected-file", Level.LEAK, "Nobody knows what it is. Remove it.")
-        if found.kind == "file" and not found.problem:
-            path = self.trees.out / found.image_id
-            exam.sha256, exam.n_bytes = sha256_file(path), path.lstat().st_size
+        if found.kind == "member" and not found.problem:
+            data = self.trees.read_output(exam.entry)
+            exam.sha256, exam.n_bytes = sha256_hex(data), len(data)
+        elif found.kind == "file" and not found.problem:
+            exam.sha256, exam.n_bytes = digest_plain_file(self.trees.out / found.image_id)
+
+    def _check_container(self, exam: Exam, steps: Steps) -> None:
+        """Check all of a file of images but the images, which have entries of their own."""
+        entry, name = exam.entry, exam.entry.image_id
+        if entry.found is None or entry.found.kind != "container":
+            if entry.found:
+                self._judge_stranger(exam, entry.found)
+            message = "The file is gone. Restore it, or obfuscate again into a new folder."
+            exam.add("missing", Level.ERROR, message)
+            return
+        with steps("read"):
+            exam.sha256, exam.n_bytes = digest_plain_file(self.trees.out / name)
+        with steps("compare"):
+            difference = self.trees.find_difference(name, self.trees.written_into(name))
+        if difference:
+            exam.add("container-changed", Level.LEAK, f"{difference} Obfuscate again.")
 
     def _check_absent(self, exam: Exam, outcome: ImageOutcome) -> None:
         original = exam.entry.original

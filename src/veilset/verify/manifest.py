@@ -28,7 +28,7 @@ from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import part_path, sha256_file, sha256_hex, write_atomically
 from veilset.tables import ShardedTable
 from veilset.types import ImageRecord
-from veilset.verify.trees import Found, keyed, list_tree, read_plain_file
+from veilset.verify.trees import Found, digest_plain_file, keyed, list_tree
 
 FORMAT = "veilset-release/1"
 MANIFEST = "manifest.json"
@@ -134,9 +134,29 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
 
 def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """Give what the manifest says of each file, some thousand files at a time."""
-    present = ({name: row[name] for name in SCHEMA.names} for row in rows if row["sha256"])
+    present = (row for row in _files(rows) if row["sha256"])
     while group := list(islice(present, _GROUP)):
         yield group
+
+
+def _files(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give one row for each file: a file of images comes before them, and speaks for them all."""
+    file: dict[str, Any] | None = None
+    for row in rows:
+        picked = {name: row[name] for name in SCHEMA.names}
+        if file and row["image_id"].startswith(f"{file['image_id']}/"):
+            file["n_regions"] += row["n_regions"]
+            file["verdict"] = max(file["verdict"], row["verdict"], key=_weight)
+            continue
+        if file:
+            yield file
+        file = picked
+    if file:
+        yield file
+
+
+def _weight(verdict: str) -> int:
+    return {"review": 1, "error": 2, "leak": 3}.get(verdict, 0)
 
 
 def verify_manifest(
@@ -203,12 +223,12 @@ def _difference(out: Path, listed: _Listed | None, found: Found | None) -> str:
     if found.kind != "file" or found.problem:
         return "changed"
     try:
-        data = read_plain_file(out / found.image_id)
+        digest, n_bytes = digest_plain_file(out / found.image_id)
     except DecodeError:
         return "changed"
-    if len(data) != listed.n_bytes or sha256_hex(data) != listed.sha256:
+    if (digest, n_bytes) != (listed.sha256, listed.n_bytes):
         return "changed"
-    return "" if listed.verdict in ("passed", "review") else "not passed"
+    return "" if listed.verdict in ("passed", "review", "whole") else "not passed"
 
 
 def _pairs(files: Path, out: Path) -> Iterator[dict[str, Any]]:

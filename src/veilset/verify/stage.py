@@ -52,6 +52,7 @@ def verify_dataset(
     *,
     record: str | Path | None = None,
     workers: int | None = None,
+    layout: str = "auto",
     engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
@@ -69,6 +70,7 @@ def verify_dataset(
         record: Folder of records, which holds ``obfuscate``; None for ``OUT.veilset``. The
             verdicts and the release manifest go into its folder ``verify``.
         workers: Threads; None for all cores. Does not change the result.
+        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
 
@@ -87,7 +89,7 @@ def verify_dataset(
     for place in (photos, out):
         check_apart(place, folder)
     check_apart(photos, out)
-    trees = Trees(open_reader(photos), out, source)
+    trees = Trees(open_reader(photos, layout), out, source)
     contract = read_contract(source, annotations)
     # Here, not first on the worker: a method that is not installed stops it at once.
     contract.make_obfuscator()

@@ -14,15 +14,18 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
 
 from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
-from veilset.errors import DecodeError, RunError
+from veilset.dataset.tar_compare import find_difference
+from veilset.dataset.webdataset import WebDatasetReader
+from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
-from veilset.records.outcomes import ImageOutcome, OutcomeTable
+from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.types import ImageRecord
 
 _SortKey = tuple[tuple[str, ...], bool, str]
@@ -33,10 +36,16 @@ class Found(ImageRecord):
     """Something in the output.
 
     Attributes:
-        kind: ``file``, ``link``, ``folder`` (one without a file below it), ``other``.
+        kind: ``file``, ``link``, ``folder`` (one without a file below it), ``other``; in a data
+            set of containers also ``container``, and ``member`` for an image inside of one.
     """
 
     kind: str = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class Container(ImageRecord):
+    """A file of the data set that holds images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,8 @@ class Trees:
         self.out = out
         self.record = record
         self._root = str(photos.describe()["root"])
+        self._tars = photos if isinstance(photos, WebDatasetReader) else None
+        self._outputs = WebDatasetReader(out) if self._tars else None
         self._n_entries: int | None = None
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
@@ -99,11 +110,10 @@ class Trees:
 
     def entries(self) -> Iterator[Entry]:
         """Go through every name that is in the data set, in the output or in the record."""
-        originals = (record for shard in self.photos.shards(SHARD_SIZE) for record in shard.records)
         outcomes = iter(OutcomeTable(self.record))
         streams = (
-            ((key, "original", item) for key, item in keyed(originals)),
-            ((key, "found", item) for key, item in keyed(list_tree(self.out))),
+            ((key, "original", item) for key, item in keyed(self._originals())),
+            ((key, "found", item) for key, item in keyed(self._found())),
             ((key, "outcome", item) for key, item in keyed(outcomes)),
         )
         for (_, _, image_id), group in groupby(
@@ -131,7 +141,66 @@ class Trees:
         Raises:
             DecodeError: If it cannot be read, or is larger than any image may be.
         """
+        if self._outputs and entry.found and entry.found.kind == "member":
+            return self._outputs.read(ImageRecord(entry.image_id))
         return read_plain_file(self.out / entry.image_id)
+
+    def find_difference(self, container: str, written: Mapping[str, int]) -> str:
+        """Say where a container of the output differs from its original but for its images.
+
+        Args:
+            container: Its name.
+            written: Number of bytes of each image that the run wrote into it.
+
+        Raises:
+            DecodeError: If it cannot be read.
+        """
+        if self._tars is None:
+            raise TypeError("images of this data set are files of their own")
+        with self._tars.open_container(container) as source:
+            try:
+                return find_difference(source, self.out / container, written)
+            except OSError as error:
+                raise DecodeError(
+                    "unreadable", f"It cannot be read ({error.strerror}). Check its permissions."
+                ) from error
+
+    def written_into(self, container: str) -> dict[str, int]:
+        """Give the number of bytes of each image that the run wrote into a container, by name."""
+        if self._tars is None:
+            return {}
+        with self._tars.open_container(container) as source:
+            images = [member.record for member in source.index.images() if member.record]
+        table = OutcomeTable(self.record)
+        rows = (table.find(image) for image in images)
+        return {
+            row.image_id: row.n_bytes_out
+            for row in rows
+            if row and row.outcome is not Outcome.FAILED
+        }
+
+    def _originals(self) -> Iterator[ImageRecord]:
+        for shard in self.photos.shards(SHARD_SIZE):
+            if shard.container:
+                yield Container(shard.container)
+            yield from shard.records
+
+    def _found(self) -> Iterator[Found]:
+        """Go through the output; a container of the data set is followed by its images."""
+        containers = set(self._tars.containers()) if self._tars else set()
+        for found in list_tree(self.out):
+            if found.kind != "file" or found.image_id not in containers or not self._outputs:
+                yield found
+                continue
+            yield Found(found.image_id, "", "container")
+            try:
+                with self._outputs.open_container(found.image_id) as tar:
+                    images = [member.record for member in tar.index.images() if member.record]
+            except DatasetError:
+                # Its images count as missing, and the container as changed.
+                continue
+            for image in images:
+                yield Found(image.image_id, image.problem, "member")
 
     def state(self) -> str:
         """Give a digest of the names, sizes and times of every file of both trees.
@@ -143,15 +212,25 @@ class Trees:
         n_entries = 0
         for entry in self.entries():
             n_entries += 1
-            facts = [
-                _facts(f"{root}/{entry.image_id}")
-                for root, record in ((self._root, entry.original), (self.out, entry.found))
-                if record and not record.problem
-            ]
+            paths = (self._original_path(entry), self._found_path(entry))
+            facts = [_facts(path) for path in paths if path]
             name = entry.image_id, entry.found and entry.found.kind
             digest.update(repr((name, facts)).encode("utf-8", "backslashreplace"))
         self._n_entries = n_entries
         return digest.hexdigest()
+
+    def _original_path(self, entry: Entry) -> str:
+        """Give the path of the file of an original, "" if it has none of its own."""
+        if self._tars:
+            is_file = isinstance(entry.original, Container)
+            return str(self._tars.path_of(entry.image_id)) if is_file else ""
+        is_usable = entry.original and not entry.original.problem
+        return f"{self._root}/{entry.image_id}" if is_usable else ""
+
+    def _found_path(self, entry: Entry) -> str:
+        found = entry.found
+        is_file = found and not found.problem and found.kind != "member"
+        return f"{self.out}/{entry.image_id}" if is_file else ""
 
 
 def keyed(
@@ -200,18 +279,33 @@ def read_plain_file(path: Path) -> bytes:
     Raises:
         DecodeError: If it cannot be read, is no plain file or is over the limit.
     """
+    with _open_plain(path) as stream:
+        n_bytes = os.fstat(stream.fileno()).st_size
+        if n_bytes > MAX_FILE_BYTES:
+            raise DecodeError(
+                "over-limit", f"The file has {n_bytes:,} bytes, the limit is {MAX_FILE_BYTES:,}."
+            )
+        return stream.read()
+
+
+def digest_plain_file(path: Path) -> tuple[str, int]:
+    """Give SHA-256 and size of a file that is no link, reading it piece by piece.
+
+    Raises:
+        DecodeError: If it cannot be read, or is no plain file.
+    """
+    with _open_plain(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
+
+
+@contextmanager
+def _open_plain(path: Path) -> Iterator[BufferedReader]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as stream:
-            facts = os.fstat(descriptor)
-            if not stat.S_ISREG(facts.st_mode):
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise DecodeError("unreadable", "It is no plain file. Remove it.")
-            if facts.st_size > MAX_FILE_BYTES:
-                raise DecodeError(
-                    "over-limit",
-                    f"The file has {facts.st_size:,} bytes, the limit is {MAX_FILE_BYTES:,}.",
-                )
-            return stream.read()
+            yield stream
     except OSError as error:
         raise DecodeError(
             "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
