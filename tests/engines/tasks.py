@@ -27,7 +27,7 @@ def make_shards(n_shards: int) -> Iterator[Shard]:
 
 @dataclass(frozen=True, slots=True)
 class WritingTask:
-    """Writes a file for each shard, and an empty one for each worker that was built.
+    """Writes a file for each shard, and one with its GPUs for each worker that was built.
 
     Attributes:
         folder: Folder of the run.
@@ -50,7 +50,8 @@ class WritingTask:
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:
-        (self.folder / f"built-{os.getpid()}").touch()
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        (self.folder / f"built-{os.getpid()}").write_text(gpus)
         yield self._work
         (self.folder / f"closed-{os.getpid()}").touch()
 

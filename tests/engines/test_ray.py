@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.conftest import add_node
+from tests.engines.conftest import STORE_BYTES, add_node
 from tests.engines.tasks import PER_SHARD, Tally, WritingTask, make_shards
 from veilset.engine import ray as ray_engine
 from veilset.engine.local import LocalEngine
@@ -111,6 +111,25 @@ def test_a_node_with_another_version_is_refused(
 def test_an_actor_that_fits_nowhere_is_refused(cluster: Any, tmp_path: Path) -> None:
     engine = engine_of(cluster, n_threads=7)
     with pytest.raises(ConfigError, match="actor of 7 cores and 0 GPUs: the largest has 1 cores"):
+        list(engine.run(WritingTask(tmp_path), make_shards(2), tick=Tally()))
+
+
+def test_an_actor_with_a_gpu_runs_where_one_is(cluster: Any, tmp_path: Path) -> None:
+    # Ray believes what a node says it has.
+    node = cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE_BYTES)
+    try:
+        settings = EngineSettings("ray", address=cluster.address, n_gpus=1)
+        engine = make_engine(settings, n_threads=1)
+        list(engine.run(WritingTask(tmp_path, 0.02), make_shards(6), tick=Tally()))
+    finally:
+        cluster.remove_node(node)
+    assert [path.read_text() for path in tmp_path.glob("built-*")] == ["0"]
+    assert len(list(tmp_path.glob("shard-*"))) == 6
+
+
+def test_a_gpu_that_nobody_has_is_asked_for_in_vain(cluster: Any, tmp_path: Path) -> None:
+    engine = make_engine(EngineSettings("ray", address=cluster.address, n_gpus=1), n_threads=1)
+    with pytest.raises(ConfigError, match="actor of 1 cores and 1 GPUs: the largest has 1 cores"):
         list(engine.run(WritingTask(tmp_path), make_shards(2), tick=Tally()))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import veilset
 from tests.conftest import REPOSITORY
-from veilset.engine.same_places import enter_places, sight, take_signs
+from veilset.engine.same_places import Sighting, check_places, leave_signs, sight, take_signs
 from veilset.engine.shard_locks import FILE, ShardLocks, await_earlier_workers
 from veilset.errors import DecodeError, RunError, VeilsetError
 from veilset.protocols import Places
@@ -72,19 +72,29 @@ def test_a_worker_that_comes_late_does_not_work(tmp_path: Path) -> None:
         ShardLocks(tmp_path, is_worker=True)
 
 
-def test_the_same_places_are_accepted_and_left_clean(tmp_path: Path) -> None:
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    """A data set, weights, a run and an output."""
     photos, run, out = tmp_path / "photos", tmp_path / "run", tmp_path / "out"
     for folder in (photos, run, out):
         folder.mkdir()
     (photos / "a.jpg").touch()
     weights = tmp_path / "weights.onnx"
     weights.write_bytes(b"weights")
-    sighting = sight(Places(run, reads=(photos, weights), writes=(out,)))
-    signs = enter_places(sighting, "node7")
-    assert [sign.parent for sign in signs] == [run, out]
+    return Places(run, reads=(photos, weights), writes=(out,))
+
+
+def sight_run(places: Places) -> Sighting:
+    with ShardLocks(places.run) as locks:
+        return sight(places, locks.sign())
+
+
+def test_the_same_places_are_accepted_and_left_clean(places: Places) -> None:
+    check_places(sight_run(places), "node7")
+    signs = leave_signs(places, 0, "node7")
+    assert [sign.parent for sign in signs] == list(places.writes)
     take_signs(signs, "node7")
-    assert not list(run.iterdir())
-    assert not list(out.iterdir())
+    assert not list(places.writes[0].iterdir())
 
 
 @pytest.mark.parametrize(
@@ -95,34 +105,49 @@ def test_the_same_places_are_accepted_and_left_clean(tmp_path: Path) -> None:
         ("other weights", "weights.onnx on the node node7 is not the one"),
         ("no weights", "node7 does not see .*weights.onnx"),
         ("no run", "node7 does not see .*run"),
+        ("empty run", "run on the node node7 is not the one"),
+        ("other run", "run on the node node7 is not the one"),
     ],
 )
-def test_other_places_are_named(tmp_path: Path, change: str, says: str) -> None:
-    photos, run, weights = tmp_path / "photos", tmp_path / "run", tmp_path / "weights.onnx"
-    photos.mkdir()
-    run.mkdir()
-    (photos / "a.jpg").touch()
-    weights.write_bytes(b"weights")
-    sighting = sight(Places(run, reads=(photos, weights)))
-    if change.endswith("photos"):
+def test_other_places_are_named(places: Places, change: str, says: str) -> None:
+    sighting = sight_run(places)
+    photos, weights = places.reads
+    how, what = change.split()
+    if what == "photos":
         (photos / "a.jpg").unlink()
-    if change == "no photos":
-        photos.rmdir()
-    if change == "other weights":
+        if how == "no":
+            photos.rmdir()
+    elif what == "run" and how == "other":
+        sight_run(places)
+    elif what == "run":
+        (places.run / FILE).unlink()
+        if how == "no":
+            places.run.rmdir()
+    elif how == "other":
         weights.write_bytes(b"others")
-    if change == "no weights":
+    else:
         weights.unlink()
-    if change == "no run":
-        run.rmdir()
     with pytest.raises(RunError, match=says):
-        enter_places(sighting, "node7")
+        check_places(sighting, "node7")
 
 
-def test_a_folder_of_the_same_name_on_another_disk_is_named(tmp_path: Path) -> None:
-    signs = enter_places(sight(Places(tmp_path)), "node7")
-    signs[0].unlink()  # as the driver finds it where the folder is another one
-    with pytest.raises(RunError, match="on the node node7 is not the one of this machine"):
+def test_an_output_that_a_node_does_not_see_is_named(places: Places) -> None:
+    places.writes[0].rmdir()
+    with pytest.raises(RunError, match=r"node7 does not see .*out"):
+        leave_signs(places, 0, "node7")
+
+
+@pytest.mark.parametrize("left", ["", "the sign of a command that was killed"])
+def test_an_output_of_the_same_name_on_another_disk_is_named(places: Places, left: str) -> None:
+    signs = leave_signs(places, 0, "node7")
+    # What the driver finds where its folder is another one than the worker's:
+    for sign in signs:
+        sign.unlink()
+        if left:
+            sign.write_text(left)
+    with pytest.raises(RunError, match="out on the node node7 is not the one of this machine"):
         take_signs(signs, "node7")
+    assert not list(places.writes[0].iterdir())
 
 
 def every_error() -> list[type[VeilsetError]]:

@@ -67,9 +67,8 @@ class RayEngine:
                 packages, or actors die over one shard again and again.
         """
         places = task.places()
-        await_earlier_workers(places.run)
-        briefing = Briefing(sight(places), package_versions())
-        with joined(self._ray, self._settings), ShardLocks(places.run):
+        with joined(self._ray, self._settings), ShardLocks(places.run) as locks:
+            briefing = Briefing(sight(places, locks.sign()), package_versions())
             crew = _Crew(self._ray, self._settings, task, briefing, iter(shards), tick)
             try:
                 yield from crew.reports()
@@ -85,6 +84,7 @@ class _Hand:
     """An actor as the driver knows it.
 
     Attributes:
+        number: Lowest that no other living actor has.
         actor: Handle of the actor.
         call: What it is doing, None if it is free.
         shard: What it is working on, None while it starts and while it is free.
@@ -94,6 +94,7 @@ class _Hand:
         is_ready: Whether it has started.
     """
 
+    number: int
     actor: Any
     call: Any
     shard: Shard | None = None
@@ -172,7 +173,9 @@ class _Crew:
             if len(self._waiting) <= n_starting and not self._pull():
                 break
             actor = self._actor_class.remote()
-            self._hands.append(_Hand(actor, actor.start.remote(self._task, self._briefing)))
+            number = min(set(range(len(self._hands) + 1)) - {hand.number for hand in self._hands})
+            call = actor.start.remote(self._task, self._briefing, number)
+            self._hands.append(_Hand(number, actor, call))
             n_starting += 1
 
     def _pull(self) -> bool:

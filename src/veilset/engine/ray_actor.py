@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from veilset.engine.same_places import Sighting, enter_places
+from veilset.engine.same_places import Sighting, check_places, leave_signs
 from veilset.engine.shard_locks import ShardLocks
 from veilset.errors import RunError
 from veilset.protocols import Shard, ShardReport, ShardTask, ShardWork
@@ -44,11 +44,11 @@ class Ready:
 
     Attributes:
         node: Name of its machine.
-        signs: Files that the starting machine has to find.
+        signs: Files that the starting machine has to find, and what is in them.
     """
 
     node: str
-    signs: list[Path]
+    signs: dict[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,22 @@ class ShardActor:
         self._work: ShardWork | None = None
         self._seen = (-1, 0, 0)
 
-    def start(self, task: ShardTask, briefing: Briefing) -> Ready | Broken:
-        """Check that this machine is fit for it, and build what the task needs."""
+    def start(self, task: ShardTask, briefing: Briefing, number: int) -> Ready | Broken:
+        """Check that this machine is fit for it, and build what the task needs.
+
+        Args:
+            task: The task.
+            briefing: What this machine has to be like.
+            number: Number of the actor among those that live.
+        """
         node = socket.gethostname()
         try:
             _check_versions(briefing.versions, package_versions(), node)
-            signs = enter_places(briefing.sighting, node)
-            locks = ShardLocks(briefing.sighting.places.run, is_worker=True)
-            self._locks = self._stack.enter_context(locks)
+            check_places(briefing.sighting, node)
+            places = briefing.sighting.places
+            self._locks = self._stack.enter_context(ShardLocks(places.run, is_worker=True))
             self._work = self._stack.enter_context(task.open())
+            signs = leave_signs(places, number, node)
         except Exception as error:  # noqa: BLE001  raised again by the engine
             return Broken(_portable(error, node))
         return Ready(node, signs)

@@ -9,10 +9,12 @@ missing; written to, it would swallow the results.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from veilset.engine.shard_locks import FILE
 from veilset.errors import RunError
 from veilset.files import part_path
 from veilset.protocols import Places
@@ -24,37 +26,41 @@ class Sighting:
 
     Attributes:
         places: The paths.
+        run_text: What is written in the lock file of the run.
         cwd: Where relative ones start.
         entries: One name in each folder that is read, None if it is empty; the size in bytes
             of each file.
     """
 
     places: Places
+    run_text: str
     cwd: Path
     entries: dict[Path, str | int | None]
 
 
-def sight(places: Places) -> Sighting:
+def sight(places: Places, run_text: str) -> Sighting:
     """Note what this machine sees."""
-    return Sighting(places, Path.cwd(), {path: _mark(path) for path in places.reads})
+    entries = {path: _mark(path) for path in places.reads}
+    return Sighting(places, run_text, Path.cwd(), entries)
 
 
 def _mark(path: Path) -> str | int | None:
     if path.is_file():
         return path.stat().st_size
-    with os.scandir(path) as entries:
-        return next((entry.name for entry in entries), None)
+    try:
+        with os.scandir(path) as entries:
+            return next((entry.name for entry in entries), None)
+    except OSError:
+        # The worker will not see it either, and says so.
+        return None
 
 
-def enter_places(sighting: Sighting, node: str) -> list[Path]:
-    """Check the paths from a worker, and leave a sign in each folder that is written to.
+def check_places(sighting: Sighting, node: str) -> None:
+    """Check from a worker the run and what it is to read; go where relative paths start.
 
     Args:
         sighting: What the machine that sent the worker sees.
         node: Name of the worker's machine, for messages.
-
-    Returns:
-        The signs: files that the sending machine has to find, and deletes.
 
     Raises:
         RunError: If a path is missing or another one; the message names it and the machine.
@@ -68,11 +74,36 @@ def enter_places(sighting: Sighting, node: str) -> list[Path]:
             raise _not_seen(sighting.cwd / relative[0], node) from error
     for path, mark in sighting.entries.items():
         _check_read(path, mark, node)
-    signs = []
-    for folder in (places.run, *places.writes):
-        sign = part_path(folder / uuid4().hex)
+    if not places.run.is_dir():
+        raise _not_seen(places.run, node)
+    try:
+        text = (places.run / FILE).read_text()
+    except FileNotFoundError as error:
+        raise _not_shared(places.run, node) from error
+    if text != sighting.run_text:
+        raise _not_shared(places.run, node)
+
+
+def leave_signs(places: Places, number: int, node: str) -> dict[Path, str]:
+    """Leave a sign in each folder that a worker writes to, besides that of the run.
+
+    Args:
+        places: The paths.
+        number: Number of the worker; no two have the same one at a time. A command that is
+            killed just now leaves the sign behind, and the next one takes it away.
+        node: Name of the worker's machine, for messages.
+
+    Returns:
+        What is written in each file; the sending machine has to find it, and deletes it.
+
+    Raises:
+        RunError: If a folder is missing or cannot be written to.
+    """
+    signs = {}
+    for folder in places.writes:
+        sign, text = part_path(folder / f"worker {number}"), uuid4().hex
         try:
-            sign.touch(exist_ok=False)
+            sign.write_text(text)
         except FileNotFoundError as error:
             raise _not_seen(folder, node) from error
         except OSError as error:
@@ -80,21 +111,24 @@ def enter_places(sighting: Sighting, node: str) -> list[Path]:
                 f"The node {node} cannot write to {folder} ({error.strerror}). "
                 "Mend that, then run the same command again."
             ) from error
-        signs.append(sign)
+        signs[sign] = text
     return signs
 
 
-def take_signs(signs: list[Path], node: str) -> None:
+def take_signs(signs: Mapping[Path, str], node: str) -> None:
     """Delete the signs of a worker.
 
     Raises:
         RunError: If one is not here: the worker's folder is another one of the same name.
     """
-    for sign in signs:
+    for sign, text in signs.items():
         try:
+            found = sign.read_text()
             sign.unlink()
         except FileNotFoundError as error:
             raise _not_shared(sign.parent, node) from error
+        if found != text:
+            raise _not_shared(sign.parent, node)
 
 
 def _all(places: Places) -> tuple[Path, ...]:

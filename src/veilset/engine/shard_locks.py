@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from veilset.errors import RunError
 
@@ -60,6 +61,16 @@ class ShardLocks:
 
     def __exit__(self, *_exc: object) -> None:
         os.close(self._fd)
+
+    def sign(self) -> str:
+        """Write a text into the file that no other run has; give it.
+
+        A worker that finds it there sees the same folder, and is of this command.
+        """
+        text = uuid4().hex
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, text.encode(), 0)
+        return text
 
     @contextmanager
     def shard(self, index: int, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
