@@ -30,6 +30,7 @@ from tests.unit.verify.drawn import (
     planted_detectors,
 )
 from veilset.annotations.store import AnnotationSet
+from veilset.audit.stage import audit_dataset
 from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import DatasetError
 from veilset.files import PART_PREFIX, sha256_hex
@@ -392,6 +393,23 @@ def test_a_single_tar_file_and_a_full_disk(both: tuple[Release, Release], tmp_pa
     assert done.returncode in (0, 3), done.stderr
     assert [path.name for path in out.iterdir()] == ["00000.tar"]
     assert "1 whole" in done.stderr
+
+
+def test_audit_takes_tar_files_and_review_refuses_them(
+    both: tuple[Release, Release], tmp_path: Path
+) -> None:
+    tars = both[1]
+    summary = audit_dataset(tars.photos, tars.annotations, tmp_path / "audit")
+    assert summary.counts["looked"] == 6
+    for words in (
+        ("review", "open", tars.photos, "-a", tars.annotations),
+        ("annotations", "import", tars.annotations, "-f", "cvat", "-o", tmp_path / "ann",
+         "--photos", tars.photos),
+    ):  # fmt: skip
+        done = run(*words, cwd=tmp_path)
+        assert done.returncode == 1, done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+        assert "tar files" in done.stderr
 
 
 @pytest.mark.slow

@@ -69,9 +69,10 @@ def import_file(
     """Make an annotation set of a file of another tool."""
     from veilset.annotations.config import ImportConfig
     from veilset.annotations.exchange import import_annotations
-    from veilset.dataset.folder import FolderReader, check_apart
+    from veilset.dataset.folder import check_apart
+    from veilset.dataset.places import open_folder
 
-    reader = FolderReader(photos) if photos else None
+    reader = open_folder(photos, "import") if photos else None
     if photos:
         check_apart(photos, out)
     config = ImportConfig(

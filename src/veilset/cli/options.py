@@ -14,6 +14,7 @@ from veilset.protocols import EngineSettings
 Photos = Annotated[
     Path, typer.Argument(help="Folder of images or of WebDataset tar files, nested in any way.")
 ]
+PhotoFolder = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
 Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]

@@ -59,7 +59,7 @@ ADDRESS = "http://127.0.0.1:8321"
 
 @app.command("open")
 def open_job(
-    photos: opt.Photos,
+    photos: opt.PhotoFolder,
     annotations: Annotated[
         Path, typer.Option("--annotations", "-a", help="Annotation set to start from.")
     ],

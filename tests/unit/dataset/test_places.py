@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which layout lies at a place, and what cannot be told."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.unit.dataset.test_folder import PNG, put
+from veilset.dataset.folder import FolderReader, FolderWriter
+from veilset.dataset.places import open_folder, open_reader, open_writer
+from veilset.dataset.webdataset import WebDatasetReader, WebDatasetWriter
+from veilset.errors import ConfigError, DatasetError, DecodeError
+from veilset.types import ImageRecord
+
+
+def put_tar(path: Path, *names: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = len(PNG)
+            tar.addfile(info, io.BytesIO(PNG))
+
+
+def test_the_layout_is_told_from_the_names(tmp_path: Path) -> None:
+    put(tmp_path / "a", "deep/er/x.png", ".hidden.tar", "words.txt")
+    (tmp_path / "a" / "folder.tar").mkdir()
+    put_tar(tmp_path / "b" / "deep" / "x.TAR", "y.png")
+    (tmp_path / "b" / "index.json").write_text("{}")
+    (tmp_path / "c").mkdir()
+    assert isinstance(open_reader(tmp_path / "a"), FolderReader)
+    assert isinstance(open_reader(tmp_path / "c"), FolderReader)
+    for place in (tmp_path / "b", tmp_path / "b" / "deep" / "x.TAR"):
+        reader = open_reader(place)
+        assert isinstance(reader, WebDatasetReader)
+        assert reader.count() == 1
+        assert isinstance(open_writer(tmp_path / "out", like=reader), WebDatasetWriter)
+    assert reader.passed_over() == {}
+    folder = open_reader(tmp_path / "a")
+    assert isinstance(open_writer(tmp_path / "out", like=folder), FolderWriter)
+
+
+def test_tar_files_beside_images_are_refused_until_the_layout_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "a/x.png")
+    put_tar(tmp_path / "b.tar", "y.png")
+    with pytest.raises(DatasetError, match="--layout"):
+        open_reader(tmp_path)
+    folder, tars = open_reader(tmp_path, "folder"), open_reader(tmp_path, "webdataset")
+    found = [[r.image_id for s in each.shards(9) for r in s.records] for each in (folder, tars)]
+    assert found == [["a/x.png"], ["b.tar/y.png"]]
+    assert folder.passed_over() == {"not an image": 1}
+    assert tars.passed_over() == {"not a tar file": 1}
+
+
+def test_what_is_no_layout_or_no_data_set(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="auto, folder, webdataset"):
+        open_reader(tmp_path, "tar")
+    with pytest.raises(DatasetError, match="There is no folder"):
+        open_reader(tmp_path / "nothing", "webdataset")
+    with pytest.raises(DatasetError, match="holds no tar file"):
+        open_reader(tmp_path, "webdataset").count()
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        tar.addfile(tarfile.TarInfo("only.txt"))
+    with pytest.raises(DatasetError, match="hold no image"):
+        open_reader(tmp_path).count()
+    with pytest.raises(DatasetError, match=r"holds tar files, and review takes"):
+        open_folder(tmp_path, "review")
+
+
+def test_a_reader_of_tar_files_can_be_carried_to_another_process(tmp_path: Path) -> None:
+    put_tar(tmp_path / "x.tar", "b.png", "a.png")
+    reader = open_reader(tmp_path)
+    shards = list(reader.shards(1))
+    assert [r.image_id for r in shards[0].records] == ["x.tar/a.png", "x.tar/b.png"]
+    copy = pickle.loads(pickle.dumps(reader))
+    assert list(copy.shards(1)) == shards
+    assert copy.read(shards[0].records[0]) == PNG
+
+
+@pytest.mark.parametrize(
+    "name", ["x.tar/c.png", "y.tar/a.png", "a.png", "../x.tar/a.png", "x.tar", "d/../x.tar/a.png"]
+)
+def test_one_image_that_is_not_there(tmp_path: Path, name: str) -> None:
+    put_tar(tmp_path / "in" / "x.tar", "a.png")
+    put_tar(tmp_path / "x.tar", "a.png")
+    reader = open_reader(tmp_path / "in")
+    with pytest.raises(DecodeError):
+        reader.read(ImageRecord(name))
+
+
+def test_names_that_are_not_utf8_are_listed_and_fail(tmp_path: Path) -> None:
+    put_tar(tmp_path / "x.tar", "a.png", "b\udcff.png")
+    reader = open_reader(tmp_path)
+    (shard,) = reader.shards(1)
+    assert [bool(record.problem) for record in shard.records] == [False, True]
+    with reader.open_shard(shard) as tar, pytest.raises(DecodeError, match="UTF-8"):
+        tar.read(shard.records[1])
