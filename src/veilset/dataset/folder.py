@@ -187,7 +187,7 @@ def check_apart(source: Path, target: Path) -> None:
 
 
 def begins_like_an_image(head: bytes) -> bool:
-    """Whether a file that begins with these bytes, at least 16, is an image.
+    """Whether a file that begins with these bytes, the first 16 if there are so many, is one.
 
     Example:
         >>> begins_like_an_image(b"GIF89a" + bytes(10))

@@ -131,8 +131,10 @@ def image_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
         return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
     block = bytearray(raw[-BLOCK:])
     block[124:136] = b"%011o\0" % n_bytes
+    # Most writers end the checksum with a space, git does not: either stays as it is.
+    form = b"%06o\0 " if block[155] else b"%07o\0"
     block[148:156] = b" " * 8
-    block[148:156] = b"%06o\0 " % sum(block)
+    block[148:156] = form % sum(block)
     return raw[:-BLOCK] + bytes(block)
 
 
@@ -198,8 +200,9 @@ def _member(
         left_out, is_image = left_out or "not a regular file", False
     elif info.issparse():
         problem = _SPARSE
-    elif not is_image and not left_out and info.size >= 16:
-        is_image = begins_like_an_image(os.pread(descriptor, 16, info.offset_data))
+    elif not is_image and not left_out and info.size:
+        head = os.pread(descriptor, min(16, info.size), info.offset_data)
+        is_image = begins_like_an_image(head)
     record = named(f"{container}/{path}") if is_image and not left_out else None
     if record and problem:
         record = ImageRecord(record.image_id, record.problem or problem)
