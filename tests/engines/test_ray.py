@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import re
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from tests.engines.conftest import STORE_BYTES, add_node
 from tests.engines.tasks import PER_SHARD, Tally, WritingTask, make_shards
 from veilset.engine import ray as ray_engine
+from veilset.engine import ray_cluster
 from veilset.engine.local import LocalEngine
 from veilset.errors import ConfigError, RunError
 from veilset.plugins import make_engine
@@ -149,8 +150,28 @@ def test_settings_that_cannot_be_honoured_are_refused(settings: EngineSettings, 
         make_engine(settings, n_threads=1)
 
 
-def test_a_cluster_that_does_not_answer_is_named_at_once(tmp_path: Path) -> None:
-    engine = make_engine(EngineSettings("ray", address="127.0.0.1:9"), n_threads=1)
-    says = re.escape("The Ray cluster at 127.0.0.1:9 cannot be joined")
-    with pytest.raises(RunError, match=says):
+@pytest.mark.parametrize("what", ["nobody", "somebody silent"])
+def test_an_address_without_a_cluster_is_named_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_CONNECT_S", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if what == "nobody":
+            server.close()
+        engine = make_engine(EngineSettings("ray", address=address), n_threads=1)
+        with pytest.raises(RunError, match=rf"The Ray cluster at {address} cannot be joined"):
+            list(engine.run(WritingTask(tmp_path), make_shards(1), tick=Tally()))
+
+
+def test_where_no_cluster_runs_the_ways_out_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_found(_address: str) -> str:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray._private.services, "canonicalize_bootstrap_address", none_found)
+    engine = make_engine("ray", n_threads=1)
+    with pytest.raises(RunError, match=r"No Ray cluster runs here\. Start one .* --address local"):
         list(engine.run(WritingTask(tmp_path), make_shards(1), tick=Tally()))

@@ -24,6 +24,10 @@ _SILENT = {
 }
 _SET_BY_RAY = ("PYTHONBREAKPOINT",)
 _CONNECT_S = 10.0
+# The first bytes of HTTP/2, which gRPC speaks, and an empty frame of settings. The answer is such
+# a frame, with its kind in the fourth byte.
+_HTTP2_SETTINGS = b"\x04"
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0" + _HTTP2_SETTINGS + b"\0" * 5
 # Shards are names, results are files: next to nothing passes through Ray's own memory.
 _OBJECT_STORE_BYTES = 200_000_000
 
@@ -78,14 +82,14 @@ def joined(ray: Any, settings: EngineSettings) -> Iterator[None]:
             "include_dashboard": False,
             "object_store_memory": _OBJECT_STORE_BYTES,
         }
-    elif settings.address != "auto":
-        _knock(settings.address)
     with ExitStack() as stack:
         stack.enter_context(_quiet_logger())
         stack.enter_context(_silent_environment())
         try:
+            if settings.address != "local":
+                options["address"] = _awake(ray, settings.address)
             ray.init(**options, log_to_driver=False, configure_logging=False)
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, OverflowError) as error:
             raise _not_joined(settings.address, error) from error
         stack.callback(ray.shutdown)
         yield
@@ -136,13 +140,24 @@ def require_slots(nodes: Sequence[Mapping[str, Any]], settings: EngineSettings) 
     return n_slots
 
 
-def _knock(address: str) -> None:
-    """Make sure that somebody listens there: Ray itself would try for a minute."""
+def _awake(ray: Any, address: str) -> str:
+    """Give the address once a server of Ray's kind has answered there.
+
+    Ray itself would try for minutes, and talk of it.
+
+    Raises:
+        ConnectionError, OSError, ValueError: If nobody does.
+    """
+    if address == "auto":
+        # Where RAY_ADDRESS or a cluster on this machine says.
+        address = check_address(ray._private.services.canonicalize_bootstrap_address(address))
     host, port = address.rsplit(":", 1)
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        raise _not_joined(address, error) from error
+    with socket.create_connection((host, int(port)), timeout=_CONNECT_S) as connection:
+        if "RAY_USE_TLS" not in os.environ:
+            connection.sendall(_HTTP2_HELLO)
+            if connection.recv(len(_HTTP2_HELLO))[3:4] != _HTTP2_SETTINGS:
+                raise ConnectionError("what answers there is no Ray cluster")
+    return address
 
 
 def _not_joined(address: str, error: Exception) -> RunError:
