@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,4 +39,6 @@ def main(folder: str, address: str, n_shards: str, seconds: str) -> None:
 
 
 if __name__ == "__main__":
+    # Whoever starts the tests in the background has Ctrl+C ignored, and programs inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     main(*sys.argv[1:])
