@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import pytest
 
-from veilset.errors import ConfigError, LicenceError, MissingExtraError
-from veilset.networks.weights import check_licence
+from tests.contract.model_checks import (
+    check_cards,
+    check_depends_on_the_image_alone,
+    check_images_are_left_alone,
+    check_plain,
+)
+from veilset.errors import ConfigError, MissingExtraError
 from veilset.plugins import list_plugins, make_classifier
 from veilset.protocols import Classifier, RuntimeSettings
 from veilset.types import Image
@@ -45,22 +48,12 @@ def test_there_is_one() -> None:
 
 
 def test_cards_say_where_the_weights_come_from(classifier: Classifier) -> None:
-    assert classifier.cards
-    for card in classifier.cards:
-        assert card.name
-        assert card.origin
-        assert card.licence
-        assert len(card.sha256) in (0, 64)
-        if card.commercial_ok is not True:
-            with pytest.raises(LicenceError):
-                check_licence(card, commercial=True)
+    check_cards(classifier.cards)
 
 
 def test_settings_are_plain_values(classifier: Classifier) -> None:
     assert classifier.settings
-    for name, value in classifier.settings.items():
-        assert isinstance(name, str)
-        assert isinstance(value, str | int | float | bool)
+    check_plain(classifier.settings)
 
 
 def test_labels_have_names(classifier: Classifier) -> None:
@@ -88,21 +81,11 @@ def test_images_matter(classifier: Classifier, images: list[Image]) -> None:
 def test_images_are_left_alone_and_may_be_read_only(
     classifier: Classifier, images: list[Image]
 ) -> None:
-    copies = [image.copy() for image in images]
-    for copy in copies:
-        copy.setflags(write=False)
-    assert classifier.classify(copies) == classifier.classify(images)
-    for copy, image in zip(copies, images, strict=True):
-        np.testing.assert_array_equal(copy, image)
+    check_images_are_left_alone(classifier.classify, images)
 
 
 def test_result_depends_on_the_image_alone(classifier: Classifier, images: list[Image]) -> None:
-    together = classifier.classify(images)
-    assert together == [classifier.classify([image])[0] for image in images]
-    assert together == classifier.classify(images[::-1])[::-1]
-    with ThreadPoolExecutor(3) as pool:
-        for again in pool.map(lambda _: classifier.classify(images), range(3)):
-            assert again == together
+    check_depends_on_the_image_alone(classifier.classify, images)
 
 
 def test_nothing_gives_nothing(classifier: Classifier) -> None:

@@ -8,15 +8,19 @@ looked through.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from tests.contract.model_checks import (
+    check_cards,
+    check_depends_on_the_image_alone,
+    check_images_are_left_alone,
+    check_plain,
+)
 from tests.unit.detect.fake_rekognition import fake_service
-from veilset.errors import ConfigError, LicenceError, MissingExtraError
-from veilset.networks.weights import check_licence
+from veilset.errors import ConfigError, MissingExtraError
 from veilset.plugins import list_plugins, make_detector
 from veilset.protocols import EFFORTS, Detector, DetectorSettings
 from veilset.types import Image, Origin
@@ -83,21 +87,12 @@ def test_without_weights_it_says_what_to_do(name: str) -> None:
 
 
 def test_card_says_where_the_weights_come_from(detector: Detector) -> None:
-    card = detector.card
-    assert card.name
-    assert card.origin
-    assert card.licence
-    assert len(card.sha256) in (0, 64)
-    if card.commercial_ok is not True:
-        with pytest.raises(LicenceError):
-            check_licence(card, commercial=True)
+    check_cards([detector.card])
 
 
 def test_settings_are_plain_values(detector: Detector) -> None:
     assert detector.settings
-    for name, value in detector.settings.items():
-        assert isinstance(name, str)
-        assert isinstance(value, str | int | float | bool)
+    check_plain(detector.settings)
     assert detector.batch_size >= 1
 
 
@@ -122,29 +117,17 @@ def test_regions_are_of_its_kind(
     regions = [region for each in detector.detect(images) for region in each]
     assert {region.kind for region in regions} <= {KINDS.get(chosen[0], "face")}
     for region in regions:
-        for name, value in region.attributes.items():
-            assert isinstance(name, str)
-            assert isinstance(value, str | int | float | bool)
+        check_plain(region.attributes)
 
 
 def test_images_are_left_alone_and_may_be_read_only(
     detector: Detector, images: list[Image]
 ) -> None:
-    copies = [image.copy() for image in images]
-    for copy in copies:
-        copy.setflags(write=False)
-    assert detector.detect(copies) == detector.detect(images)
-    for copy, image in zip(copies, images, strict=True):
-        np.testing.assert_array_equal(copy, image)
+    check_images_are_left_alone(detector.detect, images)
 
 
 def test_result_depends_on_the_image_alone(detector: Detector, images: list[Image]) -> None:
-    together = detector.detect(images)
-    assert together == [detector.detect([image])[0] for image in images]
-    assert together == detector.detect(images[::-1])[::-1]
-    with ThreadPoolExecutor(3) as pool:
-        for again in pool.map(lambda _: detector.detect(images), range(3)):
-            assert again == together
+    check_depends_on_the_image_alone(detector.detect, images)
 
 
 def test_nothing_gives_nothing(detector: Detector) -> None:

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from veilset.errors import ConfigError, LicenceError, MissingExtraError
-from veilset.networks.weights import check_licence
+from tests.contract.model_checks import check_cards, check_plain
+from veilset.errors import ConfigError, MissingExtraError
 from veilset.plugins import list_plugins, make_face_estimator
 from veilset.protocols import FaceEstimator, RuntimeSettings
 from veilset.types import Image, Region
@@ -49,22 +49,12 @@ def test_there_is_one() -> None:
 
 
 def test_cards_say_where_the_weights_come_from(estimator: FaceEstimator) -> None:
-    assert estimator.cards
-    for card in estimator.cards:
-        assert card.name
-        assert card.origin
-        assert card.licence
-        assert len(card.sha256) in (0, 64)
-        if card.commercial_ok is not True:
-            with pytest.raises(LicenceError):
-                check_licence(card, commercial=True)
+    check_cards(estimator.cards)
 
 
 def test_settings_are_plain_values(estimator: FaceEstimator) -> None:
     assert estimator.settings
-    for name, value in estimator.settings.items():
-        assert isinstance(name, str)
-        assert isinstance(value, str | int | float | bool)
+    check_plain(estimator.settings)
 
 
 def test_attributes_are_what_the_audit_counts(

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every model promises, whatever it looks for: cards, settings, a result for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+from veilset.errors import LicenceError
+from veilset.networks.weights import check_licence
+from veilset.types import Image, ModelCard
+
+Look = Callable[[Sequence[Image]], Sequence[Any]]
+
+
+def check_cards(cards: Iterable[ModelCard]) -> None:
+    known = list(cards)
+    assert known
+    for card in known:
+        assert card.name
+        assert card.origin
+        assert card.licence
+        assert len(card.sha256) in (0, 64)
+        if card.commercial_ok is not True:
+            with pytest.raises(LicenceError):
+                check_licence(card, commercial=True)
+
+
+def check_plain(values: Mapping[str, object]) -> None:
+    for name, value in values.items():
+        assert isinstance(name, str)
+        assert isinstance(value, str | int | float | bool)
+
+
+def check_images_are_left_alone(look: Look, images: Sequence[Image]) -> None:
+    copies = [image.copy() for image in images]
+    for copy in copies:
+        copy.setflags(write=False)
+    assert look(copies) == look(images)
+    for copy, image in zip(copies, images, strict=True):
+        np.testing.assert_array_equal(copy, image)
+
+
+def check_depends_on_the_image_alone(look: Look, images: Sequence[Image]) -> None:
+    together = look(images)
+    assert together == [look([image])[0] for image in images]
+    assert together == look(images[::-1])[::-1]
+    with ThreadPoolExecutor(3) as pool:
+        for again in pool.map(lambda _: look(images), range(3)):
+            assert again == together
