@@ -105,8 +105,9 @@ def _of_face(region: Region, *, brief: bool) -> list[str]:
 
 def _number(region: Region, name: str) -> float | None:
     value = region.attributes.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(float(value)) else None  # type: ignore[arg-type]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def _percent(score: float | None) -> str:

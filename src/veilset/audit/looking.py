@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.annotated import GONE, AnnotatedImages
@@ -143,9 +143,10 @@ class LookTask:
         source = (self.images.known.folder, self.images.photos, self.images.within)
         return *source, self.folder, self.config, self.n_threads
 
-    def __setstate__(self, state: tuple[object, ...]) -> None:
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
         known, photos, within, *rest = state
-        images = AnnotatedImages(AnnotationSet(known), photos, within)  # type: ignore[arg-type]
+        images = AnnotatedImages(AnnotationSet(known), photos, within)
+        # Made anew as by a call; mypy wants __init__ called on classes only.
         self.__init__(images, *rest)  # type: ignore[misc]
 
     def places(self) -> Places:

@@ -18,5 +18,5 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         message = "veilset: stopped. Run the same command again to go on."
-        print(message, file=sys.stderr)  # noqa: T201
+        print(message, file=sys.stderr)  # noqa: T201  so does this
         sys.exit(130)

@@ -25,13 +25,13 @@ _EVERY_S_FILE = 10.0
 
 def say(text: str) -> None:
     """Tell people something."""
-    print(text, file=sys.stderr)  # noqa: T201
+    print(text, file=sys.stderr)  # noqa: T201  where verbs talk
 
 
 def give(data: object) -> None:
     """Print data: a text as it is, anything else as one line of JSON."""
     line = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, sort_keys=True)
-    print(line)  # noqa: T201
+    print(line)  # noqa: T201  where verbs give data
 
 
 def summary_json(summary: RunSummary) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class WebDatasetReader:
         return self.root, self.max_file_bytes
 
     def __setstate__(self, state: tuple[Path, int]) -> None:
+        # Made anew as by a call; mypy wants __init__ called on classes only.
         self.__init__(state[0], max_file_bytes=state[1])  # type: ignore[misc]
 
     def describe(self) -> Mapping[str, str | int | float | bool]:

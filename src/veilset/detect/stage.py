@@ -138,6 +138,7 @@ class DetectTask:
         return self.reader, self.folder, self.config, self.n_threads
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
+        # Made anew as by a call; mypy wants __init__ called on classes only.
         self.__init__(*state)  # type: ignore[misc]
 
     def places(self) -> Places:

@@ -226,7 +226,8 @@ class _Crew:
             return None
         self._tell(hand, outcome.n_done, outcome.n_failed)
         hand.shard = None
-        return outcome.report  # type: ignore[no-any-return]
+        report: ShardReport = outcome.report
+        return report
 
     def _bury(self, hand: _Hand, error: Exception) -> None:
         """Put the shard of a dead actor back; refuse to go on if it kills every actor."""

@@ -133,6 +133,7 @@ def _paste(native: Native, stored: Image, box: list[int]) -> Native:
 def _carried(picture: ImageFile, info: ImageInfo) -> dict[str, Any]:
     """Collect, before pixels are loaded, what the format needs written again."""
     if info.format == "TIFF":
+        # Pictures of this format have it, which their common class does not say.
         tags = picture.tag_v2  # type: ignore[attr-defined]
         compression = picture.info.get("compression", "raw")
         # The codes of fax machines hold black and white only.

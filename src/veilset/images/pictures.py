@@ -186,6 +186,7 @@ def _check_webp(data: bytes, max_pixels: int) -> None:
 
 
 def _tiff_tags(picture: ImageFile) -> Any:
+    # Pictures of this format have it, which their common class does not say.
     return picture.tag_v2  # type: ignore[attr-defined]
 
 

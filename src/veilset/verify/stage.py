@@ -138,6 +138,7 @@ class VerifyTask:
         return tuple(getattr(self, name) for name in names)
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
+        # Made anew as by a call; mypy wants __init__ called on classes only.
         self.__init__(*state)  # type: ignore[misc]
 
     def places(self) -> Places:

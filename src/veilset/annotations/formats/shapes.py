@@ -133,6 +133,7 @@ def finite(value: object, where: str, what: str) -> float:
         AnnotationError: If it is none, or not finite.
     """
     try:
+        # Whatever stands in a file: what is no number is caught below.
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = float("nan")
