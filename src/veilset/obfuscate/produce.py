@@ -103,11 +103,15 @@ def produce(
         return clean_metadata(data, treatment.metadata)
 
 
-def image_seed(run_seed: int, image_id: str) -> int:
-    """Give the seed of an image: the same on every engine, in every order.
+def image_seed(run_seed: int, digest: str) -> int:
+    """Give the seed of an image: the same on every engine, in every order, under every name.
+
+    Args:
+        run_seed: Seed of the run.
+        digest: SHA-256 of the original file, lower-case hex.
 
     Example:
-        >>> image_seed(0, "a.jpg") == image_seed(0, "a.jpg") != image_seed(1, "a.jpg")
+        >>> image_seed(0, "ab12") == image_seed(0, "ab12") != image_seed(1, "ab12")
         True
     """
-    return int(sha256_hex(f"{run_seed}/{image_id}".encode())[:16], 16)
+    return int(sha256_hex(f"{run_seed}/{digest}".encode())[:16], 16)

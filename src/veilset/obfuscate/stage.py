@@ -251,7 +251,7 @@ class ObfuscateTask:
                 obfuscator,
                 config.metadata,
                 config.quality,
-                image_seed(config.seed, image_id),
+                image_seed(config.seed, digest),
                 config.max_pixels,
             )
             result = produce(data, known, regions, treatment, steps)
