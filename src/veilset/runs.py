@@ -157,13 +157,13 @@ class Run:
         path = folder / STARTED
         if not path.exists():
             _refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
-        lock_fd = _lock(folder)
+        lock_fd = lock_folder(folder)
         try:
             if path.exists():
                 _check_same(folder, stage, json.loads(path.read_bytes()), started)
             else:
                 (folder / LEDGER).mkdir(exist_ok=True)
-                write_atomically(path, _json_bytes(started))
+                write_atomically(path, json_bytes(started))
         except BaseException:
             os.close(lock_fd)
             raise
@@ -212,7 +212,7 @@ class Run:
     def commit(self, report: ShardReport) -> None:
         """Write a finished shard into the ledger; everything it made must be in place."""
         entry = asdict(report) | {"ids_digest": self._ids.pop(report.index)}
-        write_atomically(self._entry_path(report.index), _json_bytes(entry))
+        write_atomically(self._entry_path(report.index), json_bytes(entry))
 
     def reports(self) -> Iterator[dict[str, Any]]:
         """Go through the ledger in the order of the shards, one entry at a time."""
@@ -269,7 +269,7 @@ class Run:
         if previous and previous["outputs_sha256"] == manifest["outputs_sha256"]:
             manifest = previous
         else:
-            write_atomically(path, _json_bytes(manifest))
+            write_atomically(path, json_bytes(manifest))
         return RunSummary(
             self.stage, self.folder, manifest["counts"], manifest["seconds"],
             manifest["wall_s"], manifest["extra"],
@@ -280,7 +280,7 @@ class Run:
         path = self.folder / LEDGER / "wall_s.json"
         earlier = float(json.loads(path.read_bytes())) if path.exists() else 0.0
         total = earlier + time.monotonic() - self._opened_at
-        write_atomically(path, _json_bytes(round(total, 3)))
+        write_atomically(path, json_bytes(round(total, 3)))
         return total
 
     def _entry_path(self, index: int) -> Path:
@@ -306,7 +306,7 @@ def discard_run(folder: Path) -> None:
     Raises:
         RunError: If another process is working on it.
     """
-    lock_fd = _lock(folder)
+    lock_fd = lock_folder(folder)
     try:
         # Killed halfway, what is left must neither pass for a finished run nor be resumed,
         # and the folder must still be known for one of ours.
@@ -333,7 +333,8 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def _json_bytes(value: object) -> bytes:
+def json_bytes(value: object) -> bytes:
+    """Give a value as the bytes of a JSON file, keys sorted."""
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
@@ -347,8 +348,14 @@ def _refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
         )
 
 
-def _lock(folder: Path) -> int:
-    """Hold the folder for this process; the system lets go of it however the process ends."""
+def lock_folder(folder: Path) -> int:
+    """Hold the folder of a run for this process, until the descriptor that it gives is closed.
+
+    The system lets go of it however the process ends.
+
+    Raises:
+        RunError: If another process holds it, or it cannot be written to.
+    """
     try:
         lock_fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

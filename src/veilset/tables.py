@@ -94,9 +94,20 @@ class ShardedTable:
         Raises:
             DatasetError: If a file is missing, damaged or not of Veilset's making.
         """
-        key = (False, record.order_key)
-        index = bisect_right(range(self.n_shards), key, key=self._first_key) - 1
+        index = self.shard_of(record)
         return self._shard(index).get(record.image_id) if index >= 0 else None
+
+    def shard_of(self, record: ImageRecord) -> int:
+        """Give the index of the shard that holds the row of an image, if there is one.
+
+        -1 for an image before the first.
+        """
+        key = (False, record.order_key)
+        return bisect_right(range(self.n_shards), key, key=self._first_key) - 1
+
+    def read_shard(self, index: int) -> list[dict[str, Any]]:
+        """Give the rows of one shard; errors as ``rows``."""
+        return self._read(index)
 
     def _read(self, index: int) -> list[dict[str, Any]]:
         path = table_path(self.folder, index)

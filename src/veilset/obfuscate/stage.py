@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from veilset.annotations.store import AnnotationSet
+from veilset.annotations.hiding import check_hiding, is_hidden
+from veilset.annotations.known import Known, find_known, known_digest, open_known
+from veilset.annotations.layer import Layer
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.places import open_reader, open_writer
 from veilset.engine.drive import OnProgress, drive
@@ -24,7 +26,6 @@ from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.images.encode import DEFAULT_QUALITY
-from veilset.metadata.clean import POLICIES
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.plugins import make_engine, make_obfuscator
 from veilset.protocols import (
@@ -38,8 +39,16 @@ from veilset.protocols import (
     ShardWriter,
     Writer,
 )
-from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
+from veilset.records.outcomes import (
+    ImageOutcome,
+    Outcome,
+    count_outcome,
+    removed_outcome,
+    sample_failed,
+    write_outcomes,
+)
 from veilset.records.places import check_output, record_folder
+from veilset.records.removals import Removals, require_settled
 from veilset.runs import Run, RunSummary, make_folder
 from veilset.types import Image, ImageRecord, Region
 
@@ -74,18 +83,31 @@ class ObfuscateConfig:
     shard_size: int = SHARD_SIZE
 
     def __post_init__(self) -> None:
-        if self.metadata not in POLICIES:
-            raise ConfigError(
-                f"There is no metadata policy {self.metadata!r}. Choose: {', '.join(POLICIES)}."
-            )
-        if not 0 <= self.min_score <= 1:
-            raise ConfigError(f"min_score is {self.min_score}. Give a number from 0 to 1.")
-        if not 1 <= self.quality <= 100:
-            raise ConfigError(f"quality is {self.quality}. Give a whole number from 1 to 100.")
+        check_hiding(self.metadata, self.min_score, self.quality)
 
     def applies_to(self, region: Region) -> bool:
         """Whether a region is to be hidden."""
-        return region.passes(self.min_score) and (not self.kinds or region.kind in self.kinds)
+        return is_hidden(region, self.kinds, self.min_score)
+
+    def of_layer(self, layer: Layer) -> ObfuscateConfig:
+        """Give the settings with which a redaction layer is applied: the layer decides the output.
+
+        Raises:
+            ConfigError: If one that the layer decides was set to something else.
+        """
+        facts, plain = layer.facts, ObfuscateConfig()
+        decided = {name: getattr(facts, name) for name in _OF_LAYER}
+        for name, value in decided.items():
+            mine = getattr(self, name)
+            if mine not in (value, getattr(plain, name)):
+                raise ConfigError(
+                    f"The layer {layer.path} decides {name}: {value!r}. It cannot be {mine!r}: "
+                    "leave it out, or ask for a layer made so."
+                )
+        return replace(self, **decided)
+
+
+_OF_LAYER = ("method", "parameters", "kinds", "min_score", "metadata", "quality", "seed")
 
 
 def obfuscate_image(
@@ -132,7 +154,9 @@ def obfuscate_dataset(
 
     Args:
         photos: Folder of images.
-        annotations: Finished annotation set of those images.
+        annotations: Finished annotation set of those images; or a redaction layer, a file,
+            which finds every image by its content, and decides all but ``max_pixels`` and
+            ``shard_size``.
         out: Folder for the new data set: new, empty, or of the run to be resumed.
         config: Settings; None for the defaults.
         record: Folder of records; None for ``OUT.veilset``, beside ``out``. The run is
@@ -157,13 +181,18 @@ def obfuscate_dataset(
     check_apart(out, record)
     n_threads = resolve_workers(workers)
     runner = make_engine(engine, n_threads=n_threads)
-    obfuscator = make_obfuscator(config.method, config.parameters)
-    known = AnnotationSet(annotations)
-    known.require_images()
+    known = open_known(annotations)
+    if isinstance(known, Layer):
+        config = config.of_layer(known)
+        obfuscator = known.facts.make_obfuscator()
+    else:
+        known.require_images()
+        obfuscator = make_obfuscator(config.method, config.parameters)
     check_output(out, record)
+    require_settled(record.parent)
     inputs = {
         **reader.describe(),
-        "annotations_sha256": known.manifest["outputs_sha256"],
+        "annotations_sha256": known_digest(known),
         "out": str(out.resolve()),
     }
     writer = open_writer(out, like=reader)
@@ -176,10 +205,11 @@ def obfuscate_dataset(
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where the images of an open shard come from and go to."""
+    """Where the images of an open shard come from and go to, and what must not go there."""
 
     source: ShardReader
     target: ShardWriter
+    removals: Removals
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +234,7 @@ class ObfuscateTask:
         config = self.config
         obfuscator = make_obfuscator(config.method, config.parameters)
         known = AnnotationSet(self.annotations)
+        removals = Removals.read(self.record.parent)
 
         @contextmanager
         def open_shard(shard: Shard) -> Iterator[OpenShard[ImageOutcome]]:
@@ -211,7 +242,7 @@ class ObfuscateTask:
                 self.reader.open_shard(shard) as source,
                 self.writer.open_shard(shard, source) as target,
             ):
-                places = _Places(source, target)
+                places = _Places(source, target, removals)
 
                 def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageOutcome]:
                     return [
@@ -223,7 +254,7 @@ class ObfuscateTask:
 
         body = Body(
             open=open_shard,
-            count=_count,
+            count=count_outcome,
             write=lambda index, rows: write_outcomes(self.record, index, rows),
             is_failed=lambda row: row.outcome is Outcome.FAILED,
         )
@@ -245,6 +276,9 @@ class ObfuscateTask:
             with steps("read"):
                 data = places.source.read(record)
                 digest = sha256_hex(data)
+            if places.removals.cover(image_id, digest):
+                places.target.discard(record)
+                return removed_outcome(image_id, digest)
             check_known(known, digest)
             regions = [region for region in known.regions if config.applies_to(region)]
             treatment = Treatment(
@@ -259,6 +293,8 @@ class ObfuscateTask:
                 places.target.write(record, result)
         except DecodeError as error:
             places.target.discard(record)
+            if places.removals.cover(image_id, digest):
+                return removed_outcome(image_id, digest)
             return _failed(image_id, digest, error.reason, str(error))
         except (DatasetError, RunError):
             # The annotation set or the output itself is broken: no image can go on.
@@ -282,17 +318,10 @@ def _failed(image_id: str, digest: str, reason: str, message: str) -> ImageOutco
 
 def _settle(rows: list[ImageOutcome], withdrawn: Collection[str]) -> list[ImageOutcome]:
     """Give the rows as they are when images of samples that are not whole have gone."""
-    message = "Another image of its sample failed, so the sample is not in the output."
     return [
-        _failed(row.image_id, row.sha256_in, "sample", message)
-        if row.image_id in withdrawn
-        else row
+        sample_failed(row.image_id, row.sha256_in) if row.image_id in withdrawn else row
         for row in rows
     ]
-
-
-def _count(row: ImageOutcome) -> dict[str, int]:
-    return {row.outcome.value: 1, "n_regions": row.n_regions}
 
 
 def _manifest(config: ObfuscateConfig, obfuscator: Obfuscator) -> dict[str, object]:

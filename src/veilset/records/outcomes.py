@@ -23,6 +23,13 @@ class Outcome(StrEnum):
     """It was searched and has no region: the picture is as it was, the metadata policy applied."""
     FAILED = "failed"
     """It was not fully processed, and is not in the output."""
+    REMOVED = "removed"
+    """It was withdrawn from the release, and is not in the output."""
+
+    @property
+    def is_released(self) -> bool:
+        """Whether an image that ended so is in the output."""
+        return self in (Outcome.OBFUSCATED, Outcome.UNTOUCHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class ImageOutcome:
         sha256_in: Digest of the original file, "" if it could not be read.
         sha256_out: Digest of the file in the output, "" if there is none.
         n_bytes_out: Size of the file in the output.
-        reason: Short code why it failed, "" otherwise.
+        reason: Short code why it failed, ``removed`` if it was withdrawn, "" otherwise.
         message: The same for people, "" otherwise.
     """
 
@@ -68,6 +75,32 @@ SCHEMA = pa.schema(
 def write_outcomes(folder: Path, index: int, rows: Sequence[ImageOutcome]) -> str:
     """Write one shard of outcomes; give its SHA-256."""
     return write_table(folder, index, [asdict(row) for row in rows], SCHEMA)
+
+
+def count_outcome(row: ImageOutcome) -> dict[str, int]:
+    """Give what one image adds to the counts of the run."""
+    return {row.outcome.value: 1, "n_regions": row.n_regions}
+
+
+def removed_outcome(image_id: str, sha256_in: str) -> ImageOutcome:
+    """Give the outcome of an image that was withdrawn, whenever that was.
+
+    Args:
+        image_id: Name of the image.
+        sha256_in: Digest of the original file, "" if it is not known.
+    """
+    message = "It was withdrawn from the release. The log of removals has the reason."
+    return ImageOutcome(
+        image_id, Outcome.REMOVED, sha256_in=sha256_in, reason="removed", message=message
+    )
+
+
+def sample_failed(image_id: str, sha256_in: str) -> ImageOutcome:
+    """Give the outcome of an image whose sample is not whole; arguments as ``removed_outcome``."""
+    message = "Another image of its sample failed, so the sample is not in the output."
+    return ImageOutcome(
+        image_id, Outcome.FAILED, sha256_in=sha256_in, reason="sample", message=message
+    )
 
 
 class OutcomeTable(RecordTable[ImageOutcome]):

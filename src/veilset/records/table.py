@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -38,6 +38,17 @@ class RecordTable(Generic[RowT]):
     def __iter__(self) -> Iterator[RowT]:
         """Go through all images in order, holding one shard at a time."""
         return (self._parse(row) for row in self._table.rows())
+
+    def shards_of(self, image_ids: Iterable[str]) -> dict[int, list[str]]:
+        """Give the indices of the shards that hold some images, and which each of them holds."""
+        found: dict[int, list[str]] = {}
+        for image_id in image_ids:
+            found.setdefault(self._table.shard_of(ImageRecord(image_id)), []).append(image_id)
+        return found
+
+    def read_shard(self, index: int) -> list[RowT]:
+        """Give the rows of one shard."""
+        return [self._parse(row) for row in self._table.read_shard(index)]
 
     def find(self, record: ImageRecord) -> RowT | None:
         """Give the row of an image, None if the run did not see it."""

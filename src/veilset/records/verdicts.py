@@ -50,6 +50,7 @@ CODES = {
     "unexpected-file": "The run did not write it.",
     "unexpected-link": "A link leads somewhere else.",
     "failed-but-present": "The run recorded a failure, yet there is a file.",
+    "removed-but-present": "It was withdrawn from the release, yet there is a file.",
     "digest": "The file is not the one that the run wrote.",
     "regions-ignored": "The run hid other regions than the annotation set asks for.",
     "not-justified": "It has no region, and is not the original with its metadata cleaned.",

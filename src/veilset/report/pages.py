@@ -107,11 +107,13 @@ def _key_numbers(facts: Facts) -> list[tuple[str, Content, str]]:
     if facts.produced:
         made = facts.produced
         n_failed = made.outcomes["failed"]
+        withdrawn = [("withdrawn", made.outcomes["removed"], "")]
         numbers += [
             ("images seen", made.n_images, ""),
             ("obfuscated", made.outcomes["obfuscated"], ""),
             ("untouched", made.outcomes["untouched"], ""),
             ("failed, not in the output", n_failed, "warn" if n_failed else ""),
+            *(each for each in withdrawn if each[1]),
             ("regions hidden", made.n_regions, ""),
         ]
     elif facts.searched:

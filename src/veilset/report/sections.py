@@ -42,6 +42,7 @@ _OUTCOMES = (
     ("untouched", "Untouched", "was searched, nothing was found; the picture is as it was"),
     ("failed", "Failed", "is not in the output"),
 )
+_REMOVED = ("removed", "Removed", "was withdrawn from the release, and is not in the output")
 _STATUSES = (
     ("found", "Searched, regions found", ""),
     ("none", "Searched, found none", "not the same as: there is none"),
@@ -71,7 +72,8 @@ def images_section(facts: Facts) -> Markup:
         parts.append(_states("Search, images", _STATUSES, counts, found.n_images))
     if facts.produced:
         made = facts.produced
-        parts.append(_states("Obfuscation, images", _OUTCOMES, made.outcomes, made.n_images))
+        outcomes = (*_OUTCOMES, _REMOVED) if made.outcomes["removed"] else _OUTCOMES
+        parts.append(_states("Obfuscation, images", outcomes, made.outcomes, made.n_images))
     if facts.verified:
         verdicts = facts.verified.verdicts
         # It also judges what is in the output and should not be, so these are not all images.

@@ -25,7 +25,7 @@ from veilset.dataset.tar_compare import find_difference
 from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
-from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
+from veilset.records.outcomes import ImageOutcome, OutcomeTable
 from veilset.types import ImageRecord
 
 _SortKey = tuple[tuple[str, ...], bool, str]
@@ -176,7 +176,7 @@ class Trees:
         return {
             row.image_id: row.n_bytes_out
             for row in rows
-            if row and row.outcome is not Outcome.FAILED
+            if row and row.outcome.is_released
         }
 
     def _originals(self) -> Iterator[ImageRecord]:
