@@ -65,14 +65,17 @@ class ShardedTable:
         self._shard = lru_cache(maxsize=2)(self._read_by_id)
         self._first_key = lru_cache(maxsize=4096)(self._read_first_key)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all rows in order, holding one shard at a time.
+
+        Args:
+            columns: What to read of each, in this order; None for all.
 
         Raises:
             DatasetError: If a file is missing or damaged.
         """
         for index in range(self.n_shards):
-            yield from self._read(index)
+            yield from self._read(index, columns)
 
     def image_ids(self) -> Iterator[str]:
         """Go through the names of all images in order, reading nothing else.
@@ -80,13 +83,7 @@ class ShardedTable:
         Raises:
             DatasetError: If a file is missing or damaged.
         """
-        for index in range(self.n_shards):
-            path = table_path(self.folder, index)
-            try:
-                names = _open(path).read(columns=["image_id"]).column(0).to_pylist()
-            except (pa.ArrowException, OSError) as error:
-                raise _damaged(path, error) from error
-            yield from names
+        return (row["image_id"] for row in self.rows(["image_id"]))
 
     def find(self, record: ImageRecord) -> dict[str, Any] | None:
         """Give the row of an image, None if there is none; quick for images in order.
@@ -109,10 +106,11 @@ class ShardedTable:
         """Give the rows of one shard; errors as ``rows``."""
         return self._read(index)
 
-    def _read(self, index: int) -> list[dict[str, Any]]:
+    def _read(self, index: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
         path = table_path(self.folder, index)
+        chosen = list(columns) if columns else None
         try:
-            rows: list[dict[str, Any]] = _open(path).read().to_pylist()
+            rows: list[dict[str, Any]] = _open(path).read(columns=chosen).to_pylist()
         except (pa.ArrowException, OSError) as error:
             raise _damaged(path, error) from error
         return rows

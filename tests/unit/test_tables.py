@@ -36,3 +36,15 @@ def test_rows_are_found_between_shards_without_rows(names: set[str], sizes: list
             assert table.find(ImageRecord(name)) == {"image_id": name}
         for name in ("", "0", "a/zz", "zz"):
             assert table.find(ImageRecord(name)) is None
+
+
+def test_only_the_columns_that_are_asked_for_are_read(tmp_path: Path) -> None:
+    schema = pa.schema([*SCHEMA, ("a", pa.int32()), ("b", pa.int32())], metadata=SCHEMA.metadata)
+    for index in range(2):
+        write_table(tmp_path, index, [{"image_id": f"{index}", "a": index, "b": 7}], schema)
+    table = ShardedTable(tmp_path, 2)
+    assert [list(row.items()) for row in table.rows(["a", "image_id"])] == [
+        [("a", 0), ("image_id", "0")],
+        [("a", 1), ("image_id", "1")],
+    ]
+    assert list(table.image_ids()) == ["0", "1"]

@@ -22,13 +22,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from veilset.dataset.stores import Store
 from veilset.engine.drive import OnProgress, Progress
 from veilset.engine.threads import ordered_map, resolve_workers
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import part_path, sha256_file, sha256_hex, write_atomically
 from veilset.tables import ShardedTable
 from veilset.types import ImageRecord
-from veilset.verify.trees import Found, digest_plain_file, keyed, list_tree
+from veilset.verify.trees import Found, digest_file, keyed, list_tree, open_output
 
 FORMAT = "veilset-release/1"
 MANIFEST = "manifest.json"
@@ -36,7 +37,9 @@ FILES = "manifest.parquet"
 MAX_LISTED = 1000
 """Findings that are kept one by one; the others are only counted."""
 
-_GROUP = 4096
+_ROWS_AT_ONCE = 4096
+_ROWS_IN_GROUP = 65_536
+"""The end of the file describes every group, and is read and written whole."""
 
 SCHEMA = pa.schema(
     [
@@ -121,8 +124,8 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
     part = part_path(path)
     try:
         with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-            for rows in _groups(ShardedTable(folder, n_shards).rows()):
-                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            for group in _groups(ShardedTable(folder, n_shards).rows(SCHEMA.names)):
+                writer.write_table(group, row_group_size=_ROWS_IN_GROUP)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -132,25 +135,31 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
     return sha256_hex(data)
 
 
-def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Give what the manifest says of each file, some thousand files at a time."""
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Give what the manifest says of each file, so many files at a time as a group has."""
     present = (row for row in _files(rows) if row["sha256"])
-    while group := list(islice(present, _GROUP)):
-        yield group
+    pieces: list[pa.Table] = []
+    # As values of Python a group would take four times the memory.
+    while piece := list(islice(present, _ROWS_AT_ONCE)):
+        pieces.append(pa.Table.from_pylist(piece, schema=SCHEMA))
+        if len(pieces) * _ROWS_AT_ONCE == _ROWS_IN_GROUP:
+            yield pa.concat_tables(pieces)
+            pieces.clear()
+    if pieces:
+        yield pa.concat_tables(pieces)
 
 
 def _files(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Give one row for each file: a file of images comes before them, and speaks for them all."""
     file: dict[str, Any] | None = None
     for row in rows:
-        picked = {name: row[name] for name in SCHEMA.names}
         if file and row["image_id"].startswith(f"{file['image_id']}/"):
             file["n_regions"] += row["n_regions"]
             file["verdict"] = max(file["verdict"], row["verdict"], key=_weight)
             continue
         if file:
             yield file
-        file = picked
+        file = row
     if file:
         yield file
 
@@ -184,12 +193,11 @@ def verify_manifest(
         RunError: If the manifest or the folder is missing.
         DatasetError: If the manifest is damaged, or its list of files is not its own.
     """
-    manifest, out = Path(manifest), Path(out)
+    manifest = Path(manifest)
     if manifest.is_dir():
         manifest = manifest / MANIFEST
     document = _read_document(manifest)
-    if not out.is_dir():
-        raise RunError(f"There is no folder {out}. Give the folder of the release.")
+    store = open_output(out, "Give the folder of the release.")
     files = manifest.with_name(FILES)
     n_total = pq.ParquetFile(files).metadata.num_rows if on_progress else 0
     n_threads = resolve_workers(workers)
@@ -198,10 +206,10 @@ def verify_manifest(
     def compare(pair: dict[str, Any]) -> tuple[str, bool, str]:
         listed, found = pair.get("listed"), pair.get("found")
         image_id = next(iter(pair.values())).image_id
-        return image_id, listed is not None, _difference(out, listed, found)
+        return image_id, listed is not None, _difference(store, listed, found)
 
     with ThreadPoolExecutor(n_threads, thread_name_prefix="veilset") as executor:
-        results = ordered_map(executor, compare, _pairs(files, out), window=4 * n_threads)
+        results = ordered_map(executor, compare, _pairs(files, store), window=4 * n_threads)
         for image_id, is_listed, code in results:
             tally.n_files += is_listed
             if code:
@@ -214,7 +222,7 @@ def verify_manifest(
     )
 
 
-def _difference(out: Path, listed: _Listed | None, found: Found | None) -> str:
+def _difference(store: Store, listed: _Listed | None, found: Found | None) -> str:
     """Say how a file differs from what the manifest says, "" if it does not."""
     if listed is None:
         return "unexpected"
@@ -223,7 +231,7 @@ def _difference(out: Path, listed: _Listed | None, found: Found | None) -> str:
     if found.kind != "file" or found.problem:
         return "changed"
     try:
-        digest, n_bytes = digest_plain_file(out / found.image_id)
+        digest, n_bytes = digest_file(store, found.image_id)
     except DecodeError:
         return "changed"
     if (digest, n_bytes) != (listed.sha256, listed.n_bytes):
@@ -231,11 +239,11 @@ def _difference(out: Path, listed: _Listed | None, found: Found | None) -> str:
     return "" if listed.verdict in ("passed", "review", "whole") else "not passed"
 
 
-def _pairs(files: Path, out: Path) -> Iterator[dict[str, Any]]:
+def _pairs(files: Path, store: Store) -> Iterator[dict[str, Any]]:
     """Join the list and the folder by name, as both stream by."""
     streams = (
         ((key, "listed", item) for key, item in keyed(_listed(files))),
-        ((key, "found", item) for key, item in keyed(list_tree(out))),
+        ((key, "found", item) for key, item in keyed(list_tree(store))),
     )
     for _, group in groupby(heapq.merge(*streams, key=itemgetter(0)), key=itemgetter(0)):
         yield {name: item for _, name, item in group}
@@ -243,7 +251,7 @@ def _pairs(files: Path, out: Path) -> Iterator[dict[str, Any]]:
 
 def _listed(files: Path) -> Iterator[_Listed]:
     table = pq.ParquetFile(files)
-    for batch in table.iter_batches(_GROUP):
+    for batch in table.iter_batches(_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             yield _Listed(
                 row["image_id"],

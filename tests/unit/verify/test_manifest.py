@@ -18,8 +18,9 @@ from tests.unit.verify.drawn import Release, make_release, planted_detectors
 from veilset.engine.drive import Progress
 from veilset.errors import DatasetError, RunError
 from veilset.files import sha256_file
+from veilset.records.verdicts import ImageVerdict, Verdict, write_verdicts
 from veilset.verify import manifest as module
-from veilset.verify.manifest import ManifestFinding, verify_manifest
+from veilset.verify.manifest import ManifestFinding, verify_manifest, write_manifest
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,22 @@ def test_findings_beyond_a_limit_are_only_counted(
     check = verify_manifest(record_of(release), release.out)
     assert check.counts == {"unexpected": 5}
     assert len(check.findings) == 2
+
+
+def test_rows_are_kept_in_groups_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_ROWS_IN_GROUP", 4)
+    names = [f"{number:02d}.jpg" for number in range(11)]
+    for index, part in enumerate((names[:5], names[5:])):
+        rows = [ImageVerdict(name, Verdict.PASSED, sha256=name, n_bytes=7) for name in part]
+        write_verdicts(tmp_path, index, rows)
+    write_manifest(tmp_path, 2, {"overall": "passed"})
+    listed = pq.ParquetFile(tmp_path / "manifest.parquet")
+    sizes = [listed.metadata.row_group(at).num_rows for at in range(listed.num_row_groups)]
+    assert sizes == [4, 4, 3]
+    assert listed.read().column("image_id").to_pylist() == names
 
 
 def test_missing_pieces_are_told_apart(release: Release, tmp_path: Path) -> None:
