@@ -312,8 +312,10 @@ def discard_run(folder: Path) -> None:
         # and the folder must still be known for one of ours.
         write_atomically(folder / STARTED, b"{}\n")
         patterns = (FINISHED, f"{LEDGER}/*", "manifest.*", "shard-*.parquet", STARTED)
-        for path in [path for pattern in patterns for path in sorted(folder.glob(pattern))]:
-            path.unlink()
+        for pattern in patterns:
+            # One by one: there may be millions.
+            for path in folder.glob(pattern):
+                path.unlink()
     finally:
         os.close(lock_fd)
 
