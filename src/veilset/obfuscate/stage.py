@@ -233,7 +233,7 @@ class ObfuscateTask:
         """Build the obfuscator and the threads; give the work."""
         config = self.config
         obfuscator = make_obfuscator(config.method, config.parameters)
-        known = AnnotationSet(self.annotations)
+        known = open_known(self.annotations)
         removals = Removals.read(self.record.parent)
 
         @contextmanager
@@ -265,20 +265,20 @@ class ObfuscateTask:
         self,
         record: ImageRecord,
         places: _Places,
-        annotations: AnnotationSet,
+        annotations: Known,
         obfuscator: Obfuscator,
         steps: Steps,
     ) -> ImageOutcome:
         """Treat one image and write it, or make sure that nothing of it is in the output."""
         config, image_id, digest = self.config, record.image_id, ""
         try:
-            known = annotations.find(record)
             with steps("read"):
                 data = places.source.read(record)
                 digest = sha256_hex(data)
             if places.removals.cover(image_id, digest):
                 places.target.discard(record)
                 return removed_outcome(image_id, digest)
+            known = find_known(annotations, record, digest)
             check_known(known, digest)
             regions = [region for region in known.regions if config.applies_to(region)]
             treatment = Treatment(
