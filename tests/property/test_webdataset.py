@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veilset.dataset.webdataset import OpenTar, WebDatasetReader, WebDatasetWriter
+from veilset.dataset.containers import ContainerWriter
+from veilset.dataset.webdataset import OpenTar, WebDatasetReader
 from veilset.errors import DatasetError
 from veilset.protocols import Shard
 from veilset.types import ImageRecord
@@ -108,7 +109,7 @@ def rewrite(folder: Path, data: bytes, new: dict[str, bytes]) -> tuple[bytes, se
     reader, shard = one_shard(folder, data)
     with (
         reader.open_shard(shard) as source,
-        WebDatasetWriter(folder / "out").open_shard(shard, source) as target,
+        ContainerWriter(folder / "out").open_shard(shard, source) as target,
     ):
         for record in reversed(shard.records):
             name = record.image_id.removeprefix("x.tar/")

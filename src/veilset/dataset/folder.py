@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Self
 
-from veilset.dataset.tree import FileTree, Ignored
-from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import write_atomically
+from veilset.dataset.stores import Location, open_store
+from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
 
@@ -36,10 +35,9 @@ class FolderReader:
 
     Hidden files and folders are passed over. A link to a file inside the tree is an image
     like any other; a link that leaves the tree, or leads to a folder, is never followed.
-    What is passed over is counted in ``ignored``.
     """
 
-    def __init__(self, root: Path, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
+    def __init__(self, root: Location, *, max_file_bytes: int = MAX_FILE_BYTES) -> None:
         """Open the folder.
 
         Raises:
@@ -47,20 +45,17 @@ class FolderReader:
         """
         self.root = root
         self.max_file_bytes = max_file_bytes
-        self._tree = FileTree(root, _not_an_image)
-
-    @property
-    def ignored(self) -> Ignored:
-        """What the last walk passed over."""
-        return self._tree.ignored
+        self.store = open_store(root)
+        self.store.check()
+        self._ignored: Counter[str] = Counter()
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
         """Give what identifies the data set in a run manifest."""
-        return {"layout": "folder", "root": str(self._tree.real_root)}
+        return {"layout": "folder", "root": self.store.describe()}
 
     def count(self) -> int:
         """Give the number of images, without opening those that have a known suffix."""
-        return sum(1 for _ in self._tree.records())
+        return sum(1 for _ in self._records())
 
     def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
         """Go through the images, ``shard_size`` at a time; memory holds one shard and the
@@ -70,7 +65,7 @@ class FolderReader:
             DatasetError: If there is no image at all, or a folder cannot be listed.
         """
         index, batch = 0, []
-        for record in self._tree.records():
+        for record in self._records():
             batch.append(record)
             if len(batch) == shard_size:
                 yield Shard(index, tuple(batch))
@@ -78,7 +73,7 @@ class FolderReader:
         if batch:
             yield Shard(index, tuple(batch))
         elif index == 0:
-            passed_over = ", ".join(f"{n} x {why}" for why, n in self.ignored.counts.items())
+            passed_over = ", ".join(f"{n} x {why}" for why, n in self._ignored.items())
             raise DatasetError(
                 f"{self.root} holds no image. Passed over: {passed_over or 'nothing'}. "
                 "Check the path."
@@ -98,35 +93,33 @@ class FolderReader:
         """
         if record.problem:
             raise DecodeError("unsupported", record.problem)
-        path = self.root / record.image_id
-        try:
-            with path.open("rb") as stream:
-                n_bytes = os.fstat(stream.fileno()).st_size
-                if n_bytes > self.max_file_bytes:
-                    raise DecodeError(
-                        "over-limit",
-                        f"The file has {n_bytes:,} bytes, the limit is "
-                        f"{self.max_file_bytes:,}. Make it smaller.",
-                    )
-                return stream.read()
-        except FileNotFoundError as error:
-            raise DecodeError("missing", "The file is gone. Restore it and run again.") from error
-        except OSError as error:
-            raise DecodeError(
-                "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
-            ) from error
+        return self.store.read(record.image_id, self.max_file_bytes)
 
     def passed_over(self) -> Mapping[str, int]:
-        """Give what is not part of the data set, counted by why; see ``Ignored``."""
-        return dict(self.ignored.counts)
+        """Give what the last walk passed over, counted by why."""
+        return dict(self._ignored)
+
+    def _records(self) -> Iterator[ImageRecord]:
+        self._ignored = Counter()
+        return self.store.files(self._why_not, self._ignored)
+
+    def _why_not(self, name: str) -> str:
+        if has_suffix(name, IMAGE_SUFFIXES):
+            return ""
+        try:
+            is_image = begins_like_an_image(self.store.head(name))
+        except OSError:
+            # It may be an image: let it be listed, fail to open, and be recorded.
+            return ""
+        return "" if is_image else "not an image"
 
 
 class FolderWriter:
     """Writes images into a folder tree of the same layout."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Location) -> None:
         self.root = root
-        self._made: set[Path] = set()
+        self.store = open_store(root)
 
     @contextmanager
     def open_shard(self, shard: Shard, source: ShardReader) -> Iterator[Self]:
@@ -143,33 +136,11 @@ class FolderWriter:
         Raises:
             RunError: If it cannot be written: the disk is full, or read-only.
         """
-        path = self._path(record)
-        try:
-            if path.parent not in self._made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                self._made.add(path.parent)
-            write_atomically(path, data)
-        except OSError as error:
-            raise RunError(
-                f"{path} cannot be written ({error.strerror}). "
-                "Mend that, then run the same command again: it goes on from here."
-            ) from error
-
-    def read(self, record: ImageRecord) -> bytes:
-        """Give the bytes of an image that was written; FileNotFoundError if there is none."""
-        return self._path(record).read_bytes()
+        self.store.write(record.image_id, data)
 
     def discard(self, record: ImageRecord) -> None:
         """Make sure that nothing is there under that image's name."""
-        self._path(record).unlink(missing_ok=True)
-
-    def _path(self, record: ImageRecord) -> Path:
-        parts = PurePosixPath(record.image_id)
-        if parts.is_absolute() or ".." in parts.parts:
-            raise DatasetError(
-                f"The image name {record.image_id!r} leads out of the data set. Repair its source."
-            )
-        return self.root / parts
+        self.store.delete(record.image_id)
 
 
 def check_apart(source: Path, target: Path) -> None:
@@ -200,13 +171,12 @@ def begins_like_an_image(head: bytes) -> bool:
     )
 
 
-def _not_an_image(path: Path) -> str:
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return ""
-    try:
-        with path.open("rb") as stream:
-            is_image = begins_like_an_image(stream.read(16))
-    except OSError:
-        # It may be an image: let it be listed, fail to open, and be recorded.
-        return ""
-    return "" if is_image else "not an image"
+def has_suffix(name: str, suffixes: frozenset[str]) -> bool:
+    """Whether a path ends in a dot and one of these endings, in any case.
+
+    Example:
+        >>> has_suffix("a.b/C.JPG", IMAGE_SUFFIXES), has_suffix("jpg", IMAGE_SUFFIXES)
+        (True, False)
+    """
+    _, dot, ending = name.rpartition(".")
+    return dot + ending.lower() in suffixes

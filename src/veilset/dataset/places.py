@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from veilset.dataset.containers import ContainerReader, ContainerWriter
 from veilset.dataset.folder import IMAGE_SUFFIXES, FolderReader, FolderWriter
 from veilset.dataset.webdataset import (
     COMPRESSED_SUFFIXES,
     TAR_SUFFIX,
     WebDatasetReader,
-    WebDatasetWriter,
 )
 from veilset.errors import ConfigError, DatasetError
 from veilset.protocols import Reader, Writer
@@ -68,8 +68,8 @@ def open_writer(location: str | Path, like: Reader) -> Writer:
         location: Folder in which it is to lie.
         like: The data set that it is made from.
     """
-    if like.describe()["layout"] == WEBDATASET:
-        return WebDatasetWriter(Path(location))
+    if isinstance(like, ContainerReader):
+        return ContainerWriter(Path(location))
     return FolderWriter(Path(location))
 
 

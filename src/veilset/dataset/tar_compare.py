@@ -5,50 +5,57 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from typing import BinaryIO
 
-from veilset.dataset.tar_index import Member, end_mark, image_header, padding, pieces, read_range
-from veilset.dataset.webdataset import OpenTar, carried
+from veilset.dataset.containers import pieces
+from veilset.dataset.tar_index import (
+    Member,
+    TarIndex,
+    carried,
+    end_mark,
+    image_header,
+    padding,
+    read_range,
+)
 
 
-def find_difference(source: OpenTar, path: Path, written: Mapping[str, int]) -> str:
+def find_difference(
+    source: int, index: TarIndex, other: BinaryIO, written: Mapping[str, int]
+) -> str:
     """Say where a tar file is not what its source and its images make it, "" if it is.
 
     Everything is compared byte by byte: headers, contents, the order, what fills the blocks
     and what follows the end. The content of images is left to those who know what it should be.
 
     Args:
-        source: The tar file that it was made from.
-        path: The tar file.
+        source: Descriptor of the tar file that it was made from.
+        index: Of that.
+        other: The tar file.
         written: Number of bytes of each image that is in it, by ``image_id``; of the others the
             whole sample has to be gone.
 
     Raises:
         OSError: If it cannot be read.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        at = 0
-        for member, is_there in carried(source.index, written):
-            for piece, n_unknown in _expected(source, member, is_there, written):
-                if read_range(descriptor, at, at + len(piece)) != piece:
-                    return f"It differs at byte {at:,}, where {member.name!r} should be."
-                at += len(piece) + n_unknown
-        mark = end_mark(at)
-        if os.fstat(descriptor).st_size != at + len(mark) or (
-            read_range(descriptor, at, at + len(mark)) != mark
-        ):
-            return f"It should end at byte {at:,}, and does not."
-    finally:
-        os.close(descriptor)
+    descriptor = other.fileno()
+    at = 0
+    for member, is_there in carried(index, written):
+        for piece, n_unknown in _expected(source, member, is_there, written):
+            if read_range(descriptor, at, at + len(piece)) != piece:
+                return f"It differs at byte {at:,}, where {member.name!r} should be."
+            at += len(piece) + n_unknown
+    mark = end_mark(at)
+    if os.fstat(descriptor).st_size != at + len(mark) or (
+        read_range(descriptor, at, at + len(mark)) != mark
+    ):
+        return f"It should end at byte {at:,}, and does not."
     return ""
 
 
 def _expected(
-    source: OpenTar, member: Member, is_there: bool, written: Mapping[str, int]
+    descriptor: int, member: Member, is_there: bool, written: Mapping[str, int]
 ) -> Iterator[tuple[bytes, int]]:
     """Go through what is expected of a member: bytes, and how many of any value follow them."""
-    descriptor = source.descriptor
     if not is_there or member.record:
         for piece in pieces(descriptor, member.start, member.header):
             yield piece, 0

@@ -11,12 +11,13 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from veilset.dataset.folder import IMAGE_SUFFIXES, begins_like_an_image
+from veilset.dataset.containers import pieces
+from veilset.dataset.folder import IMAGE_SUFFIXES, begins_like_an_image, has_suffix
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
 from veilset.types import ImageRecord
@@ -26,7 +27,6 @@ BLOCK = 512
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 _LINK = "It is a link inside the tar file, not a picture. Pack the file itself."
 _SPARSE = "It is packed as a sparse file. Pack it as an ordinary one."
-_CHUNK = 1 << 20
 
 # Of a name, a time or an owner. Whatever else a header says of an image (comments, extended
 # attributes, which may hold a preview) is not carried over.
@@ -74,6 +74,9 @@ class TarIndex:
         """Give the members that are images, in the order of data sets."""
         return sorted((m for m in self.members if m.record), key=_order)
 
+    def __len__(self) -> int:
+        return len(self.members)
+
 
 def _order(member: Member) -> tuple[str, ...]:
     return member.record.order_key if member.record else ()
@@ -113,6 +116,27 @@ def read_index(stream: BinaryIO, container: str, place: str) -> TarIndex:
     return TarIndex(tuple(members), end)
 
 
+def carried(index: TarIndex, written: Collection[str]) -> Iterator[tuple[Member, bool]]:
+    """Go through the members of a tar file, and tell which are in the output.
+
+    Args:
+        index: The source.
+        written: ``image_id`` of the images that could be fully processed.
+    """
+    images = [m for m in index.members if m.record]
+    failed = {m.key for m in images if m.record and m.record.image_id not in written} - {""}
+    for member in index.members:
+        is_there = not member.left_out and member.key not in failed
+        if member.record and member.record.image_id not in written:
+            is_there = False
+        yield member, is_there
+
+
+def released_images(index: TarIndex, written: Collection[str]) -> list[str]:
+    """Give the ``image_id`` of the images that are in the output; arguments as ``carried``."""
+    return [m.record.image_id for m, is_there in carried(index, written) if is_there and m.record]
+
+
 def image_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
     """Give the headers of an image in a tar file for a content of another length.
 
@@ -141,13 +165,6 @@ def image_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
 def read_range(descriptor: int, start: int, stop: int) -> bytes:
     """Give the bytes of a file from ``start`` to ``stop``; fewer where it ends earlier."""
     return b"".join(pieces(descriptor, start, stop))
-
-
-def pieces(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
-    """Go through the bytes of a file from ``start`` to ``stop``, a megabyte at a time."""
-    while start < stop and (piece := os.pread(descriptor, min(_CHUNK, stop - start), start)):
-        yield piece
-        start += len(piece)
 
 
 def padding(n_bytes: int) -> bytes:
@@ -191,7 +208,7 @@ def _member(
         )
     is_hidden = any(part.startswith(".") for part in path.parts)
     left_out, problem = ("hidden" if is_hidden else ""), ""
-    is_image = path.suffix.lower() in IMAGE_SUFFIXES
+    is_image = has_suffix(path.name, IMAGE_SUFFIXES)
     if info.isdir():
         is_image = False
     elif info.issym() or info.islnk():

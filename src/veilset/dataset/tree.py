@@ -6,57 +6,37 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from veilset.errors import DatasetError
 from veilset.files import PART_PREFIX
 from veilset.types import ImageRecord
 
-
-@dataclass(slots=True)
-class Ignored:
-    """Entries that are not part of the data set, counted by why.
-
-    Attributes:
-        counts: ``hidden``, ``not an image``, ``link out of the data set``, ``link to a
-            folder``, ``not a regular file``.
-    """
-
-    counts: Counter[str] = field(default_factory=Counter)
+WhyNot = Callable[[str], str]
+"""Says of a path below the root why that file is not wanted, "" if it is."""
 
 
 class FileTree:
-    """Lists the files of a tree that are wanted, sorted by the parts of their path.
+    """Lists the files of a local folder that are wanted, sorted by the parts of their path.
 
     Hidden files and folders are passed over. A link to a file inside the tree is a file like
     any other; a link that leaves the tree, or leads to a folder, is never followed.
-
-    Attributes:
-        root: The folder.
-        ignored: What was passed over in the last walk.
     """
 
-    def __init__(self, root: Path, why_not: Callable[[Path], str]) -> None:
-        """Open the folder.
+    def __init__(self, root: Path, why_not: WhyNot, ignored: Counter[str]) -> None:
+        """Prepare a walk.
 
         Args:
             root: The folder.
-            why_not: Says why a file is not wanted, "" if it is.
-
-        Raises:
-            DatasetError: If it is missing, no folder, or may not be read.
+            why_not: Says why a file is not wanted.
+            ignored: Counts what is passed over: ``hidden``, ``link out of the data set``,
+                ``link to a folder``, ``link that leads nowhere``, ``not a regular file``, and
+                what ``why_not`` says.
         """
-        if not root.exists():
-            raise DatasetError(f"There is no folder {root}. Check the path.")
-        if not root.is_dir():
-            raise DatasetError(f"{root} is not a folder. Give the folder that holds the images.")
-        if not os.access(root, os.R_OK | os.X_OK):
-            raise DatasetError(f"The folder {root} may not be read. Check its permissions.")
-        self.root = root
-        self.ignored = Ignored()
-        self.real_root = root.resolve()
+        self._root = root
+        self._real_root = root.resolve()
         self._why_not = why_not
+        self._ignored = ignored
 
     def records(self) -> Iterator[ImageRecord]:
         """Go through the wanted files; memory holds the names of the folders that lead to one.
@@ -64,8 +44,7 @@ class FileTree:
         Raises:
             DatasetError: If a folder cannot be listed.
         """
-        self.ignored = Ignored()
-        yield from self._records(self.root, "")
+        yield from self._records(self._root, "")
 
     def _records(self, folder: Path, prefix: str) -> Iterator[ImageRecord]:
         names, folders, links = self._scan(folder)
@@ -73,9 +52,9 @@ class FileTree:
             if name in folders:
                 yield from self._records(folder / name, f"{prefix}{name}/")
                 continue
-            reason = self._reason_against(folder / name, is_link=name in links)
+            reason = self._reason_against(prefix + name, is_link=name in links)
             if reason:
-                self.ignored.counts[reason] += 1
+                self._ignored[reason] += 1
             else:
                 yield named(prefix + name)
 
@@ -89,14 +68,14 @@ class FileTree:
                 for entry in entries:
                     if entry.name.startswith("."):
                         if not entry.name.startswith(PART_PREFIX):
-                            self.ignored.counts["hidden"] += 1
+                            self._ignored["hidden"] += 1
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         folders.add(entry.name)
                     elif entry.is_symlink():
                         links.add(entry.name)
                     elif not entry.is_file():
-                        self.ignored.counts["not a regular file"] += 1
+                        self._ignored["not a regular file"] += 1
                         continue
                     names.append(entry.name)
         except OSError as error:
@@ -106,20 +85,20 @@ class FileTree:
         names.sort()
         return names, folders, links
 
-    def _reason_against(self, path: Path, *, is_link: bool) -> str:
+    def _reason_against(self, name: str, *, is_link: bool) -> str:
         """Say why a file is not part of the data set, "" if it is."""
         if is_link:
             try:
-                target = path.resolve(strict=True)
+                target = (self._root / name).resolve(strict=True)
             except (OSError, RuntimeError):
                 return "link that leads nowhere"
-            if not target.is_relative_to(self.real_root):
+            if not target.is_relative_to(self._real_root):
                 return "link out of the data set"
             if target.is_dir():
                 return "link to a folder"
             if not target.is_file():
                 return "not a regular file"
-        return self._why_not(path)
+        return self._why_not(name)
 
 
 def named(image_id: str) -> ImageRecord:
@@ -130,3 +109,43 @@ def named(image_id: str) -> ImageRecord:
         readable = image_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return ImageRecord(readable, "The file name is not valid UTF-8. Rename the file.")
     return ImageRecord(image_id)
+
+
+def list_everything(root: Path) -> Iterator[tuple[str, str]]:
+    """Go through all that is below a folder, in the order of data sets; no link is followed.
+
+    Yields:
+        Path below the folder, as the system gave it, and ``file``, ``link``, ``folder`` (one
+        with nothing below it) or ``other``.
+
+    Raises:
+        OSError: If a folder cannot be listed.
+    """
+    # A stack instead of recursion: an attacker's tree may be deeper than Python's stack.
+    stack = [(iter(_scan(str(root))), str(root), "")]
+    while stack:
+        entries, folder, prefix = stack[-1]
+        name, kind = next(entries, ("", ""))
+        if not kind:
+            stack.pop()
+            continue
+        if kind == "folder":
+            inside = _scan(f"{folder}/{name}")
+            if inside:
+                stack.append((iter(inside), f"{folder}/{name}", f"{prefix}{name}/"))
+                continue
+        yield prefix + name, kind
+
+
+def _scan(folder: str) -> list[tuple[str, str]]:
+    """Give name and kind of everything in a folder, sorted."""
+    with os.scandir(folder) as entries:
+        return sorted((entry.name, _kind(entry)) for entry in entries)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    if entry.is_symlink():
+        return "link"
+    if entry.is_dir(follow_symlinks=False):
+        return "folder"
+    return "file" if entry.is_file(follow_symlinks=False) else "other"

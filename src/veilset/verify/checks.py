@@ -25,7 +25,7 @@ from veilset.types import Image, ImageRecord, IntBoxes, Region, Status
 from veilset.verify.config import VerifyConfig
 from veilset.verify.contract import Contract
 from veilset.verify.redetect import is_sampled
-from veilset.verify.trees import Container, Entry, Found, Trees, digest_plain_file
+from veilset.verify.trees import Container, Entry, Found, Trees
 
 NO_BOXES: IntBoxes = np.zeros((0, 4), dtype=np.int64)
 
@@ -122,7 +122,7 @@ class Examiner:
 
     def _examine(self, exam: Exam, steps: Steps) -> None:
         entry = exam.entry
-        is_written = entry.outcome is not None and entry.outcome.outcome.is_released
+        is_written = entry.outcome is not None and entry.outcome.outcome is not Outcome.FAILED
         if isinstance(entry.original, Container):
             self._check_container(exam, steps)
             return
@@ -154,9 +154,6 @@ class Examiner:
         if found.kind == "link":
             message = "It leads out of what was checked. Remove it."
             exam.add("unexpected-link", Level.LEAK, message)
-        elif outcome and outcome.outcome is Outcome.REMOVED:
-            message = "It was withdrawn from the release. Remove it again."
-            exam.add("removed-but-present", Level.LEAK, message)
         elif outcome and outcome.outcome is Outcome.FAILED:
             message = (
                 f"It was not processed ({outcome.reason}), so it may be the original. Remove it."
@@ -168,7 +165,7 @@ class Examiner:
             data = self.trees.read_output(exam.entry)
             exam.sha256, exam.n_bytes = sha256_hex(data), len(data)
         elif found.kind == "file" and not found.problem:
-            exam.sha256, exam.n_bytes = digest_plain_file(self.trees.out / found.image_id)
+            exam.sha256, exam.n_bytes = self.trees.digest_output(found.image_id)
 
     def _check_container(self, exam: Exam, steps: Steps) -> None:
         """Check all of a file of images but the images, which have entries of their own."""
@@ -180,7 +177,7 @@ class Examiner:
             exam.add("missing", Level.ERROR, message)
             return
         with steps("read"):
-            exam.sha256, exam.n_bytes = digest_plain_file(self.trees.out / name)
+            exam.sha256, exam.n_bytes = self.trees.digest_output(name)
         with steps("compare"):
             difference = self.trees.find_difference(name, self.trees.written_into(name))
         if difference:
@@ -188,8 +185,7 @@ class Examiner:
 
     def _check_absent(self, exam: Exam, outcome: ImageOutcome) -> None:
         original = exam.entry.original
-        # Whatever lies among the originals now, what was withdrawn does not come back.
-        if not (original and outcome.sha256_in) or outcome.outcome is Outcome.REMOVED:
+        if not (original and outcome.sha256_in):
             return
         try:
             digest = sha256_hex(self.trees.read(original))

@@ -144,7 +144,7 @@ class VerifyTask:
     def places(self) -> Places:
         """Give the paths that the work touches."""
         trees = self.trees
-        reads = (*roots_of(trees.photos), trees.out, trees.record, self.annotations)
+        reads = (*roots_of(trees.photos, trees.out), trees.record, self.annotations)
         return Places(self.folder, reads=reads)
 
     @contextmanager

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import os
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
+from veilset.dataset.containers import ContainerReader, OpenContainer
 from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
-from veilset.dataset.tar_compare import find_difference
-from veilset.dataset.webdataset import WebDatasetReader
+from veilset.dataset.stores import Location, Store, open_store
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
-from veilset.records.outcomes import ImageOutcome, OutcomeTable
+from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.types import ImageRecord
 
 _SortKey = tuple[tuple[str, ...], bool, str]
@@ -66,30 +63,30 @@ class Entry(ImageRecord):
 class Trees:
     """Reads the three together; what ``drive`` calls a reader. Holds no open file."""
 
-    def __init__(self, photos: Reader, out: Path, record: Path) -> None:
+    def __init__(self, photos: Reader, out: Location, record: Path) -> None:
         """Say where they are.
 
         Args:
             photos: The originals.
-            out: The output folder.
+            out: The output.
             record: Record of the obfuscation run.
 
         Raises:
-            RunError: If the output folder is missing.
+            RunError: If the output is missing.
         """
-        if not out.is_dir():
-            raise RunError(f"There is no folder {out}. Give the output of the obfuscation.")
         self.photos = photos
-        self.out = out
+        self.out = open_output(out, "Give the output of the obfuscation.")
         self.record = record
-        self._root = str(photos.describe()["root"])
-        self._tars = photos if isinstance(photos, WebDatasetReader) else None
-        self._outputs = WebDatasetReader(out) if self._tars else None
+        self._originals_store = _store_of(photos)
+        self._containers: ContainerReader[Any, OpenContainer] | None = (
+            photos if isinstance(photos, ContainerReader) else None
+        )
+        self._outputs = self._containers.like(out) if self._containers else None
         self._n_entries: int | None = None
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
         """Give what identifies the originals and the output in a run manifest."""
-        return {**self.photos.describe(), "out": str(self.out.resolve())}
+        return {**self.photos.describe(), "out": self.out.describe()}
 
     def count(self) -> int:
         """Give the number of entries."""
@@ -143,7 +140,11 @@ class Trees:
         """
         if self._outputs and entry.found and entry.found.kind == "member":
             return self._outputs.read(ImageRecord(entry.image_id))
-        return read_plain_file(self.out / entry.image_id)
+        return self.out.read(entry.image_id, MAX_FILE_BYTES, follow=False)
+
+    def digest_output(self, image_id: str) -> tuple[str, int]:
+        """Give SHA-256 and size of a file in the output; errors as ``digest_file``."""
+        return digest_file(self.out, image_id)
 
     def find_difference(self, container: str, written: Mapping[str, int]) -> str:
         """Say where a container of the output differs from its original but for its images.
@@ -155,28 +156,27 @@ class Trees:
         Raises:
             DecodeError: If it cannot be read.
         """
-        if self._tars is None:
+        if self._containers is None:
             raise TypeError("images of this data set are files of their own")
-        with self._tars.open_container(container) as source:
+        with self._containers.open_container(container) as source:
             try:
-                return find_difference(source, self.out / container, written)
+                with self.out.open(container, follow=False) as other:
+                    return source.find_difference(other, written)
             except OSError as error:
-                raise DecodeError(
-                    "unreadable", f"It cannot be read ({error.strerror}). Check its permissions."
-                ) from error
+                raise _unreadable(error) from error
 
     def written_into(self, container: str) -> dict[str, int]:
         """Give the number of bytes of each image that the run wrote into a container, by name."""
-        if self._tars is None:
+        if self._containers is None:
             return {}
-        with self._tars.open_container(container) as source:
-            images = [member.record for member in source.index.images() if member.record]
+        with self._containers.open_container(container) as source:
+            images = source.records()
         table = OutcomeTable(self.record)
         rows = (table.find(image) for image in images)
         return {
             row.image_id: row.n_bytes_out
             for row in rows
-            if row and row.outcome.is_released
+            if row and row.outcome is not Outcome.FAILED
         }
 
     def _originals(self) -> Iterator[ImageRecord]:
@@ -187,15 +187,15 @@ class Trees:
 
     def _found(self) -> Iterator[Found]:
         """Go through the output; a container of the data set is followed by its images."""
-        containers = set(self._tars.containers()) if self._tars else set()
+        containers = set(self._containers.containers()) if self._containers else set()
         for found in list_tree(self.out):
             if found.kind != "file" or found.image_id not in containers or not self._outputs:
                 yield found
                 continue
             yield Found(found.image_id, "", "container")
             try:
-                with self._outputs.open_container(found.image_id) as tar:
-                    images = [member.record for member in tar.index.images() if member.record]
+                with self._outputs.open_container(found.image_id) as container:
+                    images = container.records()
             except DatasetError:
                 # Its images count as missing, and the container as changed.
                 continue
@@ -212,25 +212,46 @@ class Trees:
         n_entries = 0
         for entry in self.entries():
             n_entries += 1
-            paths = (self._original_path(entry), self._found_path(entry))
-            facts = [_facts(path) for path in paths if path]
+            facts = []
+            if self._has_original_file(entry):
+                facts.append(self._originals_store.facts(entry.image_id))
+            if entry.found and not entry.found.problem and entry.found.kind != "member":
+                facts.append(self.out.facts(entry.image_id))
             name = entry.image_id, entry.found and entry.found.kind
             digest.update(repr((name, facts)).encode("utf-8", "backslashreplace"))
         self._n_entries = n_entries
         return digest.hexdigest()
 
-    def _original_path(self, entry: Entry) -> str:
-        """Give the path of the file of an original, "" if it has none of its own."""
-        if self._tars:
-            is_file = isinstance(entry.original, Container)
-            return str(self._tars.path_of(entry.image_id)) if is_file else ""
-        is_usable = entry.original and not entry.original.problem
-        return f"{self._root}/{entry.image_id}" if is_usable else ""
+    def _has_original_file(self, entry: Entry) -> bool:
+        if self._containers:
+            return isinstance(entry.original, Container)
+        return entry.original is not None and not entry.original.problem
 
-    def _found_path(self, entry: Entry) -> str:
-        found = entry.found
-        is_file = found and not found.problem and found.kind != "member"
-        return f"{self.out}/{entry.image_id}" if is_file else ""
+
+@runtime_checkable
+class _Stored(Protocol):
+    """A reader that says where its files are."""
+
+    @property
+    def store(self) -> Store: ...
+
+
+def _store_of(photos: Reader) -> Store:
+    if isinstance(photos, _Stored):
+        return photos.store
+    return open_store(str(photos.describe()["root"]))
+
+
+def open_output(out: Location, what_to_do: str) -> Store:
+    """Give the store of an output.
+
+    Raises:
+        RunError: If it is missing.
+    """
+    store = open_store(out)
+    if not store.is_there():
+        raise RunError(f"There is no folder {out}. {what_to_do}")
+    return store
 
 
 def keyed(
@@ -251,84 +272,41 @@ def keyed(
             yield (last, True, item.image_id), item
 
 
-def list_tree(root: Path) -> Iterator[Found]:
-    """Go through everything below a folder, in the order of data sets; no link is followed.
+def list_tree(store: Store) -> Iterator[Found]:
+    """Go through everything in an output, in the order of data sets; no link is followed.
 
     Raises:
-        RunError: If a folder cannot be listed.
+        RunError: If it cannot be listed.
     """
-    # A stack instead of recursion: an attacker's tree may be deeper than Python's stack.
-    stack = [(iter(_scan(str(root))), str(root), "")]
-    while stack:
-        entries, folder, prefix = stack[-1]
-        name, kind = next(entries, ("", ""))
-        if not kind:
-            stack.pop()
-            continue
-        if kind == "folder":
-            inside = _scan(f"{folder}/{name}")
-            if inside:
-                stack.append((iter(inside), f"{folder}/{name}", f"{prefix}{name}/"))
-                continue
-        yield _found(prefix + name, kind)
+    try:
+        for name, kind in store.everything():
+            yield _found(name, kind)
+    except OSError as error:
+        raise RunError(
+            f"The folder {error.filename or store.root} cannot be listed ({error.strerror}). "
+            "Check its permissions."
+        ) from error
 
 
-def read_plain_file(path: Path) -> bytes:
-    """Give the bytes of a file that is no link.
-
-    Raises:
-        DecodeError: If it cannot be read, is no plain file or is over the limit.
-    """
-    with _open_plain(path) as stream:
-        n_bytes = os.fstat(stream.fileno()).st_size
-        if n_bytes > MAX_FILE_BYTES:
-            raise DecodeError(
-                "over-limit", f"The file has {n_bytes:,} bytes, the limit is {MAX_FILE_BYTES:,}."
-            )
-        return stream.read()
-
-
-def digest_plain_file(path: Path) -> tuple[str, int]:
+def digest_file(store: Store, name: str) -> tuple[str, int]:
     """Give SHA-256 and size of a file that is no link, reading it piece by piece.
 
     Raises:
         DecodeError: If it cannot be read, or is no plain file.
     """
-    with _open_plain(path) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest(), stream.tell()
-
-
-@contextmanager
-def _open_plain(path: Path) -> Iterator[BufferedReader]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DecodeError("unreadable", "It is no plain file. Remove it.")
-            yield stream
+        with store.open(name, follow=False) as stream:
+            # BinaryIO does not name readinto, which every stream of a descriptor has.
+            digest = hashlib.file_digest(stream, "sha256")  # type: ignore[arg-type]
+            return digest.hexdigest(), stream.tell()
     except OSError as error:
-        raise DecodeError(
-            "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
-        ) from error
+        raise _unreadable(error) from error
 
 
-def _scan(folder: str) -> list[tuple[str, str]]:
-    """Give name and kind of everything in a folder, sorted."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted((entry.name, _kind(entry)) for entry in entries)
-    except OSError as error:
-        raise RunError(
-            f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
-        ) from error
-
-
-def _kind(entry: os.DirEntry[str]) -> str:
-    if entry.is_symlink():
-        return "link"
-    if entry.is_dir(follow_symlinks=False):
-        return "folder"
-    return "file" if entry.is_file(follow_symlinks=False) else "other"
+def _unreadable(error: OSError) -> DecodeError:
+    return DecodeError(
+        "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
+    )
 
 
 def _found(name: str, kind: str) -> Found:
@@ -338,11 +316,3 @@ def _found(name: str, kind: str) -> Found:
         readable = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return Found(readable, "The name is not valid UTF-8.", kind)
     return Found(name, "", kind)
-
-
-def _facts(path: str) -> tuple[int, ...] | None:
-    try:
-        facts = os.lstat(path)
-    except OSError:
-        return None
-    return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

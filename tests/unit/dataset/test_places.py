@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.dataset.test_folder import PNG, put
+from veilset.dataset.containers import ContainerWriter
 from veilset.dataset.folder import FolderReader, FolderWriter
 from veilset.dataset.places import open_folder, open_reader, open_writer
-from veilset.dataset.webdataset import WebDatasetReader, WebDatasetWriter
+from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import ConfigError, DatasetError, DecodeError
 from veilset.types import ImageRecord
 
@@ -39,7 +40,7 @@ def test_the_layout_is_told_from_the_names(tmp_path: Path) -> None:
         reader = open_reader(place)
         assert isinstance(reader, WebDatasetReader)
         assert reader.count() == 1
-        assert isinstance(open_writer(tmp_path / "out", like=reader), WebDatasetWriter)
+        assert isinstance(open_writer(tmp_path / "out", like=reader), ContainerWriter)
     assert reader.passed_over() == {}
     folder = open_reader(tmp_path / "a")
     assert isinstance(open_writer(tmp_path / "out", like=folder), FolderWriter)

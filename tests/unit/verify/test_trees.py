@@ -13,12 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veilset.dataset.folder import FolderReader
+from veilset.dataset.stores import LocalStore
 from veilset.errors import DecodeError, RunError
 from veilset.protocols import ShardReport
 from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
 from veilset.runs import Run
 from veilset.types import ImageRecord
-from veilset.verify.trees import Trees, keyed, list_tree, read_plain_file
+from veilset.verify.trees import Trees, keyed, list_tree
 
 
 def make(base: Path, photos: list[bytes], out: list[bytes], recorded: list[str]) -> Trees:
@@ -111,7 +112,7 @@ def test_a_tree_deeper_than_the_stack_of_python(
         Path("d").mkdir()
         os.chdir("d")
     Path("x").write_bytes(b"")
-    found = list(list_tree(tmp_path))
+    found = list(list_tree(LocalStore(tmp_path)))
     Path("x").unlink()
     for _ in range(1010):
         os.chdir("..")
@@ -154,9 +155,10 @@ def test_a_missing_output_is_refused(tmp_path: Path) -> None:
 
 def test_only_plain_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"data")
-    assert read_plain_file(tmp_path / "file") == b"data"
+    store = LocalStore(tmp_path)
+    assert store.read("file", 4, follow=False) == b"data"
     (tmp_path / "link").symlink_to("file")
     os.mkfifo(tmp_path / "pipe")
     for name in ("link", "pipe", "nothing", "."):
         with pytest.raises(DecodeError):
-            read_plain_file(tmp_path / name)
+            store.read(name, 4, follow=False)

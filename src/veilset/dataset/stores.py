@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of a data set lie: what readers and writers ask of a place, by name.
+
+A name is a POSIX path below the root. What goes wrong with a file is an ``OSError`` with a
+``strerror``, whatever the place is: those who know what the file was for make a sentence of it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Protocol, cast, runtime_checkable
+
+from veilset.dataset.tree import FileTree, WhyNot, list_everything
+from veilset.errors import DatasetError, DecodeError, RunError
+from veilset.files import PART_PREFIX, part_path, write_atomically
+from veilset.types import ImageRecord
+
+Location = Path | str
+"""A local path, or a text with "://", which is a URL and never becomes a path."""
+
+HEAD_BYTES = 16
+"""As many first bytes as tell whether a file is an image."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """A place that holds files by name. It pickles, and holds no open connection."""
+
+    @property
+    def root(self) -> Location:
+        """The place; a path where it is local."""
+
+    def describe(self) -> str:
+        """Give the place as it stands in the manifest of a run."""
+
+    def place(self, name: str) -> str:
+        """Give where a file lies, for messages."""
+
+    def check(self) -> None:
+        """Make sure that the place is there and can be listed.
+
+        Raises:
+            DatasetError: If it cannot.
+        """
+
+    def is_there(self) -> bool:
+        """Whether there is such a place."""
+
+    def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
+        """Go through the files that are wanted, in the order of data sets.
+
+        Hidden ones, and what leads out of the place, are passed over.
+
+        Args:
+            why_not: Says of a name why that file is not wanted, "" if it is.
+            ignored: Counts what is passed over, by why.
+
+        Raises:
+            DatasetError: If it cannot be listed.
+        """
+
+    def everything(self) -> Iterator[tuple[str, str]]:
+        """Go through every name there is, in the order of data sets, hidden ones too.
+
+        Yields:
+            Name, and ``file``, ``link``, ``folder`` (one with nothing below it) or ``other``.
+
+        Raises:
+            OSError: If it cannot be listed.
+        """
+
+    def is_file(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+
+    def open(self, name: str, *, follow: bool = True) -> AbstractContextManager[BinaryIO]:
+        """Open a file to read, with a descriptor from which threads may ``pread``.
+
+        Args:
+            name: Its name.
+            follow: Whether a link is followed; without, only a plain file is opened.
+
+        Raises:
+            OSError: If it cannot be read.
+        """
+
+    def read(self, name: str, max_bytes: int, *, follow: bool = True) -> bytes:
+        """Give all of a file; arguments as ``open``.
+
+        Raises:
+            DecodeError: If it is gone, cannot be read, or has more than ``max_bytes``.
+        """
+
+    def head(self, name: str) -> bytes:
+        """Give the first ``HEAD_BYTES`` of a file; OSError if it cannot be read."""
+
+    def facts(self, name: str) -> object:
+        """Give what changes when the file does; None if there is none.
+
+        The ``repr`` of equal facts is equal.
+        """
+
+    def spool(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file without a name, to write and read, where there is room for that one.
+
+        Raises:
+            OSError: If it cannot be made.
+        """
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file; it appears whole or not at all.
+
+        Raises:
+            RunError: If it cannot be written: the disk is full, or read-only.
+            DatasetError: If the name leads out of the place.
+        """
+
+    def create(self, name: str) -> AbstractContextManager[BinaryIO]:
+        """Open a file to write; it appears when the block ends without an exception.
+
+        Raises:
+            RunError, DatasetError: As ``write``.
+        """
+
+    def delete(self, name: str) -> None:
+        """Make sure that there is no file of this name; errors as ``write``."""
+
+
+class LocalStore:
+    """A local folder.
+
+    Attributes:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._made: set[Path] = set()
+
+    def describe(self) -> str:
+        """Give the real path of the folder."""
+        return str(self.root.resolve())
+
+    def place(self, name: str) -> str:
+        """Give the path of a file."""
+        return str(self.root / name)
+
+    def check(self) -> None:
+        """Make sure that the folder is there and may be read."""
+        root = self.root
+        if not root.exists():
+            raise DatasetError(f"There is no folder {root}. Check the path.")
+        if not root.is_dir():
+            raise DatasetError(f"{root} is not a folder. Give the folder that holds the images.")
+        if not os.access(root, os.R_OK | os.X_OK):
+            raise DatasetError(f"The folder {root} may not be read. Check its permissions.")
+
+    def is_there(self) -> bool:
+        """Whether there is such a folder."""
+        return self.root.is_dir()
+
+    def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
+        """Go through the wanted files; see ``FileTree``."""
+        return FileTree(self.root, why_not, ignored).records()
+
+    def everything(self) -> Iterator[tuple[str, str]]:
+        """Go through every name below the folder; memory holds the names of one folder."""
+        return list_everything(self.root)
+
+    def is_file(self, name: str) -> bool:
+        """Whether there is a file, or a link to one."""
+        return (self.root / name).is_file()
+
+    @contextmanager
+    def open(self, name: str, *, follow: bool = True) -> Iterator[BinaryIO]:
+        """Open a file where it lies."""
+        path = f"{self.root}/{name}"
+        if follow:
+            # Path.open would take as long as a small read.
+            with open(path, "rb") as stream:  # noqa: PTH123
+                yield stream
+            return
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise OSError(0, "it is no plain file")
+            yield stream
+
+    def read(self, name: str, max_bytes: int, *, follow: bool = True) -> bytes:
+        """Give all of a file."""
+        try:
+            with self.open(name, follow=follow) as stream:
+                check_size(os.fstat(stream.fileno()).st_size, max_bytes)
+                return stream.read()
+        except OSError as error:
+            raise unreadable(error) from error
+
+    def head(self, name: str) -> bytes:
+        """Give the first bytes of a file."""
+        with self.open(name) as stream:
+            return stream.read(HEAD_BYTES)
+
+    def facts(self, name: str) -> object:
+        """Give mode, inode, size and times: ``ctime`` cannot be set back by ordinary means."""
+        try:
+            facts = os.lstat(f"{self.root}/{name}")
+        except OSError:
+            return None
+        return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+    @contextmanager
+    def spool(self, name: str) -> Iterator[BinaryIO]:
+        """Open a nameless file on the disk on which that one is to lie."""
+        folder = self._folder_for(name)
+        # Without a name where the system can do that: nothing is left of it after a kill.
+        with tempfile.TemporaryFile(dir=folder, prefix=PART_PREFIX) as stream:
+            yield cast(BinaryIO, stream)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file under a temporary name and rename it."""
+        try:
+            self._folder_for(name)
+            write_atomically(self.root / name, data)
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Open a file under a temporary name, to be renamed."""
+        try:
+            self._folder_for(name)
+            path = self.root / name
+            part = part_path(path)
+            try:
+                with part.open("wb") as stream:
+                    yield stream
+                part.replace(path)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    def delete(self, name: str) -> None:
+        """Make sure that there is no file of this name."""
+        check_name(name)
+        try:
+            (self.root / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    def _folder_for(self, name: str) -> Path:
+        """Give the folder of a file, which is there afterwards."""
+        check_name(name)
+        folder = (self.root / name).parent
+        if folder not in self._made:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._made.add(folder)
+        return folder
+
+
+def open_store(location: Location) -> Store:
+    """Give the store at a place; nothing is looked up or made yet."""
+    return LocalStore(Path(location))
+
+
+def open_place(location: Location) -> tuple[Store, str]:
+    """Give the store that a place lies in, and its name there if it is a single file, else ""."""
+    path = Path(location)
+    if path.is_file():
+        return LocalStore(path.parent), path.name
+    return LocalStore(path), ""
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that leads out of the data set.
+
+    Raises:
+        DatasetError: If it does.
+    """
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise DatasetError(f"The image name {name!r} leads out of the data set. Repair its source.")
+
+
+def check_size(n_bytes: int, max_bytes: int) -> None:
+    """Refuse a file that is larger than an image may be.
+
+    Raises:
+        DecodeError: If it is.
+    """
+    if n_bytes > max_bytes:
+        raise DecodeError(
+            "over-limit",
+            f"The file has {n_bytes:,} bytes, the limit is {max_bytes:,}. Make it smaller.",
+        )
+
+
+def unreadable(error: OSError) -> DecodeError:
+    """Give the sentence about a file of an image that cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return DecodeError("missing", "The file is gone. Restore it and run again.")
+    return DecodeError(
+        "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
+    )
+
+
+def unwritable(place: str, error: OSError) -> RunError:
+    """Give the sentence about a file that cannot be written."""
+    return RunError(
+        f"{place} cannot be written ({error.strerror}). "
+        "Mend that, then run the same command again: it goes on from here."
+    )
