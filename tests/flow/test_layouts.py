@@ -425,7 +425,7 @@ def test_killed_at_random_instants_the_tar_files_are_the_same(tmp_path: Path) ->
     words[2] = tmp_path / "out"
     chance = random.Random(5)
     n_kills = 0
-    while n_kills < 12:
+    while n_kills < 8:
         process = subprocess.Popen(
             [PROGRAM, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

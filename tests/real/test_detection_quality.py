@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Recall, false boxes and protection on every sixth photograph, at each effort.
+"""Recall, false boxes and protection on every sixth photograph (thorough: every 18th).
 
 The targets are for all photographs (``benchmarks/detection.py``; ``docs/detection.md`` has the
 figures). This part is easier in some ways and harder in others, so it has bounds of its own,
@@ -24,6 +24,8 @@ from veilset.types import FloatBoxes, Image, Region
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 EVERY = 6
+THOROUGH_EVERY = 3
+"""Of those: seven looks at each take a minute for eleven photographs."""
 ENLARGE = 0.2
 
 
@@ -94,10 +96,10 @@ def photos(real_data: Path) -> list[Photo]:
 
 def scored(photos: list[Photo], effort: str) -> Score:
     detector, score = make(DetectorSettings(effort=effort)), Score()
-    for photo in photos:
+    for photo in photos[:: THOROUGH_EVERY if effort == "thorough" else 1]:
         score.add(photo, detector.detect([photo.image])[0])
-    assert score.n_photos >= 30
-    assert score.n_large >= 100
+    assert score.n_photos >= 11
+    assert score.n_large >= 50
     return score
 
 
@@ -106,7 +108,7 @@ def scored(photos: list[Photo], effort: str) -> Score:
     [
         ("fast", 0.92, 0.74, 0.88, 1.0),
         ("balanced", 0.92, 0.82, 0.90, 1.0),
-        ("thorough", 0.92, 0.82, 0.90, 1.6),
+        ("thorough", 0.92, 0.86, 0.91, 1.2),
     ],
 )
 def test_effort_keeps_finding_and_protecting_what_it_did(

@@ -69,7 +69,7 @@ def bin_of(value: float, edges: tuple[float, ...]) -> int:
 
 
 @given(annotation_sets(), st.sampled_from([0.0, 0.5]))
-@settings(max_examples=40)
+@settings(max_examples=15)
 def test_counts_equal_plain_python(rows: list[Annotations], min_score: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
