@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from veilset.annotations.store import AnnotationSet
+from veilset.annotations.known import Known, find_known
 from veilset.engine.shard_work import describe_failure
 from veilset.engine.steps import Steps
 from veilset.errors import DatasetError, DecodeError, RunError
@@ -100,7 +100,7 @@ class Examiner:
     """
 
     trees: Trees
-    annotations: AnnotationSet
+    annotations: Known
     contract: Contract
     obfuscator: Obfuscator
     config: VerifyConfig
@@ -122,7 +122,7 @@ class Examiner:
 
     def _examine(self, exam: Exam, steps: Steps) -> None:
         entry = exam.entry
-        is_written = entry.outcome is not None and entry.outcome.outcome is not Outcome.FAILED
+        is_written = entry.outcome is not None and entry.outcome.outcome.is_released
         if isinstance(entry.original, Container):
             self._check_container(exam, steps)
             return
@@ -154,6 +154,9 @@ class Examiner:
         if found.kind == "link":
             message = "It leads out of what was checked. Remove it."
             exam.add("unexpected-link", Level.LEAK, message)
+        elif outcome and outcome.outcome is Outcome.REMOVED:
+            message = "It was withdrawn from the release. Remove it again."
+            exam.add("removed-but-present", Level.LEAK, message)
         elif outcome and outcome.outcome is Outcome.FAILED:
             message = (
                 f"It was not processed ({outcome.reason}), so it may be the original. Remove it."
@@ -185,7 +188,8 @@ class Examiner:
 
     def _check_absent(self, exam: Exam, outcome: ImageOutcome) -> None:
         original = exam.entry.original
-        if not (original and outcome.sha256_in):
+        # Whatever lies among the originals now, what was withdrawn does not come back.
+        if not (original and outcome.sha256_in) or outcome.outcome is Outcome.REMOVED:
             return
         try:
             digest = sha256_hex(self.trees.read(original))
@@ -207,7 +211,7 @@ class Examiner:
         if exam.sha256 != outcome.sha256_out:
             message = "It was changed after the run. Obfuscate again into a new folder."
             exam.add("digest", Level.LEAK, message)
-        known = self.annotations.find(original)
+        known = find_known(self.annotations, original, outcome.sha256_in or digest)
         if known.status is not Status.LOOKED:
             message = "Nobody searched it for faces, so it must not be published. Remove it."
             exam.add("failed-but-present", Level.LEAK, message)

@@ -37,7 +37,9 @@ FILES = "manifest.parquet"
 MAX_LISTED = 1000
 """Findings that are kept one by one; the others are only counted."""
 
-_GROUP = 4096
+_ROWS_AT_ONCE = 4096
+_ROWS_IN_GROUP = 65_536
+"""The end of the file describes every group, and is read and written whole."""
 
 SCHEMA = pa.schema(
     [
@@ -122,8 +124,8 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
     part = part_path(path)
     try:
         with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
-            for rows in _groups(ShardedTable(folder, n_shards).rows()):
-                writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+            for group in _groups(ShardedTable(folder, n_shards).rows(SCHEMA.names)):
+                writer.write_table(group, row_group_size=_ROWS_IN_GROUP)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -133,25 +135,31 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
     return sha256_hex(data)
 
 
-def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Give what the manifest says of each file, some thousand files at a time."""
+def _groups(rows: Iterator[dict[str, Any]]) -> Iterator[pa.Table]:
+    """Give what the manifest says of each file, so many files at a time as a group has."""
     present = (row for row in _files(rows) if row["sha256"])
-    while group := list(islice(present, _GROUP)):
-        yield group
+    pieces: list[pa.Table] = []
+    # As values of Python a group would take four times the memory.
+    while piece := list(islice(present, _ROWS_AT_ONCE)):
+        pieces.append(pa.Table.from_pylist(piece, schema=SCHEMA))
+        if len(pieces) * _ROWS_AT_ONCE == _ROWS_IN_GROUP:
+            yield pa.concat_tables(pieces)
+            pieces.clear()
+    if pieces:
+        yield pa.concat_tables(pieces)
 
 
 def _files(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Give one row for each file: a file of images comes before them, and speaks for them all."""
     file: dict[str, Any] | None = None
     for row in rows:
-        picked = {name: row[name] for name in SCHEMA.names}
         if file and row["image_id"].startswith(f"{file['image_id']}/"):
             file["n_regions"] += row["n_regions"]
             file["verdict"] = max(file["verdict"], row["verdict"], key=_weight)
             continue
         if file:
             yield file
-        file = picked
+        file = row
     if file:
         yield file
 
@@ -243,7 +251,7 @@ def _pairs(files: Path, store: Store) -> Iterator[dict[str, Any]]:
 
 def _listed(files: Path) -> Iterator[_Listed]:
     table = pq.ParquetFile(files)
-    for batch in table.iter_batches(_GROUP):
+    for batch in table.iter_batches(_ROWS_AT_ONCE):
         for row in batch.to_pylist():
             yield _Listed(
                 row["image_id"],

@@ -22,7 +22,7 @@ from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
 from veilset.dataset.stores import Location, Store, open_store
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
-from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
+from veilset.records.outcomes import ImageOutcome, OutcomeTable
 from veilset.types import ImageRecord
 
 _SortKey = tuple[tuple[str, ...], bool, str]
@@ -173,11 +173,7 @@ class Trees:
             images = source.records()
         table = OutcomeTable(self.record)
         rows = (table.find(image) for image in images)
-        return {
-            row.image_id: row.n_bytes_out
-            for row in rows
-            if row and row.outcome is not Outcome.FAILED
-        }
+        return {row.image_id: row.n_bytes_out for row in rows if row and row.outcome.is_released}
 
     def _originals(self) -> Iterator[ImageRecord]:
         for shard in self.photos.shards(SHARD_SIZE):
