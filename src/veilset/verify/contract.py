@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from veilset.annotations.store import AnnotationSet, detection_of
+from veilset.annotations.known import known_digest, open_known
+from veilset.annotations.layer import Layer
+from veilset.annotations.store import detection_of
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.files import sha256_file
 from veilset.plugins import make_obfuscator
@@ -102,7 +104,7 @@ def read_contract(record: Path, annotations: Path) -> Contract:
 
     Args:
         record: Record of the finished obfuscation run.
-        annotations: The annotation set that it is said to have used.
+        annotations: The annotation set or redaction layer that it is said to have used.
 
     Raises:
         RunError: If the record is missing, unfinished or of another stage.
@@ -112,16 +114,22 @@ def read_contract(record: Path, annotations: Path) -> Contract:
     manifest = read_manifest(record)
     if manifest["stage"] != "obfuscate":
         raise RunError(f"{record} records a run of {manifest['stage']!r}, not of 'obfuscate'.")
-    known = AnnotationSet(annotations).manifest
+    known = open_known(annotations)
+    digest = known_digest(known)
     used = manifest["inputs"].get("annotations_sha256")
-    if known["outputs_sha256"] != used:
+    if digest != used:
+        what = "redaction layer" if isinstance(known, Layer) else "annotation set"
         raise AnnotationError(
-            f"The output was made with another annotation set than {annotations} "
-            f"(its digest is {known['outputs_sha256'][:12]}, the run used {str(used)[:12]}). "
+            f"The output was made with another {what} than {annotations} "
+            f"(its digest is {digest[:12]}, the run used {str(used)[:12]}). "
             "Give the one that the run used."
         )
-    for folder, facts in ((record, manifest), (annotations, known)):
-        check_tables(folder, facts)
+    check_tables(record, manifest)
+    if isinstance(known, Layer):
+        effort = known.facts.effort
+    else:
+        check_tables(annotations, known.manifest)
+        effort = detection_of(known.manifest).get("detector_settings", {}).get("effort")
     config, counts = manifest["config"], manifest["counts"]
     n_untouched = int(counts.get("untouched", 0))
     return Contract(
@@ -132,8 +140,8 @@ def read_contract(record: Path, annotations: Path) -> Contract:
         n_untouched=n_untouched,
         n_written=n_untouched + int(counts.get("obfuscated", 0)),
         record_sha256=manifest["outputs_sha256"],
-        annotations_sha256=known["outputs_sha256"],
-        effort=detection_of(known).get("detector_settings", {}).get("effort"),
+        annotations_sha256=digest,
+        effort=effort,
     )
 
 

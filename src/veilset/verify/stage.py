@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from veilset.annotations.store import AnnotationSet
+from veilset.annotations.known import open_known
 from veilset.dataset.folder import check_apart
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
@@ -65,7 +65,7 @@ def verify_dataset(
     Args:
         photos: Folder of the originals.
         out: The output of the obfuscation.
-        annotations: The annotation set that it was made with.
+        annotations: The annotation set that it was made with, or the redaction layer.
         config: Settings; None for the defaults.
         record: Folder of records, which holds ``obfuscate``; None for ``OUT.veilset``. The
             verdicts and the release manifest go into its folder ``verify``.
@@ -155,7 +155,7 @@ class VerifyTask:
         n_sampled_from = self.contract.n_written if is_all else self.contract.n_untouched
         examiner = Examiner(
             trees=self.trees,
-            annotations=AnnotationSet(self.annotations),
+            annotations=open_known(self.annotations),
             contract=self.contract,
             obfuscator=self.contract.make_obfuscator(),
             config=self.config,
