@@ -11,16 +11,25 @@ import typer
 from veilset.cli import options as opt
 from veilset.cli.talk import ProgressLine, conclude
 from veilset.dataset.folder import SHARD_SIZE
+from veilset.errors import ConfigError
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 
 
 def obfuscate(
     photos: opt.Photos,
-    annotations: Annotated[
-        Path, typer.Option("--annotations", "-a", help="Annotation set of those images.")
-    ],
+    context: typer.Context,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new data set.")],
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", "-a", help="Annotation set of those images.")
+    ] = None,
+    layer: Annotated[
+        Path | None,
+        typer.Option(
+            help="Redaction layer instead: it finds every image by its content, and decides how "
+            "regions are hidden."
+        ),
+    ] = None,
     method: opt.Method = "veil",
     parameters: opt.Parameter = None,
     kinds: Annotated[
@@ -47,6 +56,9 @@ def obfuscate(
     """Make the annotated regions unreadable: a new data set of the same layout."""
     from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 
+    known = opt.one_of_two(annotations, layer)
+    if layer:
+        _refuse_what_the_layer_decides(context)
     config = ObfuscateConfig(
         method=method,
         parameters=opt.parse_parameters(parameters),
@@ -61,7 +73,7 @@ def obfuscate(
     with ProgressLine(quiet=quiet) as progress:
         summary = obfuscate_dataset(
             photos,
-            annotations,
+            known,
             out,
             config,
             record=record,
@@ -71,3 +83,19 @@ def obfuscate(
             on_progress=progress,
         )
     conclude(summary, place=out, as_json=as_json, bad=["failed"])
+
+
+_DECIDED = {
+    "method": "--method", "parameters": "--set", "kinds": "--kind", "min_score": "--min-score",
+    "metadata": "--metadata", "quality": "--quality", "seed": "--seed",
+}  # fmt: skip
+
+
+def _refuse_what_the_layer_decides(context: typer.Context) -> None:
+    for name, option in _DECIDED.items():
+        source = context.get_parameter_source(name)
+        if source and source.name == "COMMANDLINE":
+            raise ConfigError(
+                f"With --layer, the layer decides what {option} would say. Leave {option} out, or "
+                "ask for a layer made so."
+            )

@@ -125,6 +125,22 @@ def parse_parameters(pairs: list[str] | None) -> dict[str, str | int | float | b
     return result
 
 
+def one_of_two(annotations: Path | None, layer: Path | None) -> Path:
+    """Give the annotation set or the redaction layer, whichever was named.
+
+    Raises:
+        BadParameter: If both were, or neither.
+        ConfigError: If the layer is no file.
+    """
+    if annotations is not None and layer is None:
+        return annotations
+    if layer is None or annotations is not None:
+        raise typer.BadParameter("Give either --annotations ANNOTATIONS or --layer LAYER.arrow.")
+    if not layer.is_file():
+        raise ConfigError(f"There is no redaction layer {layer}. Check the path.")
+    return layer
+
+
 def engine_settings(engine: str, address: str, gpus: float) -> EngineSettings:
     """Put the options of the engine together."""
     return EngineSettings(engine, address, gpus)

@@ -28,6 +28,9 @@ def verify(
         Path | None,
         typer.Option("--annotations", "-a", help="Annotation set that OUT was made with."),
     ] = None,
+    layer: Annotated[
+        Path | None, typer.Option(help="Redaction layer that OUT was made with, instead.")
+    ] = None,
     manifest: Annotated[
         Path | None,
         typer.Option(help="Compare OUT with this release manifest; needs no originals."),
@@ -66,8 +69,9 @@ def verify(
     if manifest is not None:
         _compare(manifest, folders, workers=workers, as_json=as_json, quiet=quiet)
         return
-    if len(folders) != 2 or annotations is None:
+    if len(folders) != 2:
         raise typer.BadParameter("Give PHOTOS OUT -a ANNOTATIONS, or --manifest MANIFEST OUT.")
+    known = opt.one_of_two(annotations, layer)
     config = VerifyConfig(
         detector=detector,
         effort=effort,
@@ -87,7 +91,7 @@ def verify(
         summary = verify_dataset(
             photos,
             out,
-            annotations,
+            known,
             config,
             record=record,
             workers=workers,
