@@ -326,6 +326,19 @@ class Writer(Protocol):
             RunError: If it cannot be written: the disk is full, or read-only.
         """
 
+    def finish(self, gone: Iterable[str]) -> None:
+        """Write what tells of the images and holds none, once all shards are written.
+
+        May be called again: it then ends the same way.
+
+        Args:
+            gone: ``image_id`` of each image of the data set that is not in the output; gone
+                through at most once.
+
+        Raises:
+            DatasetError, RunError: If it cannot be read, or cannot be written.
+        """
+
 
 Tick = Callable[[int, int], None]
 """Told as images end: how many more are done, and how many of those failed."""

@@ -11,7 +11,7 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence, Sized
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import BinaryIO, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
@@ -334,6 +334,9 @@ class ContainerWriter:
                     source.rewrite(spool, target)
         except OSError as error:
             raise unwritable(place, error) from error
+
+    def finish(self, gone: Iterable[str]) -> None:
+        """Do nothing: all that is no image is in the containers."""
 
 
 class ShardInMaking:

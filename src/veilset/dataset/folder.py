@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -141,6 +141,9 @@ class FolderWriter:
     def discard(self, record: ImageRecord) -> None:
         """Make sure that nothing is there under that image's name."""
         self.store.delete(record.image_id)
+
+    def finish(self, gone: Iterable[str]) -> None:
+        """Do nothing: a folder of images holds nothing else."""
 
 
 def check_apart(source: Path, target: Path) -> None:

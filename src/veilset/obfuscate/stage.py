@@ -43,6 +43,7 @@ from veilset.records.outcomes import (
     ImageOutcome,
     Outcome,
     count_outcome,
+    not_released,
     removed_outcome,
     sample_failed,
     write_outcomes,
@@ -200,7 +201,15 @@ def obfuscate_dataset(
     with Run.open(record, "obfuscate", _manifest(config, obfuscator), inputs) as run:
         make_folder(out)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
+        writer.finish(not_released(record, _with_failures(run)))
         return run.finish()
+
+
+def _with_failures(run: Run) -> Iterator[int]:
+    """Go through the indices of the shards that have images which are not in the output."""
+    for entry in run.reports():
+        if any(each.value in entry["counts"] for each in Outcome if not each.is_released):
+            yield entry["index"]
 
 
 @dataclass(frozen=True, slots=True)

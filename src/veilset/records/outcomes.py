@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from veilset.records.table import RecordTable
-from veilset.tables import write_table
+from veilset.tables import ShardedTable, write_table
 
 
 class Outcome(StrEnum):
@@ -101,6 +101,23 @@ def sample_failed(image_id: str, sha256_in: str) -> ImageOutcome:
     return ImageOutcome(
         image_id, Outcome.FAILED, sha256_in=sha256_in, reason="sample", message=message
     )
+
+
+def not_released(folder: Path, indices: Iterable[int]) -> Iterator[str]:
+    """Go through the names of the images that are not in the output.
+
+    Args:
+        folder: Record of the run, finished or not.
+        indices: Shards of its table that are read.
+
+    Raises:
+        DatasetError: If a file is missing or damaged.
+    """
+    table = ShardedTable(folder, 0)
+    for index in indices:
+        for row in table.read_shard(index):
+            if not Outcome(row["outcome"]).is_released:
+                yield row["image_id"]
 
 
 class OutcomeTable(RecordTable[ImageOutcome]):
