@@ -12,6 +12,23 @@ from pathlib import Path
 PART_PREFIX = ".veilset-part-"
 
 
+def ordered_name(number: int) -> str:
+    """Give a number as a text that sorts among its like as numbers do, however large they get.
+
+    Five digits; from 100,000 on letters before them say which hundred thousand it is.
+
+    Example:
+        >>> [ordered_name(number) for number in (7, 99_999, 100_000, 2_599_999, 2_600_000)]
+        ['00007', '99999', 'a00000', 'y99999', 'za00000']
+    """
+    block, rest = divmod(number, 100_000)
+    if not block:
+        return f"{rest:05d}"
+    # The last letter only leads to further ones, so that there is always a next.
+    n_further, letter = divmod(block - 1, 25)
+    return f"{'z' * n_further}{chr(ord('a') + letter)}{rest:05d}"
+
+
 def sha256_hex(data: bytes) -> str:
     """Give the SHA-256 of some bytes, lower-case hex.
 

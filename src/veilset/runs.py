@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from veilset.errors import ResumeMismatchError, RunError
-from veilset.files import write_atomically
+from veilset.files import ordered_name, write_atomically
 from veilset.protocols import Shard, ShardReport
 from veilset.types import ModelCard
 
@@ -284,7 +284,7 @@ class Run:
         return total
 
     def _entry_path(self, index: int) -> Path:
-        return self.folder / LEDGER / f"{index:05d}.json"
+        return self.folder / LEDGER / f"{ordered_name(index)}.json"
 
     def _entry(self, index: int) -> dict[str, Any] | None:
         try:

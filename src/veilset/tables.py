@@ -17,15 +17,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from veilset.errors import DatasetError
-from veilset.files import sha256_hex, write_atomically
+from veilset.files import ordered_name, sha256_hex, write_atomically
 from veilset.types import ImageRecord
 
 Row = Mapping[str, Any]
 
 
 def table_path(folder: Path, index: int) -> Path:
-    """Give the path of one file of a table."""
-    return folder / f"shard-{index:05d}.parquet"
+    """Give the path of one file of a table; the files sort as their numbers do."""
+    return folder / f"shard-{ordered_name(index)}.parquet"
 
 
 def write_table(folder: Path, index: int, rows: Sequence[Row], schema: pa.Schema) -> str:

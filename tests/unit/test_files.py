@@ -7,8 +7,10 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from veilset.files import part_path, sha256_file, sha256_hex, write_atomically
+from veilset.files import ordered_name, part_path, sha256_file, sha256_hex, write_atomically
 
 
 def test_digests_agree(tmp_path: Path) -> None:
@@ -39,3 +41,12 @@ def test_a_long_name_gets_a_short_part_name(tmp_path: Path) -> None:
     write_atomically(path, b"x")
     assert len(part_path(path).name.encode()) < 64
     assert part_path(path).name.startswith(".")
+
+
+@given(st.sets(st.integers(0, 10**8) | st.integers(0, 200).map(lambda n: n * 100_000 - (n > 0))))
+def test_names_of_numbers_sort_as_the_numbers_do(numbers: set[int]) -> None:
+    ordered = sorted(numbers)
+    assert sorted(f"shard-{ordered_name(number)}.parquet" for number in numbers) == [
+        f"shard-{ordered_name(number)}.parquet" for number in ordered
+    ]
+    assert len({ordered_name(number) for number in numbers}) == len(numbers)
