@@ -27,6 +27,9 @@ Location = Path | str
 HEAD_BYTES = 16
 """As many first bytes as tell whether a file is an image."""
 
+_N_FOLDERS_KEPT = 1024
+"""Folders that a store remembers having made: a data set may have one for each image."""
+
 
 @runtime_checkable
 class Store(Protocol):
@@ -260,6 +263,8 @@ class LocalStore:
         folder = (self.root / name).parent
         if folder not in self._made:
             folder.mkdir(parents=True, exist_ok=True)
+            if len(self._made) >= _N_FOLDERS_KEPT:
+                self._made.clear()
             self._made.add(folder)
         return folder
 
