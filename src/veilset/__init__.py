@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from veilset.detect.stage import DetectConfig, detect_dataset
     from veilset.engine.drive import Progress
     from veilset.errors import VeilsetError
+    from veilset.layer.stage import LayerConfig, LayerSummary, write_layer
     from veilset.metadata.clean import clean_metadata
     from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset, obfuscate_image
     from veilset.plugins import (
@@ -70,6 +71,8 @@ _HOMES = {
     "ImportConfig": "veilset.annotations.config",
     "JobSettings": "veilset.review.settings",
     "Measurement": "veilset.types",
+    "LayerConfig": "veilset.layer.stage",
+    "LayerSummary": "veilset.layer.stage",
     "ObfuscateConfig": "veilset.obfuscate.stage",
     "Obfuscator": "veilset.protocols",
     "Origin": "veilset.types",
@@ -103,6 +106,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "write_layer": "veilset.layer.stage",
     "AnnotationSet",
     "Annotations",
     "AuditConfig",
@@ -122,6 +126,8 @@ __all__ = [
     "ObfuscateConfig",
     "Obfuscator",
     "Origin",
+    "LayerConfig",
+    "LayerSummary",
     "Progress",
     "Region",
     "ReleaseSummary",
@@ -155,6 +161,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("importlib.metadata").version("veilset")
+    "write_layer",
     if name not in _HOMES:
         raise AttributeError(f"module 'veilset' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
