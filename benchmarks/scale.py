@@ -33,6 +33,7 @@ from unittest.mock import patch
 import numpy as np
 
 import veilset
+from veilset import DetectConfig, ObfuscateConfig, VerifyConfig
 from veilset.dataset.folder import FolderReader
 from veilset.engine.drive import Progress
 from veilset.protocols import Shard
@@ -43,12 +44,12 @@ from veilset.verify.manifest import verify_manifest
 from veilset.verify.redetect import Eyes
 
 PER_FOLDER = 1000
-MAX_LINKS = 60_000
+MAX_LINKS = 30_000
 SIZE_WH = (500, 375)
 SHARE_WITH_FACES = 243_198 / 1_431_093
 FACES_EACH = 562_626 / 243_198
 STAGES = ("detect", "obfuscate", "verify")
-PARTS = (*STAGES, "check", "audit", "list")
+PARTS = (*STAGES, "check", "audit", "report", "list")
 Keep = Callable[[dict[str, object]], None]
 STORED = {
     "annotations": "annotations/shard-*",
@@ -105,7 +106,9 @@ class Links:
 
     @contextmanager
     def open_shard(self, shard: Shard, _source: object) -> Iterator[Self]:
-        self._source = self.root.with_name("sources") / str(shard.index * 1024 // MAX_LINKS)
+        self._source = self.root.with_name("sources") / str(
+            shard.index * len(shard.records) // MAX_LINKS
+        )
         self._source.parent.mkdir(exist_ok=True)
         self._source.touch()
         for folder in {record.image_id.partition("/")[0] for record in shard.records}:
@@ -219,7 +222,7 @@ def without_pixels(n_images: int, root: Path) -> Iterator[None]:
         yield
 
 
-def run_part(part: str, n_images: int, root: Path, die_at: int) -> None:
+def run_part(part: str, n_images: int, root: Path, die_at: int, shard_size: int) -> None:
     """Run one part in this process; kill it when ``die_at`` images are done."""
 
     def on_progress(progress: Progress) -> None:
@@ -230,14 +233,29 @@ def run_part(part: str, n_images: int, root: Path, die_at: int) -> None:
     annotations = record / "annotations"
     work: dict[str, Callable[[], object]] = {
         "detect": lambda: veilset.detect_dataset(
-            photos, annotations, workers=1, on_progress=on_progress
+            photos,
+            annotations,
+            DetectConfig(shard_size=shard_size),
+            workers=1,
+            on_progress=on_progress,
         ),
         "obfuscate": lambda: veilset.obfuscate_dataset(
-            photos, annotations, out, workers=1, on_progress=on_progress
+            photos,
+            annotations,
+            out,
+            ObfuscateConfig(shard_size=shard_size),
+            workers=1,
+            on_progress=on_progress,
         ),
         "verify": lambda: veilset.verify_dataset(
-            photos, out, annotations, workers=1, on_progress=on_progress
+            photos,
+            out,
+            annotations,
+            VerifyConfig(shard_size=shard_size),
+            workers=1,
+            on_progress=on_progress,
         ),
+        "report": lambda: veilset.write_report(out, annotations, record, root / "report.html"),
         "list": lambda: sum(len(shard.records) for shard in FolderReader(out).shards()),
         "check": lambda: verify_manifest(record / "verify", out, workers=1),
         "audit": lambda: veilset.audit_dataset(None, annotations, root / "audit", workers=1),
@@ -250,12 +268,13 @@ def run_part(part: str, n_images: int, root: Path, die_at: int) -> None:
         raise SystemExit(f"the manifest does not fit: {result}")
 
 
-def session(part: str, n_images: int, root: Path, die_at: int = 0) -> dict[str, float]:
+def session(part: str, n_images: int, root: Path, die_at: int, shard_size: int) -> dict[str, float]:
     """Run a part in a process of its own; give what the system says of it."""
     command = [sys.executable, __file__, root, "--part", part, "--entries", str(n_images)]
+    command += ["--shard-size", str(shard_size), "--die-at", str(die_at)]
     start = time.perf_counter()
     # Warnings and errors are shown; a stage says nothing else.
-    child = subprocess.Popen([*command, "--die-at", str(die_at)])
+    child = subprocess.Popen(command)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     expected = -signal.SIGKILL if die_at else 0
@@ -268,14 +287,15 @@ def session(part: str, n_images: int, root: Path, die_at: int = 0) -> dict[str, 
     }
 
 
-def measure(n_images: int, root: Path, parts: Sequence[str], keep: Keep) -> None:
+def measure(n_images: int, root: Path, options: argparse.Namespace, keep: Keep) -> None:
     """Run every part over a data set of that size; say what it took and what it left."""
     root.mkdir(parents=True, exist_ok=True)
+    parts = options.parts
     sessions = [each for part in parts for each in _sessions(part, n_images)]
     # That a finished stage is found finished comes last: audit and check do not need it.
     sessions += [(part, "nothing left", 0) for part in parts if part in STAGES]
     for part, name, die_at in sessions:
-        values = session(part, n_images, root, die_at)
+        values = session(part, n_images, root, die_at, options.shard_size)
         keep({"n_images": n_images, "part": part, "session": name, **values})
         print(
             f"{n_images:>10,}  {part:<10} {name:<15} {values['wall_s']:8.1f} s wall "
@@ -302,13 +322,15 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where to work; nothing is left there")
     parser.add_argument("--entries", type=int, nargs="+", default=[10**6, 3 * 10**6, 10**7])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--shard-size", type=int, default=1024)
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     parser.add_argument("--keep", action="store_true", help="leave what was made")
     parser.add_argument("--part", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--die-at", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.part:
-        run_part(options.part, options.entries[0], options.folder, options.die_at)
+        size = options.shard_size
+        run_part(options.part, options.entries[0], options.folder, options.die_at, size)
         return
     rows: list[dict[str, object]] = []
 
@@ -319,7 +341,7 @@ def main() -> None:
 
     for n_images in options.entries:
         root = options.folder / str(n_images)
-        measure(n_images, root, options.parts, keep)
+        measure(n_images, root, options, keep)
         if not options.keep:
             shutil.rmtree(root)
 
