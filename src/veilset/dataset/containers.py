@@ -143,16 +143,17 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
         Raises:
             DatasetError: If the place is missing, or may not be read.
         """
-        self.root = location
-        self.max_file_bytes = max_file_bytes
+        self._location = location
         self.store, self._single = open_place(location)
+        self.root = open_store(location).root
+        self.max_file_bytes = max_file_bytes
         self.store.check()
         self._ignored: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
         self._indices: dict[tuple[str, tuple[int, ...]], _Index] = {}
 
     def __getstate__(self) -> tuple[Location, int]:
-        return self.root, self.max_file_bytes
+        return self._location, self.max_file_bytes
 
     def __setstate__(self, state: tuple[Location, int]) -> None:
         # Made anew as by a call; mypy wants __init__ called on classes only.
@@ -312,8 +313,8 @@ class ContainerWriter:
     """Writes containers of any layout, each under the name that it has in its source."""
 
     def __init__(self, root: Location) -> None:
-        self.root = root
         self.store = open_store(root)
+        self.root = self.store.root
 
     @contextmanager
     def open_shard(self, shard: Shard, source: ShardReader) -> Iterator[ShardInMaking]:

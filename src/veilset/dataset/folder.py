@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Self
 
 from veilset.dataset.stores import Location, open_store
@@ -21,6 +21,12 @@ IMAGE_SUFFIXES = frozenset(
     ".avif .avifs .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .mpo .png "
     ".tif .tiff .webp".split()
 )
+
+LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
+"""Files that tell of the images of a data set, and can stand for it."""
+
+FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
+"""Folders that hold such a file beside the folders of its images."""
 
 # Files without such a suffix are opened as far as this, and count as images if they begin
 # like one: a photograph must not be left behind because of its name.
@@ -43,9 +49,9 @@ class FolderReader:
         Raises:
             DatasetError: If it is missing, no folder, or may not be read.
         """
-        self.root = root
-        self.max_file_bytes = max_file_bytes
         self.store = open_store(root)
+        self.root = self.store.root
+        self.max_file_bytes = max_file_bytes
         self.store.check()
         self._ignored: Counter[str] = Counter()
 
@@ -118,8 +124,8 @@ class FolderWriter:
     """Writes images into a folder tree of the same layout."""
 
     def __init__(self, root: Location) -> None:
-        self.root = root
         self.store = open_store(root)
+        self.root = self.store.root
 
     @contextmanager
     def open_shard(self, shard: Shard, source: ShardReader) -> Iterator[Self]:
@@ -146,16 +152,18 @@ class FolderWriter:
         """Do nothing: a folder of images holds nothing else."""
 
 
-def check_apart(source: Path, target: Path) -> None:
+def check_apart(source: Location, target: Location) -> None:
     """Refuse a target that lies in the source, or the other way round.
 
     Raises:
         DatasetError: If one is, or contains, the other.
     """
-    real_source, real_target = source.resolve(), target.resolve()
+    stores = open_store(source), open_store(target)
+    # A local place has a path without a protocol, so that it is apart from every URL.
+    real_source, real_target = (PurePosixPath(store.describe()) for store in stores)
     if real_source.is_relative_to(real_target) or real_target.is_relative_to(real_source):
         raise DatasetError(
-            f"{target} and {source} are the same folder or lie in each other. "
+            f"{stores[1].root} and {stores[0].root} are the same folder or lie in each other. "
             "Choose an output folder beside the data set."
         )
 

@@ -8,6 +8,7 @@ A name is a POSIX path below the root. What goes wrong with a file is an ``OSErr
 from __future__ import annotations
 
 import os
+import re
 import stat
 import tempfile
 from collections import Counter
@@ -23,6 +24,8 @@ from veilset.types import ImageRecord
 
 Location = Path | str
 """A local path, or a text with "://", which is a URL and never becomes a path."""
+
+_LOCAL_URL = "file://"
 
 HEAD_BYTES = 16
 """As many first bytes as tell whether a file is an image."""
@@ -53,7 +56,10 @@ class Store(Protocol):
         """
 
     def is_there(self) -> bool:
-        """Whether there is such a place."""
+        """Whether there is such a place; an object store has it once it has its bucket."""
+
+    def is_empty(self) -> bool:
+        """Whether nothing is there; OSError if it cannot be listed."""
 
     def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
         """Go through the files that are wanted, in the order of data sets.
@@ -103,9 +109,15 @@ class Store(Protocol):
         """Give the first ``HEAD_BYTES`` of a file; OSError if it cannot be read."""
 
     def facts(self, name: str) -> object:
-        """Give what changes when the file does; None if there is none.
+        """Give what changes when the file does, as it is or was listed last; None if it is gone.
 
         The ``repr`` of equal facts is equal.
+        """
+
+    def version(self, name: str) -> object:
+        """Give what changes when the content of a file does; None if there is no file.
+
+        As it is now, and of what a link leads to.
         """
 
     def spool(self, name: str) -> AbstractContextManager[BinaryIO]:
@@ -167,6 +179,11 @@ class LocalStore:
         """Whether there is such a folder."""
         return self.root.is_dir()
 
+    def is_empty(self) -> bool:
+        """Whether nothing is in the folder."""
+        with os.scandir(self.root) as entries:
+            return next(entries, None) is None
+
     def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
         """Go through the wanted files; see ``FileTree``."""
         return FileTree(self.root, why_not, ignored).records()
@@ -211,10 +228,16 @@ class LocalStore:
     def facts(self, name: str) -> object:
         """Give mode, inode, size and times: ``ctime`` cannot be set back by ordinary means."""
         try:
-            facts = os.lstat(f"{self.root}/{name}")
+            return _numbers(os.lstat(f"{self.root}/{name}"))
         except OSError:
             return None
-        return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+    def version(self, name: str) -> object:
+        """Give the same numbers of what a link leads to."""
+        try:
+            return _numbers((self.root / name).stat())
+        except OSError:
+            return None
 
     @contextmanager
     def spool(self, name: str) -> Iterator[BinaryIO]:
@@ -269,17 +292,55 @@ class LocalStore:
         return folder
 
 
+def location_of(place: Location) -> Location:
+    """Give a path for a text that is no URL; a URL stays as it is.
+
+    Example:
+        >>> location_of("photos"), location_of("s3://bucket/photos")
+        (PosixPath('photos'), 's3://bucket/photos')
+    """
+    return place if isinstance(place, Path) or is_url(place) else Path(place)
+
+
+def is_url(place: Location) -> bool:
+    """Whether a place is a URL; one of a local file is none.
+
+    Example:
+        >>> is_url("s3://bucket/photos"), is_url("photos"), is_url("C:/photos")
+        (True, False, False)
+    """
+    return isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.:-]*://", place) is not None
+
+
 def open_store(location: Location) -> Store:
-    """Give the store at a place; nothing is looked up or made yet."""
-    return LocalStore(Path(location))
+    """Give the store at a place; nothing is looked up or made yet.
+
+    Raises:
+        ConfigError: If it is a chain of URLs.
+    """
+    location = location_of(location)
+    if isinstance(location, Path):
+        return LocalStore(location)
+    if location.startswith(_LOCAL_URL):
+        return LocalStore(Path(location.removeprefix(_LOCAL_URL)))
+    from veilset.dataset.remote import RemoteStore
+
+    return RemoteStore(location)
 
 
 def open_place(location: Location) -> tuple[Store, str]:
     """Give the store that a place lies in, and its name there if it is a single file, else ""."""
-    path = Path(location)
-    if path.is_file():
-        return LocalStore(path.parent), path.name
-    return LocalStore(path), ""
+    store = open_store(location)
+    if isinstance(store.root, Path):
+        if store.root.is_file():
+            return LocalStore(store.root.parent), store.root.name
+        return store, ""
+    folder, _, name = str(location).rstrip("/").rpartition("/")
+    if not folder.endswith("/"):
+        parent = open_store(folder)
+        if parent.is_file(name):
+            return parent, name
+    return store, ""
 
 
 def check_name(name: str) -> None:
@@ -321,3 +382,7 @@ def unwritable(place: str, error: OSError) -> RunError:
         f"{place} cannot be written ({error.strerror}). "
         "Mend that, then run the same command again: it goes on from here."
     )
+
+
+def _numbers(facts: os.stat_result) -> tuple[int, ...]:
+    return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

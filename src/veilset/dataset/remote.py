@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files at a URL, through fsspec: an object store such as S3, or whatever else it knows.
+
+Nothing is listed from a cache. A file appears by a single request that ends a whole upload, so
+that whoever is killed in the middle of one leaves nothing under its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
+
+from veilset.dataset.fetched import Fetched, fetched_stream
+from veilset.dataset.stores import HEAD_BYTES, check_name, check_size, unreadable, unwritable
+from veilset.dataset.tree import WhyNot
+from veilset.dataset.urls import answers, connect, facts_of, public_url
+from veilset.errors import ConfigError, DatasetError, RunError
+from veilset.types import ImageRecord
+
+# A file appears at once, when its upload ends; elsewhere a reader would see it grow.
+WHOLE_OR_NOTHING = frozenset("s3 s3a gs gcs az abfs abfss memory".split())
+
+_N_KEPT = 2
+"""Fetched files that are kept: that of the shard at work, and that which was listed ahead."""
+_MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """One entry of a folder: its last part, ``file``, ``folder``, ``link`` or ``other``."""
+
+    name: str
+    kind: str
+    facts: tuple[object, ...]
+
+
+class RemoteStore:
+    """A place at a URL. Holds its connection, and what it fetched, only in this process.
+
+    Attributes:
+        root: The URL without credentials and without a slash at its end.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Note the place; nothing is asked yet.
+
+        Raises:
+            ConfigError: If the URL is a chain of several.
+        """
+        self._url = url
+        self.root = public_url(url)
+        self._protocol = url.partition("://")[0].lower()
+        if "::" in url:
+            raise ConfigError(f"{self.root} is a chain of URLs. Give the URL of one place.")
+        self._lock = threading.Lock()
+        self._fetching = tuple(threading.Lock() for _ in range(64))
+        self._connection: tuple[Any, str] | None = None
+        self._kept: dict[str, tuple[object, Fetched]] = {}
+        self._listed: dict[str, dict[str, tuple[object, ...]]] = {}
+
+    def __getstate__(self) -> str:
+        if self._protocol == _MEMORY:
+            raise ConfigError(
+                f"{self.root} lies in the memory of this process, where no other worker sees it. "
+                "Use the local engine, or a place that every worker reaches."
+            )
+        return self._url
+
+    def __setstate__(self, state: str) -> None:
+        # Made anew as by a call; mypy wants __init__ called on classes only.
+        self.__init__(state)  # type: ignore[misc]
+
+    def describe(self) -> str:
+        """Give the URL without credentials."""
+        return self.root
+
+    def place(self, name: str) -> str:
+        """Give the URL of a file, without credentials."""
+        return f"{self.root}/{name}"
+
+    def check(self) -> None:
+        """Make sure that something is there and may be listed."""
+        try:
+            kind = self._info("")["type"]
+        except FileNotFoundError as error:
+            raise DatasetError(
+                f"There is nothing at {self.root} ({error.strerror}). Check the URL."
+            ) from error
+        except OSError as error:
+            raise DatasetError(
+                f"{self.root} cannot be read ({error.strerror}). Check the URL and the credentials."
+            ) from error
+        if kind != "directory":
+            raise DatasetError(f"{self.root} is not a folder. Give the place that holds the files.")
+
+    def is_there(self) -> bool:
+        """Whether files can be there: folders of object stores come and go with their files."""
+        fs, path = self._connect()
+        with answers():
+            if fs.exists(path):
+                return bool(fs.isdir(path))
+            top = path.strip("/").partition("/")[0]
+            return path.startswith("/") or bool(fs.exists(top))
+
+    def is_empty(self) -> bool:
+        """Whether no file is there."""
+        return next(self.everything(), None) is None
+
+    def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
+        """Go through the wanted files; memory holds the names of the folders that lead to one."""
+        try:
+            for name, kind in self._walk("", ignored):
+                if kind != "file":
+                    ignored["not a regular file"] += 1
+                elif reason := why_not(name):
+                    ignored[reason] += 1
+                else:
+                    yield ImageRecord(name)
+        except OSError as error:
+            raise DatasetError(
+                f"{error.filename} cannot be listed ({error.strerror}). "
+                "Check the URL and the credentials."
+            ) from error
+
+    def everything(self) -> Iterator[tuple[str, str]]:
+        """Go through every name there is; memory holds the names of one folder at a time."""
+        return self._walk("", None)
+
+    def is_file(self, name: str) -> bool:
+        """Whether there is a file of this name."""
+        try:
+            return bool(self._info(name)["type"] == "file")
+        except OSError:
+            return False
+
+    @contextmanager
+    def open(self, name: str, *, follow: bool = True) -> Iterator[BinaryIO]:
+        """Open a file that was fetched into one without a name; the last two are kept."""
+        with fetched_stream(self._fetch(name)) as stream:
+            yield stream
+
+    def read(self, name: str, max_bytes: int, *, follow: bool = True) -> bytes:
+        """Give all of a file, by one request."""
+        try:
+            data = self._first_bytes(name, max_bytes + 1)
+            if len(data) > max_bytes:
+                check_size(int(self._info(name)["size"]), max_bytes)
+            return data
+        except OSError as error:
+            raise unreadable(error) from error
+
+    def head(self, name: str) -> bytes:
+        """Give the first bytes of a file."""
+        return self._first_bytes(name, HEAD_BYTES)
+
+    def facts(self, name: str) -> object:
+        """Give size, digest and time, as the listing at hand has them, or asked for."""
+        folder, _, last = name.rpartition("/")
+        if listed := self._listed.get(folder, {}).get(last):
+            return listed
+        return self.version(name)
+
+    def version(self, name: str) -> object:
+        """Give size, digest and time of a file as they are now; None if there is none."""
+        try:
+            return facts_of(self._info(name))
+        except OSError:
+            return None
+
+    @contextmanager
+    def spool(self, name: str) -> Iterator[BinaryIO]:
+        """Open a nameless file among the temporary ones of this machine."""
+        with tempfile.TemporaryFile() as stream:
+            yield cast(BinaryIO, stream)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Write a file by one request, or by an upload that one request ends."""
+        self._check_target(name)
+        try:
+            fs, path = self._connect()
+            with answers():
+                fs.pipe_file(f"{path}/{name}", data)
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    @contextmanager
+    def create(self, name: str) -> Iterator[BinaryIO]:
+        """Open a temporary file, to be uploaded when the block ends."""
+        self._check_target(name)
+        try:
+            with tempfile.TemporaryFile() as stream:
+                yield cast(BinaryIO, stream)
+                stream.flush()
+                fs, path = self._connect()
+                with answers():
+                    fs.put_file(f"/proc/self/fd/{stream.fileno()}", f"{path}/{name}")
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    def delete(self, name: str) -> None:
+        """Make sure that there is no file of this name."""
+        self._check_target(name)
+        try:
+            fs, path = self._connect()
+            with answers():
+                fs.rm_file(f"{path}/{name}")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise unwritable(self.place(name), error) from error
+
+    def _connect(self) -> tuple[Any, str]:
+        """Give the file system and the path of the root in it, without a slash at its end."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = connect(self._url)
+            return self._connection
+
+    def _info(self, name: str) -> Mapping[str, Any]:
+        fs, path = self._connect()
+        with answers():
+            return cast(Mapping[str, Any], fs.info(f"{path}/{name}" if name else path or "/"))
+
+    def _first_bytes(self, name: str, n_bytes: int) -> bytes:
+        fs, path = self._connect()
+        try:
+            with answers():
+                return cast(bytes, fs.cat_file(f"{path}/{name}", start=0, end=n_bytes))
+        except OSError as error:
+            # S3 has no answer to a request for the first bytes of an empty file.
+            if error.errno == errno.EINVAL and self._info(name)["size"] == 0:
+                return b""
+            raise
+
+    def _fetch(self, name: str) -> Fetched:
+        before = facts_of(self._info(name))
+        # Threads that read one container wait for one download of it.
+        with self._fetching[hash(name) % len(self._fetching)]:
+            version, fetched = self._kept.get(name, (None, None))
+            if fetched is not None and version == before:
+                return fetched
+            fetched = Fetched()
+            fs, path = self._connect()
+            with answers():
+                fs.get_file(f"{path}/{name}", f"/proc/self/fd/{fetched.descriptor}")
+            if facts_of(self._info(name)) != before or fetched.size() != before[0]:
+                raise OSError(errno.EBUSY, "it changed while it was fetched")
+            with self._lock:
+                kept = [(k, v) for k, v in self._kept.items() if k != name]
+                self._kept = dict([*kept, (name, (before, fetched))][-_N_KEPT:])
+            return fetched
+
+    def _check_target(self, name: str) -> None:
+        check_name(name)
+        if self._protocol not in WHOLE_OR_NOTHING:
+            raise RunError(
+                f"{self.root} cannot be written to: at {self._protocol}:// others would see files "
+                "that are half written. Write into a local folder, or to one of "
+                f"{', '.join(sorted(WHOLE_OR_NOTHING))}."
+            )
+
+    def _walk(self, folder: str, ignored: Counter[str] | None) -> Iterator[tuple[str, str]]:
+        """Go through the names below a folder, in order; all of them if nothing is counted.
+
+        What cannot be a name of a data set, an empty part as in ``a//b.jpg``, is ``other``.
+        """
+        # A stack instead of recursion: keys may be deeper than Python's stack.
+        self._listed = {}
+        stack = [(folder, iter(self._list(folder, ignored)))]
+        last = ""
+        while stack:
+            at, entries = stack[-1]
+            entry = next(entries, None)
+            if entry is None:
+                stack.pop()
+                # One item ahead is all that those who merge streams have asked for.
+                if last != at:
+                    self._listed.pop(last, None)
+                last = at
+            elif entry.kind != "folder":
+                yield f"{at}/{entry.name}" if at else entry.name, entry.kind
+            else:
+                name = f"{at}/{entry.name}" if at else entry.name
+                inside = self._list(name, ignored)
+                if inside or ignored is not None:
+                    stack.append((name, iter(inside)))
+                else:
+                    yield name, "folder"
+
+    def _list(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
+        """Give what is in a folder, sorted; without what is hidden if that is counted."""
+        fs, root = self._connect()
+        path = f"{root}/{folder}" if folder else root
+        try:
+            with answers():
+                entries = fs.ls(path or "/", detail=True)
+        except FileNotFoundError:
+            # Where folders are but the beginnings of names, one without a file is none.
+            if not folder and ignored is not None:
+                raise
+            return []
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.place(folder)) from error
+        listed = []
+        for entry in entries:
+            name = str(entry["name"]).removeprefix(path.rstrip("/") + "/")
+            is_marker = not name and entry["type"] == "file" and not entry.get("size")
+            if is_marker or str(entry["name"]) == path:
+                continue
+            if name.startswith(".") and ignored is not None:
+                ignored["hidden"] += 1
+                continue
+            listed.append(_entry(name, entry))
+        if ignored is not None and any(not entry.name.strip("/") for entry in listed):
+            raise DatasetError(
+                f"{self.place(folder)} holds names with an empty part, as in a//b.jpg. "
+                "Rename those files."
+            )
+        listed.sort(key=lambda each: (each.name, each.kind == "folder"))
+        self._listed[folder] = {each.name: each.facts for each in listed if each.kind == "file"}
+        return listed
+
+
+def _entry(name: str, entry: Mapping[str, Any]) -> _Listed:
+    kinds = {"file": "file", "directory": "folder", "link": "link"}
+    kind = kinds.get(str(entry["type"]), "other")
+    stripped = name.rstrip("/")
+    # What has an empty part can be a folder of its own name, and would be walked for ever.
+    if not stripped or (kind == "file" and stripped != name) or "/" in stripped:
+        return _Listed(name or "/", "other", ())
+    return _Listed(stripped, kind, facts_of(entry) if kind == "file" else ())

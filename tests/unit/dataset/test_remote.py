@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files at a URL: the same answers as from a folder, on a real S3 server and in memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+import fsspec
+import pytest
+from fsspec.registry import _registry
+
+from tests.s3 import get_files, put_files, s3_server
+from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.remote import RemoteStore
+from veilset.dataset.stores import LocalStore, Store, open_place, open_store
+from veilset.dataset.urls import connect
+from veilset.errors import ConfigError, DatasetError, DecodeError, MissingExtraError, RunError
+
+FILES = {
+    "a.jpg": b"1",
+    "a/x/y.png": b"22",
+    "a-b/z.png": b"333",
+    "b/2.jpg": b"",
+    "b/10.jpg": b"4444",
+    "b/.hidden/c.jpg": b"5",
+    ".h.jpg": b"6",
+    "words é 漢?.txt": b"7",
+}
+numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    with s3_server() as url:
+        yield url
+
+
+@pytest.fixture(params=["s3://bucket", "memory://files"])
+def place(server: str, request: pytest.FixtureRequest) -> str:
+    return f"{request.param}/{next(numbers)}"
+
+
+@pytest.fixture
+def s3(server: str) -> str:
+    return f"s3://bucket/{next(numbers)}"
+
+
+def no_text(name: str) -> str:
+    return "a text" if name.endswith(".txt") else ""
+
+
+def names(store: Store) -> tuple[list[str], dict[str, int]]:
+    ignored: Counter[str] = Counter()
+    return [record.image_id for record in store.files(no_text, ignored)], dict(ignored)
+
+
+def test_listed_as_in_a_folder(place: str, tmp_path: Path) -> None:
+    put_files(place, FILES)
+    local = LocalStore(tmp_path)
+    for name, data in FILES.items():
+        local.write(name, data)
+    store = open_store(place)
+    assert names(store) == names(local)
+    assert names(local)[1] == {"hidden": 2, "a text": 1}
+    assert list(store.everything()) == list(local.everything())
+    assert list(RemoteStore(f"{place}/").everything()) == list(local.everything())
+    for name, data in FILES.items():
+        assert store.read(name, 4) == local.read(name, 4) == data
+        assert store.head(name) == data
+        with store.open(name) as stream:
+            assert stream.read() == data
+            assert stream.seek(-len(data), os.SEEK_END) == 0
+            assert os.pread(stream.fileno(), 9, 0) == data
+
+
+def test_what_is_written_is_there_and_what_breaks_off_is_not(place: str) -> None:
+    store = open_store(place)
+    assert store.is_empty()
+    store.write("a/b.jpg", b"1")
+    store.write("a/b.jpg", b"two")
+    with store.create("c.tar") as target:
+        target.write(b"whole")
+    with pytest.raises(KeyError):
+        break_off(store)
+    assert get_files(place) == {"a/b.jpg": b"two", "c.tar": b"whole"}
+    assert not store.is_empty()
+    store.delete("a/b.jpg")
+    store.delete("a/b.jpg")
+    assert get_files(place) == {"c.tar": b"whole"}
+    with pytest.raises(DatasetError, match="leads out"):
+        store.write("../x", b"")
+
+
+def break_off(store: Store) -> None:
+    with store.create("d.tar") as target:
+        target.write(b"half")
+        raise KeyError
+
+
+def test_facts_change_with_the_file(place: str) -> None:
+    put_files(place, {"a/b.jpg": b"1", "a/c.jpg": b"1"})
+    store = open_store(place)
+    assert store.facts("nothing") is None
+    asked = store.facts("a/b.jpg")
+    assert names(store)[0] == ["a/b.jpg", "a/c.jpg"]
+    # What the listing said and what the file itself says are one.
+    assert repr(store.facts("a/b.jpg")) == repr(asked) == repr(store.version("a/b.jpg"))
+    put_files(place, {"a/b.jpg": b"2"})
+    assert store.version("a/b.jpg") != asked
+    assert names(store)[0]
+    assert store.facts("a/b.jpg") != asked
+
+
+def test_a_file_is_fetched_once_by_all_threads_until_it_changes(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = bytes(range(256)) * 40
+    put_files(place, {"x.tar": data, "y.tar": b"y", "z.tar": b"z"})
+    store = RemoteStore(place)
+    fs, _ = connect(place)
+    fetched: list[str] = []
+    get_file = fs.get_file
+
+    def count(source: str, target: str, **options: Any) -> None:
+        fetched.append(source.rpartition("/")[2])
+        get_file(source, target, **options)
+
+    monkeypatch.setattr(fs, "get_file", count)
+    monkeypatch.setattr("veilset.dataset.remote.connect", lambda url: (fs, connect(url)[1]))
+
+    def read(at: int) -> bytes:
+        with store.open("x.tar") as stream:
+            stream.seek(at)
+            return stream.read(10)
+
+    with ThreadPoolExecutor(8) as executor:
+        found = list(executor.map(read, range(64)))
+    assert found == [data[at : at + 10] for at in range(64)]
+    assert fetched == ["x.tar"]
+    with store.open("x.tar") as stream:
+        for name in ("y.tar", "z.tar"):
+            with store.open(name):
+                pass
+        # It is not among the last two any more, and stays whole for those who have it open.
+        assert stream.read() == data
+    read(0)
+    assert fetched == ["x.tar", "y.tar", "z.tar", "x.tar"]
+    put_files(place, {"x.tar": data[::-1]})
+    assert read(0) == data[::-1][:10]
+
+
+def test_one_image(place: str) -> None:
+    put_files(place, {"a.jpg": b"12345"})
+    store = open_store(place)
+    with pytest.raises(DecodeError, match="5 bytes, the limit is 4") as caught:
+        store.read("a.jpg", 4)
+    assert caught.value.reason == "over-limit"
+    with pytest.raises(DecodeError, match="The file is gone") as caught:
+        store.read("b.jpg", 4)
+    assert caught.value.reason == "missing"
+    single, name = open_place(f"{place}/a.jpg")
+    assert (single.root, name) == (place, "a.jpg")
+    assert open_place(place)[1] == ""
+
+
+def test_a_place_where_nothing_is(place: str) -> None:
+    with pytest.raises(DatasetError, match=f"There is nothing at {place}"):
+        FolderReader(place)
+    store = open_store(place)
+    # An object store knows no folders: what is not there yet can be written to.
+    assert store.is_there()
+    assert store.is_empty()
+    put_files(place, {"a.jpg": b""})
+    with pytest.raises(DatasetError, match="is not a folder"):
+        FolderReader(f"{place}/a.jpg")
+
+
+def test_names_that_only_an_object_store_has(s3: str) -> None:
+    put_files(s3, {"a.jpg": b"1", "a.jpg/b.jpg": b"2", "c/": b"", "c/d.jpg": b"3", "e/": b""})
+    store = open_store(s3)
+    assert names(store) == (["a.jpg", "a.jpg/b.jpg", "c/d.jpg"], {})
+    everything = [("a.jpg", "file"), ("a.jpg/b.jpg", "file"), ("c/d.jpg", "file"), ("e", "folder")]
+    assert list(store.everything()) == everything
+    put_files(s3, {"c//f.jpg": b"4", "g/": b"content"})
+    with pytest.raises(DatasetError, match="an empty part"):
+        names(store)
+    strange = [("c//", "other"), ("g//", "other")]
+    assert [pair for pair in store.everything() if pair not in everything] == strange
+
+
+def test_what_cannot_be_reached_is_one_sentence(
+    server: str, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DatasetError, match=r"s3://nobody/x .*bucket does not exist"):
+        FolderReader("s3://nobody/x")
+    assert not open_store("s3://nobody/x").is_there()
+    with pytest.raises(RunError, match=r"s3://nobody/x/a cannot be written .*bucket does not"):
+        open_store("s3://nobody/x").write("a", b"")
+    store = open_store(s3)
+    store.write("a.jpg", b"1")
+    with _rights_enforced(server):
+        with pytest.raises(DatasetError, match=r"cannot be read .*Check the URL and the cred"):
+            FolderReader(s3)
+        with pytest.raises(DecodeError, match="cannot be read") as caught:
+            store.read("a.jpg", 9)
+        assert caught.value.reason == "unreadable"
+        with pytest.raises(RunError, match=f"{s3}/a.jpg cannot be written"):
+            store.write("a.jpg", b"2")
+        assert "secret" not in str(caught.value)
+    assert store.read("a.jpg", 9) == b"1"
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(DatasetError, match="Unable to locate credentials"):
+        FolderReader(s3)
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+class _rights_enforced:  # noqa: N801
+    """The server knows no user, so that every request is one without rights."""
+
+    def __init__(self, server: str) -> None:
+        self._url = f"{server}/moto-api/reset-auth"
+
+    def __enter__(self) -> None:
+        self._allow(0)
+
+    def __exit__(self, *_: object) -> None:
+        self._allow(10**9)
+
+    def _allow(self, n_requests: int) -> None:
+        words = urllib.request.Request(
+            self._url, str(n_requests).encode(), {"Content-Type": "application/octet-stream"}
+        )
+        urllib.request.urlopen(words).close()
+
+
+KILLED_WITHIN = """
+import os, signal, sys
+from veilset.dataset.remote import RemoteStore
+from veilset.dataset.urls import connect
+
+async def die(*_, **__):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store = RemoteStore(sys.argv[1])
+connect(sys.argv[1])[0]._upload_file_part_concurrent = die
+with store.create("y.tar") as target:
+    target.truncate(101 << 20)
+"""
+
+
+def test_a_large_file_appears_whole_or_not_at_all(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, client = open_store(s3), boto3.client("s3")
+    done = subprocess.run([sys.executable, "-c", KILLED_WITHIN, s3], check=False)
+    assert done.returncode == -signal.SIGKILL
+    # The upload had begun, in parts, and what there is of it has no name.
+    (begun,) = client.list_multipart_uploads(Bucket="bucket")["Uploads"]
+    assert begun["Key"].endswith("/y.tar")
+    assert store.is_empty()
+    fs, _ = connect(s3)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "the line is dead")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "_upload_file_part_concurrent", fail)
+        with pytest.raises(RunError, match="the line is dead"):
+            write_large(store)
+    assert len(client.list_multipart_uploads(Bucket="bucket")["Uploads"]) == 1
+    assert store.is_empty()
+    write_large(store)
+    with store.open("y.tar") as stream:
+        assert os.fstat(stream.fileno()).st_size == 101 << 20
+    client.close()
+
+
+def write_large(store: Store) -> None:
+    with store.create("y.tar") as target:
+        target.truncate(101 << 20)
+
+
+def test_what_cannot_be_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Protocol not known"):
+        FolderReader("nosuch://x")
+    with pytest.raises(ConfigError, match="chain of URLs"):
+        FolderReader("simplecache::s3://bucket/x")
+    with pytest.raises(MissingExtraError, match="pip install adlfs"):
+        FolderReader("az://container/x")
+    with pytest.raises(MissingExtraError, match="pip install gcsfs"):
+        FolderReader("gs://bucket/x")
+    monkeypatch.delitem(_registry, "s3", raising=False)
+    for module, says in (("s3fs", "at s3:// is not"), ("fsspec.core", "at a URL is not")):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, module, None)
+            with pytest.raises(MissingExtraError, match=rf"{says}.*'veilset\[remote\]'"):
+                FolderReader("s3://bucket/x")
+    local = open_store(f"file://{tmp_path}")
+    assert isinstance(local, LocalStore)
+    assert local.root == tmp_path
+
+
+def test_places_that_lie_in_each_other(tmp_path: Path) -> None:
+    check_apart("s3://bucket/a", "s3://bucket/ab")
+    check_apart("s3://bucket/a", "memory://bucket/a")
+    check_apart(tmp_path, f"s3:/{tmp_path}")
+    for source, target in (
+        ("s3://bucket/a/", "s3://bucket/a"),
+        ("s3://bucket", "s3://bucket/a"),
+        ("https://me:secret@host/a/b", "https://host/a"),
+        (f"file://{tmp_path}/a", tmp_path),
+    ):
+        with pytest.raises(DatasetError, match="lie in each other") as caught:
+            check_apart(source, target)
+        assert "secret" not in str(caught.value)
+
+
+def test_carried_to_another_process(s3: str) -> None:
+    put_files(s3, {"a.jpg": b"\xff\xd8\xff"})
+    reader = FolderReader(s3)
+    assert reader.count() == 1
+    copy = pickle.loads(pickle.dumps(reader))
+    assert list(copy.shards()) == list(reader.shards())
+    with pytest.raises(ConfigError, match="memory of this process"):
+        pickle.dumps(open_store("memory://x"))
+
+
+def test_written_only_where_files_appear_whole(tmp_path: Path) -> None:
+    store = open_store("sftp://host/x")
+    with pytest.raises(RunError, match="half written"):
+        store.write("a", b"")
+    with pytest.raises(RunError, match="half written"), store.create("a"):
+        pass
