@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from veilset.dataset import stores
 from veilset.dataset.folder import FolderReader, FolderWriter, check_apart
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.types import ImageRecord
@@ -20,6 +21,10 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 def ids(root: Path, shard_size: int = 1024) -> list[str]:
     shards = FolderReader(root).shards(shard_size)
     return [record.image_id for shard in shards for record in shard.records]
+
+
+def ids_below(root: Path) -> list[str]:
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.png"))
 
 
 def put(root: Path, *names: str) -> None:
@@ -129,6 +134,18 @@ def test_writer_writes_whole_files_and_discards(tmp_path: Path) -> None:
     writer.discard(record)
     writer.discard(record)
     assert not list((tmp_path / "a" / "b").iterdir())
+
+
+def test_a_store_remembers_few_of_the_folders_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_N_FOLDERS_KEPT", 3)
+    store = stores.LocalStore(tmp_path)
+    names = [f"{number % 10}/{number:02d}.png" for number in range(30)]
+    for name in names:
+        store.write(name, b"1")
+        assert len(store._made) <= 3
+    assert ids_below(tmp_path) == sorted(names)
 
 
 @pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "a/../../x.png"])
