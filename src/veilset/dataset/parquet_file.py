@@ -63,7 +63,7 @@ def reading(place: str) -> Iterator[None]:
             why = error.strerror or type(error).__name__
             raise DatasetError(f"{place} cannot be read ({why}). Check the disk.") from error
         why = str(error).partition("\n")[0].rstrip(".")[:120] or type(error).__name__
-        raise _damaged(place, why) from error
+        raise damaged(place, why) from error
 
 
 def open_parquet(stream: BinaryIO, place: str) -> Any:
@@ -82,7 +82,7 @@ def open_parquet(stream: BinaryIO, place: str) -> Any:
     if _ENCRYPTED in (ends[0], ends[1][-4:]):
         raise _encrypted(place)
     if n_bytes < 12 or ends[0] != _MAGIC or ends[1][-4:] != _MAGIC:
-        raise _damaged(place, "it does not begin and end as one")
+        raise damaged(place, "it does not begin and end as one")
     with reading(place):
         file = pq.ParquetFile(
             pa.PythonFile(_Positioned(descriptor), mode="r"),
@@ -126,7 +126,8 @@ def key_values(file: Any) -> dict[bytes, bytes]:
     return {k: each for k, each in (file.metadata.metadata or {}).items() if k != ARROW_KEY}
 
 
-def _damaged(place: str, why: str) -> DatasetError:
+def damaged(place: str, why: str) -> DatasetError:
+    """Give the sentence about a file that is not whole."""
     return DatasetError(
         f"{place} is no whole Parquet file ({why}). Restore it, then run the same command again."
     )

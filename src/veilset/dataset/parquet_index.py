@@ -16,7 +16,7 @@ from veilset.dataset.parquet_columns import (
     ImageColumn,
     find_image_columns,
 )
-from veilset.dataset.parquet_file import batches, key_values, leaves, open_parquet, reading
+from veilset.dataset.parquet_file import batches, damaged, key_values, leaves, open_parquet, reading
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
 from veilset.types import ImageRecord
@@ -132,6 +132,8 @@ def read_index(stream: BinaryIO, container: str, place: str) -> ParquetIndex:
         )
         numbers, n_numbers = _row_numbers(known.rows, file.metadata.num_rows, place)
         states = np.stack([_states(file, column) for column in columns], axis=1)
+    if len(states) != len(numbers):
+        raise damaged(place, "it has fewer rows than its footer says")
     records = tuple(_records(container, columns, numbers, states))
     return ParquetIndex(container, columns, numbers, n_numbers, states, records)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from veilset.dataset.containers import pieces
 from veilset.dataset.parquet_columns import ImageColumn, find_picture, holds_bytes
-from veilset.dataset.parquet_file import batches, open_parquet, reading
+from veilset.dataset.parquet_file import batches, damaged, open_parquet, reading
 from veilset.dataset.parquet_index import ParquetIndex, Place, states_of
 from veilset.errors import DatasetError, RunError
 
@@ -89,7 +89,7 @@ def _copy(
                         sizes[row + at, column] = spool.write(array[at].as_buffer())
         row = stop
     if row != len(index.numbers):
-        raise DatasetError(f"{place} has fewer rows than its footer says. Write it anew.")
+        raise damaged(place, "it has fewer rows than its footer says")
     with _room():
         spool.flush()
 

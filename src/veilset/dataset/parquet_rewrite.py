@@ -77,9 +77,7 @@ def rewrite(
                 table = pa.Table.from_batches(parts, schema)
                 writer.write_table(table, row_group_size=max(1, table.num_rows))
                 start = stop
-            writer.add_key_value_metadata(
-                _key_values_beside(file, schema) | rows_metadata(index, is_kept)
-            )
+            _add(writer, _key_values_beside(file, schema) | rows_metadata(index, is_kept))
     except pa.ArrowException as error:
         raise _not_possible(place, error) from error
 
@@ -94,7 +92,7 @@ def check_possible(file: Any, place: str) -> None:
     sink = pa.BufferOutputStream()
     try:
         with pq.ParquetWriter(sink, schema, **writer_options(file)) as writer:
-            writer.add_key_value_metadata(_key_values_beside(file, schema))
+            _add(writer, _key_values_beside(file, schema))
         written = pq.ParquetFile(pa.BufferReader(sink.getvalue()))
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _not_possible(place, error) from error
@@ -109,12 +107,19 @@ def check_possible(file: Any, place: str) -> None:
 def target_schema(file: Any) -> Any:
     """Give the Arrow schema of the output: that of the source, without what is said of rows."""
     schema = file.schema_arrow
-    return schema.with_metadata(without_rows(schema.metadata or {}) or None)
+    metadata = without_rows(schema.metadata or {})
+    return schema.with_metadata(metadata) if metadata else schema.remove_metadata()
 
 
 def without_rows(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Give the metadata of a file without what is said of rows."""
     return {key: value for key, value in metadata.items() if key != ROWS_KEY}
+
+
+def _add(writer: Any, metadata: Mapping[bytes, bytes]) -> None:
+    # Nothing at all would still be metadata, where the source has none.
+    if metadata:
+        writer.add_key_value_metadata(metadata)
 
 
 def _key_values_beside(file: Any, schema: Any) -> dict[bytes, bytes]:
