@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         Obfuscator,
         RuntimeSettings,
     )
+    from veilset.remove.stage import RemovalSummary, RemoveConfig, remove_images
     from veilset.report.stage import write_report
     from veilset.review.settings import JobSettings
     from veilset.review.stage import export_review, open_review
@@ -70,15 +71,17 @@ _HOMES = {
     "ImageRecord": "veilset.types",
     "ImportConfig": "veilset.annotations.config",
     "JobSettings": "veilset.review.settings",
-    "Measurement": "veilset.types",
     "LayerConfig": "veilset.layer.stage",
     "LayerSummary": "veilset.layer.stage",
+    "Measurement": "veilset.types",
     "ObfuscateConfig": "veilset.obfuscate.stage",
     "Obfuscator": "veilset.protocols",
     "Origin": "veilset.types",
     "Progress": "veilset.engine.drive",
     "Region": "veilset.types",
     "ReleaseSummary": "veilset.run.stage",
+    "RemovalSummary": "veilset.remove.stage",
+    "RemoveConfig": "veilset.remove.stage",
     "RunConfig": "veilset.run.stage",
     "RunSummary": "veilset.runs",
     "RuntimeSettings": "veilset.protocols",
@@ -99,14 +102,15 @@ _HOMES = {
     "obfuscate_dataset": "veilset.obfuscate.stage",
     "obfuscate_image": "veilset.obfuscate.stage",
     "open_review": "veilset.review.stage",
+    "remove_images": "veilset.remove.stage",
     "run_dataset": "veilset.run.stage",
     "verify_dataset": "veilset.verify.stage",
     "verify_manifest": "veilset.verify.manifest",
+    "write_layer": "veilset.layer.stage",
     "write_report": "veilset.report.stage",
 }
 
 __all__ = [
-    "write_layer": "veilset.layer.stage",
     "AnnotationSet",
     "Annotations",
     "AuditConfig",
@@ -122,15 +126,17 @@ __all__ = [
     "ImageRecord",
     "ImportConfig",
     "JobSettings",
+    "LayerConfig",
+    "LayerSummary",
     "Measurement",
     "ObfuscateConfig",
     "Obfuscator",
     "Origin",
-    "LayerConfig",
-    "LayerSummary",
     "Progress",
     "Region",
     "ReleaseSummary",
+    "RemovalSummary",
+    "RemoveConfig",
     "RunConfig",
     "RunSummary",
     "RuntimeSettings",
@@ -151,9 +157,11 @@ __all__ = [
     "obfuscate_dataset",
     "obfuscate_image",
     "open_review",
+    "remove_images",
     "run_dataset",
     "verify_dataset",
     "verify_manifest",
+    "write_layer",
     "write_report",
 ]
 
@@ -161,7 +169,6 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name == "__version__":
         return import_module("importlib.metadata").version("veilset")
-    "write_layer",
     if name not in _HOMES:
         raise AttributeError(f"module 'veilset' has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)

@@ -16,6 +16,7 @@ from veilset.cli import (
     layer,
     obfuscate,
     plugins,
+    remove,
     report,
     review,
     run,
@@ -42,6 +43,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "layer": layer.layer,
     "audit": audit.audit,
     "report": report.report,
+    "remove": remove.remove,
     "plugins": plugins.plugins,
 }
 for _name, _verb in VERBS.items():

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from veilset.errors import RunError
-from veilset.files import write_atomically
+from veilset.files import ordered_name, write_atomically
 from veilset.runs import FINISHED, LEDGER, STARTED, json_bytes, lock_folder, read_manifest
 
 
@@ -108,4 +108,4 @@ class Amendment:
         return entry
 
     def _entry_path(self, index: int) -> Path:
-        return self.folder / LEDGER / f"{index:05d}.json"
+        return self.folder / LEDGER / f"{ordered_name(index)}.json"

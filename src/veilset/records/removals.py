@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -58,11 +58,12 @@ class Removals:
 
     Attributes:
         image_ids: Names of the images that were asked for.
-        digests: Digests of their originals and of what was released of them.
+        digests: Digests of their originals and of what was released of them, each with the name
+            of such an image.
     """
 
     image_ids: frozenset[str] = frozenset()
-    digests: frozenset[str] = frozenset()
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, record: Path) -> Self:
@@ -73,14 +74,19 @@ class Removals:
         """
         # Those that only shared a sample may come back when it is whole again.
         asked = [each for each in read_log(record) if not each.because_of]
-        digests = {digest for each in asked for digest in (each.sha256, each.sha256_original)}
-        return cls(frozenset(each.image_id for each in asked), frozenset(digests - {""}))
+        digests = {
+            digest: each.image_id
+            for each in asked
+            for digest in (each.sha256, each.sha256_original)
+            if digest
+        }
+        return cls(frozenset(each.image_id for each in asked), digests)
 
     def cover(self, image_id: str, digest: str) -> bool:
         """Whether an image was withdrawn, under this name or with this content.
 
         Example:
-            >>> removals = Removals(frozenset({"a.jpg"}), frozenset({"51f0"}))
+            >>> removals = Removals(frozenset({"a.jpg"}), {"51f0": "a.jpg"})
             >>> [removals.cover(*each) for each in (("a.jpg", ""), ("b.jpg", "51f0"), ("c", ""))]
             [True, True, False]
         """

@@ -52,10 +52,37 @@ def describe_release(
         verification: Settings of the verification, resolved.
         cards: Models that searched it.
     """
+    digests = {"annotations": contract.annotations_sha256, "record": contract.record_sha256}
+    return {
+        **_counted(reports, digests),
+        "method": dict(contract.method),
+        "metadata": contract.metadata,
+        "kinds": list(contract.kinds),
+        "min_score": contract.min_score,
+        "warnings": contract.warnings(),
+        "models": [asdict(card) for card in cards],
+        "verification": dict(verification),
+    }
+
+
+def recount_release(
+    release: Mapping[str, Any], reports: Iterable[Mapping[str, Any]], record_sha256: str
+) -> dict[str, Any]:
+    """Say of a release from which images were withdrawn what is left of it.
+
+    Args:
+        release: What was said before.
+        reports: The ledger of the verification as it is now.
+        record_sha256: Digest of the outcomes as they are now.
+    """
+    return {**release, **_counted(reports, {**release["inputs"], "record": record_sha256})}
+
+
+def _counted(reports: Iterable[Mapping[str, Any]], digests: Mapping[str, str]) -> dict[str, Any]:
+    """Give all that follows from the counts."""
     counts: Counter[str] = Counter()
     for entry in reports:
         counts.update(entry["counts"])
-    digests = {"annotations": contract.annotations_sha256, "record": contract.record_sha256}
     measured = [
         missed_face_rate(which, counts[f"{which}_with_missed"], n_searched, digests)
         for which in ("untouched", "touched")
@@ -63,16 +90,9 @@ def describe_release(
     ]
     return {
         "overall": overall_verdict(counts),
-        "method": dict(contract.method),
-        "metadata": contract.metadata,
-        "kinds": list(contract.kinds),
-        "min_score": contract.min_score,
         "counts": {name: counts[name] for name in sorted(counts) if counts[name]},
-        "warnings": contract.warnings(),
         "measurements": [asdict(each) for each in measured],
-        "models": [asdict(card) for card in cards],
-        "inputs": digests,
-        "verification": dict(verification),
+        "inputs": dict(digests),
     }
 
 

@@ -28,6 +28,7 @@ from veilset.errors import RunError
 from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings, Places, ShardWork
 from veilset.records.places import record_folder
+from veilset.records.removals import require_settled
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, write_verdicts
 from veilset.runs import FINISHED, STARTED, Run, RunSummary, discard_run
 from veilset.types import ImageRecord
@@ -89,6 +90,7 @@ def verify_dataset(
     for place in (photos, out):
         check_apart(place, folder)
     check_apart(photos, out)
+    require_settled(base)
     trees = Trees(open_reader(photos, layout), out, source)
     contract = read_contract(source, annotations)
     # Here, not first on the worker: a method that is not installed stops it at once.

@@ -1,0 +1,381 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images withdrawn from a release: gone from it, from its records, and never back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.flow.test_layouts import add, members, pack
+from tests.unit.verify.drawn import (
+    CLEAN,
+    Release,
+    draw_photos,
+    make_release,
+    planted_detectors,
+)
+from veilset.annotations.store import AnnotationSet, write_annotations
+from veilset.errors import AnnotationError, ConfigError, DatasetError, RunError
+from veilset.files import sha256_hex
+from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
+from veilset.records.outcomes import Outcome, OutcomeTable
+from veilset.records.removals import Pending, Removal, read_log, write_pending
+from veilset.records.verdicts import Verdict
+from veilset.remove.stage import RemoveConfig, remove_images
+from veilset.report.stage import write_report
+from veilset.runs import read_manifest
+from veilset.verify.manifest import verify_manifest
+
+ASKED = RemoveConfig(reason="asked by the person shown")
+PROGRAM = Path(sys.executable).with_name("veilset")
+
+
+def asked(*image_ids: str, **more: object) -> RemoveConfig:
+    return replace(ASKED, image_ids=image_ids, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, Release]]:
+    """The same pictures as a folder and as tar files; released, verified and reported."""
+    base = tmp_path_factory.mktemp("remove")
+    draw_photos(base / "folder" / "photos")
+    pack(base / "folder" / "photos", base / "tars" / "photos")
+    with planted_detectors():
+        both = make_release(base / "folder"), make_release(base / "tars")
+        for release in both:
+            release.verify()
+            write_report(release.out, release.annotations)
+        yield both
+
+
+@pytest.fixture
+def folder(made: tuple[Release, Release], tmp_path: Path) -> Release:
+    shutil.copytree(made[0].base, tmp_path / "folder")
+    return Release(tmp_path / "folder")
+
+
+@pytest.fixture
+def tars(made: tuple[Release, Release], tmp_path: Path) -> Release:
+    shutil.copytree(made[1].base, tmp_path / "tars")
+    return Release(tmp_path / "tars")
+
+
+def outcomes(release: Release) -> dict[str, Outcome]:
+    return {row.image_id: row.outcome for row in OutcomeTable(release.record / "obfuscate")}
+
+
+def intact(release: Release) -> bool:
+    return verify_manifest(release.record / "verify", release.out).is_intact
+
+
+def obfuscate(release: Release) -> None:
+    obfuscate_dataset(release.photos, release.annotations, release.out, ObfuscateConfig())
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_image_leaves_the_folder_its_records_and_its_report(folder: Release) -> None:
+    before = files(folder.out)
+    digest_in = sha256_hex((folder.photos / "a/one.jpg").read_bytes())
+    summary = remove_images(folder.out, asked("a/one.jpg", "a/two.png"))
+    assert summary.image_ids == ("a/one.jpg", "a/two.png")
+    assert files(folder.out) == {k: v for k, v in before.items() if not k.startswith("a/")}
+    assert not (folder.out / "a").exists(), "the name of an empty folder may tell something"
+    assert intact(folder)
+    assert outcomes(folder)["a/one.jpg"] is Outcome.REMOVED
+    counts = read_manifest(folder.record / "obfuscate")["counts"]
+    assert counts == {
+        "failed": 1, "n_regions": 1, "obfuscated": 1, "removed": 2, "untouched": 3,
+    }  # fmt: skip
+    manifest = json.loads((folder.record / "verify" / "manifest.json").read_bytes())
+    assert manifest["counts"]["passed"] == 4
+    assert manifest["overall"] == "passed"
+    assert folder.verdicts()["a/one.jpg"].verdict is Verdict.ABSENT
+    line = json.loads((folder.record / "removed" / "log.jsonl").read_text().splitlines()[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", line.pop("removed_at"))
+    assert line == {
+        "image_id": "a/one.jpg",
+        "sha256": sha256_hex(before["a/one.jpg"]),
+        "sha256_original": digest_in,
+        "reason": ASKED.reason,
+        "because_of": "",
+    }
+    page = json.loads((folder.record / "report.json").read_bytes())
+    assert page["produced"]["outcomes"]["removed"] == 2
+    assert "withdrawn" in (folder.record / "report.html").read_text()
+
+
+def test_a_full_verification_passes_and_sees_what_is_put_back(folder: Release) -> None:
+    data = (folder.out / "a/one.jpg").read_bytes()
+    remove_images(folder.out, asked("a/one.jpg"))
+    assert folder.found() == CLEAN | {"a/one.jpg": (Verdict.ABSENT, set())}
+    (folder.out / "a/one.jpg").write_bytes(data)
+    assert folder.found()["a/one.jpg"] == (Verdict.LEAK, {"removed-but-present"})
+
+
+def test_with_the_original_gone_too_the_release_still_verifies(folder: Release) -> None:
+    remove_images(folder.out, asked("b/none.jpg"))
+    (folder.photos / "b/none.jpg").unlink()
+    assert folder.found() == CLEAN | {"b/none.jpg": (Verdict.ABSENT, set())}
+
+
+def test_a_sample_leaves_its_tar_file_and_all_else_stays(tars: Release) -> None:
+    before = {path.name: members(path) for path in tars.out.iterdir()}
+    summary = remove_images(tars.out, asked("00000.tar/a/two.png"))
+    assert summary.manifest_sha256
+    assert intact(tars)
+    for path in tars.out.iterdir():
+        kept = [(m.name, data) for m, data in before[path.name] if not m.name.startswith("a/two.")]
+        assert [(m.name, data) for m, data in members(path)] == kept
+    found = tars.found()
+    assert found.pop("00000.tar/a/two.png") == (Verdict.ABSENT, set())
+    assert {verdict for verdict, _ in found.values()} == {Verdict.ABSENT, Verdict.WHOLE}
+    assert outcomes(tars)["00000.tar/a/two.png"] is Outcome.REMOVED
+
+
+def test_other_images_of_the_sample_go_too_and_are_said_to(tmp_path: Path) -> None:
+    release = Release(tmp_path)
+    draw_photos(tmp_path / "pictures")
+    release.photos.mkdir()
+    pictures = {"left": "a/one.jpg", "right": "c/plain.jpg"}
+    with tarfile.open(release.photos / "0.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for side, name in pictures.items():
+            add(tar, f"pair.{side}.jpg", (tmp_path / "pictures" / name).read_bytes())
+        add(tar, "pair.txt", b"two sides")
+        add(tar, "single.jpg", (tmp_path / "pictures/b/none.jpg").read_bytes())
+    with planted_detectors():
+        make_release(tmp_path)
+        release.verify()
+        summary = remove_images(release.out, asked("0.tar/pair.left.jpg"))
+        assert summary.because_of == (("0.tar/pair.right.jpg", "0.tar/pair.left.jpg"),)
+        assert intact(release)
+        assert [each.because_of for each in read_log(release.record)] == ["", summary.image_ids[0]]
+        amended = list(OutcomeTable(release.record / "obfuscate"))
+        shutil.rmtree(release.out)
+        shutil.rmtree(release.record / "obfuscate")
+        obfuscate(release)
+        # What a run that knows of the removal records is what the removal wrote into the record.
+        assert list(OutcomeTable(release.record / "obfuscate")) == amended
+        assert release.verify().extra["overall"] == "passed"
+
+
+def test_neither_the_same_command_nor_a_new_run_brings_it_back(tmp_path: Path) -> None:
+    with planted_detectors():
+        folder = make_release(tmp_path)
+        _check_never_back(folder)
+
+
+def _check_never_back(folder: Release) -> None:
+    remove_images(folder.out, asked("a/one.jpg"))
+    released = files(folder.out)
+    obfuscate(folder)
+    assert files(folder.out) == released
+    for name in ("out", "annotations", "out.veilset/obfuscate"):
+        shutil.rmtree(folder.base / name)
+    # Under another name it is the same photograph; under its name it is what was asked for.
+    shutil.move(folder.photos / "a/one.jpg", folder.photos / "b/again.jpg")
+    shutil.copy(folder.photos / "c/plain.jpg", folder.photos / "a/one.jpg")
+    make_release(folder.base)
+    assert files(folder.out) == released
+    ended = outcomes(folder)
+    assert (ended["a/one.jpg"], ended["b/again.jpg"]) == (Outcome.REMOVED, Outcome.REMOVED)
+
+
+def test_asked_for_in_several_ways(folder: Release, tmp_path: Path) -> None:
+    released = sha256_hex((folder.out / "a/two.png").read_bytes())
+    original = sha256_hex((folder.photos / "b/none.png").read_bytes())
+    rows = list(AnnotationSet(folder.annotations))
+    by_hand = tmp_path / "by-hand"
+    shutil.copytree(folder.annotations, by_hand)
+    turned = next(row for row in rows if row.image_id == "c/turned.jpg")
+    nude = replace(turned, regions=(replace(turned.regions[0], kind="nsfw"),))
+    write_annotations(by_hand, 0, [nude if row is turned else row for row in rows])
+    names = tmp_path / "names.txt"
+    names.write_text("# asked for on Monday\n\nb/none.jpg\n")
+    command: list[str | Path] = [
+        PROGRAM, "remove", folder.out, "--image", "a/one.jpg", "--list", names,
+        "--sha256", released, "--sha256", original.upper(), "--with-kind", "nsfw",
+        "--annotations", by_hand, "--reason", "several", "--json",
+    ]  # fmt: skip
+    before = files(folder.base)
+    done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
+    assert "nothing was changed" in done.stderr
+    assert files(folder.base) == before
+    dry = json.loads(done.stdout)["image_ids"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    gone = ["a/one.jpg", "a/two.png", "b/none.jpg", "b/none.png", "c/turned.jpg"]
+    assert json.loads(done.stdout)["image_ids"] == gone == dry
+    assert sorted(files(folder.out)) == ["c/plain.jpg"]
+    assert intact(folder)
+    again = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert (again["image_ids"], again["already"]) == ([], gone)
+    assert len(read_log(folder.record)) == 5
+
+
+def test_a_failed_image_can_be_withdrawn_so_that_no_later_run_releases_it(folder: Release) -> None:
+    summary = remove_images(folder.out, asked("c/cut.jpg"))
+    assert summary.image_ids == ("c/cut.jpg",)
+    assert outcomes(folder)["c/cut.jpg"] is Outcome.REMOVED
+    assert intact(folder)
+
+
+def test_the_last_image_can_go(folder: Release, tars: Release) -> None:
+    for release in (folder, tars):
+        names = [row.image_id for row in OutcomeTable(release.record / "obfuscate")]
+        remove_images(release.out, asked(*names))
+        assert intact(release)
+    assert not files(folder.out)
+
+
+@pytest.mark.parametrize(
+    ("config", "error", "says"),
+    [
+        (asked("a/one.jpg", "a/none.jpg"), DatasetError, "no image named 'a/none.jpg'"),
+        (replace(ASKED, sha256=("0" * 64,)), DatasetError, "No image of the release has"),
+        (RemoveConfig(), ConfigError, "Say which images"),
+    ],
+)
+def test_what_is_not_there_is_refused_and_nothing_changes(
+    folder: Release, config: RemoveConfig, error: type[Exception], says: str
+) -> None:
+    before = files(folder.base)
+    with pytest.raises(error, match=says):
+        remove_images(folder.out, config)
+    assert files(folder.base) == before
+
+
+def test_a_kind_that_nothing_has_is_refused(folder: Release) -> None:
+    config = replace(ASKED, kinds=("plate",), annotations=folder.annotations)
+    with pytest.raises(AnnotationError, match=r"no region of kind 'plate'.*It has: face"):
+        remove_images(folder.out, config)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"image_ids": ("a",)}, "Give the reason"),
+        ({"image_ids": ("a",), "reason": "one\ntwo"}, "in one line"),
+        ({"sha256": ("abc",), "reason": "x"}, "64 digits"),
+        ({"kinds": ("face",), "reason": "x"}, "together"),
+    ],
+)
+def test_a_request_that_cannot_be_meant_is_refused(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        RemoveConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_a_tar_file_that_was_changed_is_not_vouched_for(tars: Release) -> None:
+    path = tars.out / "00000.tar"
+    data = path.read_bytes()
+    at = data.index(b"a picture of")
+    path.write_bytes(data[:at] + b"A" + data[at + 1 :])
+    before = files(tars.base)
+    with pytest.raises(DatasetError, match=r"00000.tar in the output is not the file"):
+        remove_images(tars.out, asked("00000.tar/a/two.png"))
+    assert files(tars.base) == before
+
+
+def test_an_unfinished_run_is_refused(folder: Release) -> None:
+    (folder.record / "obfuscate" / "run.json").unlink()
+    with pytest.raises(RunError, match="is not finished"):
+        remove_images(folder.out, asked("a/one.jpg"))
+
+
+def test_without_a_verification_it_is_withdrawn_and_verified_later(folder: Release) -> None:
+    shutil.rmtree(folder.record / "verify")
+    assert remove_images(folder.out, asked("a/one.jpg")).manifest_sha256 == ""
+    assert folder.found() == CLEAN | {"a/one.jpg": (Verdict.ABSENT, set())}
+
+
+DRIVER = """
+import os, shutil, signal, sys
+from pathlib import Path
+import PIL.Image, pyarrow.parquet  # before the fork, not after each
+from veilset.remove.stage import RemoveConfig, remove_images
+
+base, image_id, first, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+
+def run(folder, kill_at):
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    seen = 0
+    def hook(event, args):
+        nonlocal seen
+        changes = event in ("os.rename", "os.remove", "os.rmdir", "os.truncate", "os.mkdir") or (
+            event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"))
+        if changes:
+            seen += 1
+            if seen == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+    try:
+        remove_images(folder / "out", RemoveConfig("asked", (image_id,)))
+    except BaseException as error:
+        print(kill_at, repr(error), file=sys.stderr)
+        os._exit(1)
+    os._exit(0)
+
+for kill_at in (0, *range(first, 200, step)):
+    folder = base.with_name(f"{base.name}-{kill_at}")
+    shutil.copytree(base, folder)
+    killed = run(folder, kill_at) if kill_at else 0
+    print(kill_at, killed, run(folder, 0), flush=True)
+    if kill_at and killed == 0:
+        break
+"""
+
+
+# Every change is one place to be killed at; both layouts together see each kind of them.
+@pytest.mark.parametrize(("layout", "first"), [("folder", "1"), ("tars", "3")])
+def test_killed_at_any_change_the_same_command_ends_the_same(
+    layout: str, first: str, folder: Release, tars: Release, tmp_path: Path
+) -> None:
+    release = folder if layout == "folder" else tars
+    image_id = "a/two.png" if layout == "folder" else "00000.tar/a/two.png"
+    base = tmp_path / "base"
+    shutil.copytree(release.base, base)
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER, base, image_id, first, "3"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert not done.stderr, done.stderr
+    ended = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+    assert len(ended) > 10
+    assert [again for _, _, again in ended] == [0] * len(ended)
+    assert {killed for _, killed, _ in ended[1:-1]} == {-9}
+    expected = _comparable(base.with_name("base-0"))
+    for kill_at, _, _ in ended[1:]:
+        assert _comparable(base.with_name(f"base-{kill_at}")) == expected
+
+
+def _comparable(folder: Path) -> dict[str, bytes]:
+    """Give the files of a release without times and without digests of what has times."""
+    stamp = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+    return {name: stamp.sub(b"TIME", data) for name, data in files(folder).items()}
+
+
+def test_a_removal_under_way_stops_all_else_until_it_is_finished(folder: Release) -> None:
+    row = next(iter(OutcomeTable(folder.record / "obfuscate")))
+    removal = Removal(row.image_id, row.sha256_out, row.sha256_in, "asked", "2026-01-31T12:00:00Z")
+    made = read_manifest(folder.record / "obfuscate")
+    write_pending(folder.record, Pending((removal,), 0, made["outputs_sha256"]))
+    for work in (obfuscate, Release.verify):
+        with pytest.raises(RunError, match=r"was not finished\. Run veilset remove"):
+            work(folder)
+    with pytest.raises(RunError, match="was not finished"):
+        remove_images(folder.out, asked("b/none.jpg"), dry_run=True)
+    assert remove_images(folder.out).image_ids == (row.image_id,)
+    assert intact(folder)
+    assert read_log(folder.record) == [removal]
