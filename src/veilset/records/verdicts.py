@@ -43,7 +43,7 @@ class Verdict(StrEnum):
     ABSENT = "absent"
     """It is not in the output, and is not meant to be."""
     WHOLE = "whole"
-    """A file that holds images: all in it that is no image is as in the original."""
+    """A file that holds or lists images: all in it that is no image is as it should be."""
 
 
 CODES = {
@@ -64,7 +64,7 @@ CODES = {
     "original-missing": "The original is gone, so nothing can be compared.",
     "original-changed": "The original is not the file that was searched and obfuscated.",
     "unreadable-output": "The file cannot be opened.",
-    "container-changed": "Something beside the images in the file was changed, added or removed.",
+    "container-changed": "In a file, something that is no image was changed, added or removed.",
     "check-failed": "The check itself failed.",
     "not-in-record": "The original was added after the run; it is not in the output.",
     "empty-folder": "A folder without a file; its name may tell something.",

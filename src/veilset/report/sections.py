@@ -56,7 +56,11 @@ _VERDICTS = (
     ("error", "Could not be checked", "counted against the release"),
     ("absent", "Absent", "not in the output, and not meant to be"),
 )
-_WHOLE = ("whole", "Tar files", "all in them that is no image is as in the original")
+_WHOLE = (
+    "whole",
+    "Tar files, Parquet files, lists",
+    "all in them that is no image is as it should be",
+)
 
 
 def images_section(facts: Facts) -> Markup:
@@ -83,7 +87,7 @@ def images_section(facts: Facts) -> Markup:
     passed_over = facts.stages["detect"].manifest.get("extra", {}).get("ignored") or {}
     if passed_over:
         what = ", ".join(f"{n:,} {why}" for why, n in sorted(passed_over.items()))
-        parts.append(note(f"In the folder, but not part of the data set: {what}."))
+        parts.append(note(f"Noted while listing the folder: {what}."))
     return section("images", "Images", *parts)
 
 

@@ -19,10 +19,12 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from veilset.dataset.containers import ContainerReader, OpenContainer
 from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
+from veilset.dataset.sidecars import Sidecar, SidecarReader, find_difference
 from veilset.dataset.stores import Location, Store, open_store
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
-from veilset.records.outcomes import ImageOutcome, OutcomeTable
+from veilset.records.outcomes import ImageOutcome, OutcomeTable, not_released
+from veilset.runs import read_manifest
 from veilset.types import ImageRecord
 
 _SortKey = tuple[tuple[str, ...], bool, str]
@@ -42,7 +44,7 @@ class Found(ImageRecord):
 
 @dataclass(frozen=True, slots=True)
 class Container(ImageRecord):
-    """A file of the data set that holds images."""
+    """A file of the data set that holds images, or tells of them and is none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +84,27 @@ class Trees:
             photos if isinstance(photos, ContainerReader) else None
         )
         self._outputs = self._containers.like(out) if self._containers else None
-        self._n_entries: int | None = None
+        self._sidecars: dict[str, Sidecar] = (
+            {each.name: each for each in photos.sidecars()}
+            if isinstance(photos, SidecarReader)
+            else {}
+        )
+        self._gone: frozenset[str] | None = None
 
     def describe(self) -> Mapping[str, str | int | float | bool]:
         """Give what identifies the originals and the output in a run manifest."""
         return {**self.photos.describe(), "out": self.out.describe()}
 
     def count(self) -> int:
-        """Give the number of entries."""
-        if self._n_entries is None:
-            self._n_entries = sum(1 for _ in self.entries())
-        return self._n_entries
+        """Give the number of entries.
+
+        Where containers would have to be opened for that, it is what there has to be; files
+        that came from elsewhere, or are gone, are not in it.
+        """
+        if self._containers:
+            n_containers = sum(1 for _ in self._containers.containers())
+            return n_containers + int(OutcomeTable(self.record).manifest["n_images"])
+        return sum(1 for _ in self.entries())
 
     def shards(self, shard_size: int = SHARD_SIZE) -> Iterator[Shard]:
         """Go through the entries, ``shard_size`` at a time."""
@@ -147,23 +159,25 @@ class Trees:
         return digest_file(self.out, image_id)
 
     def find_difference(self, container: str, written: Mapping[str, int]) -> str:
-        """Say where a container of the output differs from its original but for its images.
+        """Say where a file of the output that is no image is not what it should be, "" if it is.
 
         Args:
-            container: Its name.
+            container: Its name: a container, or a file that tells of images.
             written: Number of bytes of each image that the run wrote into it.
 
         Raises:
             DecodeError: If it cannot be read.
         """
-        if self._containers is None:
-            raise TypeError("images of this data set are files of their own")
-        with self._containers.open_container(container) as source:
-            try:
-                with self.out.open(container, follow=False) as other:
+        try:
+            with self.out.open(container, follow=False) as other:
+                if sidecar := self._sidecars.get(container):
+                    return find_difference(sidecar, self._not_released(), other)
+                if self._containers is None:
+                    raise TypeError("images of this data set are files of their own")
+                with self._containers.open_container(container) as source:
                     return source.find_difference(other, written)
-            except OSError as error:
-                raise _unreadable(error) from error
+        except OSError as error:
+            raise _unreadable(error) from error
 
     def written_into(self, container: str) -> dict[str, int]:
         """Give the number of bytes of each image that the run wrote into a container, by name."""
@@ -175,7 +189,18 @@ class Trees:
         rows = (table.find(image) for image in images)
         return {row.image_id: row.n_bytes_out for row in rows if row and row.outcome.is_released}
 
+    def _not_released(self) -> frozenset[str]:
+        if self._gone is None:
+            n_shards = int(read_manifest(self.record)["n_shards"])
+            self._gone = frozenset(not_released(self.record, range(n_shards)))
+        return self._gone
+
     def _originals(self) -> Iterator[ImageRecord]:
+        sidecars = [Container(name) for name in self._sidecars]
+        return heapq.merge(self._images(), sidecars, key=lambda each: each.order_key)
+
+    def _images(self) -> Iterator[ImageRecord]:
+        """Go through the originals, each container before its images."""
         for shard in self.photos.shards(SHARD_SIZE):
             if shard.container:
                 yield Container(shard.container)
@@ -185,6 +210,9 @@ class Trees:
         """Go through the output; a container of the data set is followed by its images."""
         containers = set(self._containers.containers()) if self._containers else set()
         for found in list_tree(self.out):
+            if found.kind == "file" and found.image_id in self._sidecars:
+                yield Found(found.image_id, "", "container")
+                continue
             if found.kind != "file" or found.image_id not in containers or not self._outputs:
                 yield found
                 continue
@@ -202,26 +230,27 @@ class Trees:
         """Give a digest of the names, sizes and times of every file of both trees.
 
         Any write to a file changes it (``ctime`` cannot be set back by ordinary means), so
-        equal digests mean that a finished verification still speaks of what is there.
+        equal digests mean that a finished verification still speaks of what is there. No file
+        is opened for it: a container at a URL would have to be fetched.
         """
         digest = hashlib.sha256()
-        n_entries = 0
-        for entry in self.entries():
-            n_entries += 1
-            facts = []
-            if self._has_original_file(entry):
-                facts.append(self._originals_store.facts(entry.image_id))
-            if entry.found and not entry.found.problem and entry.found.kind != "member":
-                facts.append(self.out.facts(entry.image_id))
-            name = entry.image_id, entry.found and entry.found.kind
-            digest.update(repr((name, facts)).encode("utf-8", "backslashreplace"))
-        self._n_entries = n_entries
+        for each in self._facts():
+            digest.update(repr(each).encode("utf-8", "backslashreplace"))
         return digest.hexdigest()
 
-    def _has_original_file(self, entry: Entry) -> bool:
-        if self._containers:
-            return isinstance(entry.original, Container)
-        return entry.original is not None and not entry.original.problem
+    def _facts(self) -> Iterator[tuple[str, str, object]]:
+        """Go through the files of both trees: name, kind, and what changes with the file."""
+        originals: Iterable[ImageRecord] = (
+            map(ImageRecord, self._containers.containers())
+            if self._containers
+            else self._originals()
+        )
+        for each in originals:
+            facts = None if each.problem else self._originals_store.facts(each.image_id)
+            yield each.image_id, "original", facts
+        for found in list_tree(self.out):
+            facts = None if found.problem else self.out.facts(found.image_id)
+            yield found.image_id, found.kind, facts
 
 
 @runtime_checkable
