@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tarfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from veilset.dataset.folder import FolderReader
 from veilset.dataset.stores import LocalStore
+from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import DecodeError, RunError
 from veilset.protocols import ShardReport
 from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
@@ -137,6 +139,34 @@ def test_state_changes_with_every_write(tmp_path: Path) -> None:
     (tmp_path / "photos" / "b.jpg").unlink()
     states.append(trees.state())
     assert len(set(states)) == 4
+
+
+def test_no_container_is_opened_to_tell_whether_one_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("photos", "out"):
+        (tmp_path / folder).mkdir()
+        with tarfile.open(tmp_path / folder / "0.tar", "w") as tar:
+            tar.addfile(tarfile.TarInfo("a.jpg"))
+    reader, record = WebDatasetReader(tmp_path / "photos"), tmp_path / "record"
+    with Run.open(record, "obfuscate", {}, {}) as run:
+        for shard in run.missing(reader.shards()):
+            run.commit(ShardReport(shard.index, len(shard.records)))
+        run.finish()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(WebDatasetReader, "open_container", refuse)
+    trees = Trees(reader, tmp_path / "out", record)
+    assert trees.count() == 2
+    states = {trees.state(), trees.state()}
+    assert len(states) == 1
+    for place in ("out/0.tar", "out/1.tar", "photos/0.tar"):
+        with (tmp_path / place).open("ab") as stream:
+            stream.write(b"x")
+        states.add(trees.state())
+    assert len(states) == 4
 
 
 def test_it_can_be_carried_to_another_process(tmp_path: Path) -> None:
