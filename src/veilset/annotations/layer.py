@@ -70,7 +70,7 @@ class Layer:
             raise self._damaged("it is not whole")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _open_again, (self.path, self._state)
+        return _open_again, (self.path.absolute(), self._state)
 
     @property
     def sha256(self) -> str:
