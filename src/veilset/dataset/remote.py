@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from veilset.dataset.fetched import Fetched, fetched_stream
-from veilset.dataset.stores import HEAD_BYTES, check_name, check_size, unreadable, unwritable
+from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
+from veilset.dataset.stores import HEAD_BYTES
 from veilset.dataset.tree import WhyNot
 from veilset.dataset.urls import answers, connect, facts_of, public_url
 from veilset.errors import ConfigError, DatasetError, RunError
@@ -111,6 +112,19 @@ class RemoteStore:
     def is_empty(self) -> bool:
         """Whether no file is there."""
         return next(self.everything(), None) is None
+
+    def visible(self, folder: str) -> list[tuple[str, bool]]:
+        """Give what is in a folder and not hidden."""
+        prefix = f"{folder}/" if folder else ""
+        try:
+            listed = self._list(folder, None)
+        except OSError:
+            return []
+        return [
+            (prefix + each.name, each.kind == "folder")
+            for each in listed
+            if each.kind != "other" and not each.name.startswith(".")
+        ]
 
     def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
         """Go through the wanted files; memory holds the names of the folders that lead to one."""
@@ -272,7 +286,7 @@ class RemoteStore:
         """
         # A stack instead of recursion: keys may be deeper than Python's stack.
         self._listed = {}
-        stack = [(folder, iter(self._list(folder, ignored)))]
+        stack = [(folder, iter(self._enter(folder, ignored)))]
         last = ""
         while stack:
             at, entries = stack[-1]
@@ -287,11 +301,17 @@ class RemoteStore:
                 yield f"{at}/{entry.name}" if at else entry.name, entry.kind
             else:
                 name = f"{at}/{entry.name}" if at else entry.name
-                inside = self._list(name, ignored)
+                inside = self._enter(name, ignored)
                 if inside or ignored is not None:
                     stack.append((name, iter(inside)))
                 else:
                     yield name, "folder"
+
+    def _enter(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
+        """Give what is in a folder, and keep the facts for those who ask for them on the way."""
+        listed = self._list(folder, ignored)
+        self._listed[folder] = {each.name: each.facts for each in listed if each.kind == "file"}
+        return listed
 
     def _list(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
         """Give what is in a folder, sorted; without what is hidden if that is counted."""
@@ -323,7 +343,6 @@ class RemoteStore:
                 "Rename those files."
             )
         listed.sort(key=lambda each: (each.name, each.kind == "folder"))
-        self._listed[folder] = {each.name: each.facts for each in listed if each.kind == "file"}
         return listed
 
 

@@ -12,13 +12,14 @@ import re
 import stat
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Protocol, cast, runtime_checkable
 
+from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
-from veilset.errors import DatasetError, DecodeError, RunError
+from veilset.errors import DatasetError
 from veilset.files import PART_PREFIX, part_path, write_atomically
 from veilset.types import ImageRecord
 
@@ -60,6 +61,16 @@ class Store(Protocol):
 
     def is_empty(self) -> bool:
         """Whether nothing is there; OSError if it cannot be listed."""
+
+    def visible(self, folder: str) -> Sequence[tuple[str, bool]]:
+        """Give what is in a folder and not hidden, in any order; nothing if it cannot be listed.
+
+        Args:
+            folder: Its name, "" for the root.
+
+        Returns:
+            Names, and whether each is a folder. A link is none.
+        """
 
     def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
         """Go through the files that are wanted, in the order of data sets.
@@ -184,6 +195,19 @@ class LocalStore:
         with os.scandir(self.root) as entries:
             return next(entries, None) is None
 
+    def visible(self, folder: str) -> Sequence[tuple[str, bool]]:
+        """Give what is in a folder and not hidden."""
+        prefix = f"{folder}/" if folder else ""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                return [
+                    (prefix + entry.name, entry.is_dir(follow_symlinks=False))
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                ]
+        except OSError:
+            return []
+
     def files(self, why_not: WhyNot, ignored: Counter[str]) -> Iterator[ImageRecord]:
         """Go through the wanted files; see ``FileTree``."""
         return FileTree(self.root, why_not, ignored).records()
@@ -302,6 +326,17 @@ def location_of(place: Location) -> Location:
     return place if isinstance(place, Path) or is_url(place) else Path(place)
 
 
+def join(place: Location, name: str) -> Location:
+    """Give the place of a file below another place.
+
+    Example:
+        >>> join(Path("photos"), "list.txt"), join("s3://bucket/photos/", "list.txt")
+        (PosixPath('photos/list.txt'), 's3://bucket/photos/list.txt')
+    """
+    place = location_of(place)
+    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
+
+
 def is_url(place: Location) -> bool:
     """Whether a place is a URL; one of a local file is none.
 
@@ -341,47 +376,6 @@ def open_place(location: Location) -> tuple[Store, str]:
         if parent.is_file(name):
             return parent, name
     return store, ""
-
-
-def check_name(name: str) -> None:
-    """Refuse a name that leads out of the data set.
-
-    Raises:
-        DatasetError: If it does.
-    """
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise DatasetError(f"The image name {name!r} leads out of the data set. Repair its source.")
-
-
-def check_size(n_bytes: int, max_bytes: int) -> None:
-    """Refuse a file that is larger than an image may be.
-
-    Raises:
-        DecodeError: If it is.
-    """
-    if n_bytes > max_bytes:
-        raise DecodeError(
-            "over-limit",
-            f"The file has {n_bytes:,} bytes, the limit is {max_bytes:,}. Make it smaller.",
-        )
-
-
-def unreadable(error: OSError) -> DecodeError:
-    """Give the sentence about a file of an image that cannot be read."""
-    if isinstance(error, FileNotFoundError):
-        return DecodeError("missing", "The file is gone. Restore it and run again.")
-    return DecodeError(
-        "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
-    )
-
-
-def unwritable(place: str, error: OSError) -> RunError:
-    """Give the sentence about a file that cannot be written."""
-    return RunError(
-        f"{place} cannot be written ({error.strerror}). "
-        "Mend that, then run the same command again: it goes on from here."
-    )
 
 
 def _numbers(facts: os.stat_result) -> tuple[int, ...]:
