@@ -13,6 +13,7 @@ from veilset.dataset.containers import ContainerReader, ContainerWriter
 from veilset.dataset.folder import IMAGE_SUFFIXES, FolderReader, FolderWriter, has_suffix
 from veilset.dataset.listed import SUFFIXES as LIST_SUFFIXES
 from veilset.dataset.listed import ListReader
+from veilset.dataset.parquet import PARQUET_SUFFIX, ParquetReader
 from veilset.dataset.sidecars import SidecarReader, SidecarWriter
 from veilset.dataset.stores import Location, join, location_of, open_place, open_store
 from veilset.dataset.webdataset import (
@@ -23,31 +24,34 @@ from veilset.dataset.webdataset import (
 from veilset.errors import ConfigError, DatasetError
 from veilset.protocols import Reader, Writer
 
-AUTO, FOLDER, WEBDATASET, LIST, COCO = "auto", "folder", "webdataset", "list", "coco"
-LAYOUTS = (AUTO, FOLDER, WEBDATASET, LIST, COCO)
+AUTO, FOLDER, WEBDATASET, PARQUET = "auto", "folder", "webdataset", "parquet"
+LIST, COCO = "list", "coco"
+LAYOUTS = (AUTO, FOLDER, WEBDATASET, PARQUET, LIST, COCO)
 
 _READERS: Mapping[str, Callable[[Location], Reader]] = {
     FOLDER: FolderReader,
     WEBDATASET: WebDatasetReader,
+    PARQUET: ParquetReader,
     LIST: ListReader,
     COCO: CocoReader,
 }
 _TARS = (TAR_SUFFIX, *COMPRESSED_SUFFIXES)
+_NOUNS = {WEBDATASET: "tar files", PARQUET: "Parquet files", FOLDER: "images"}
 
 
 def open_reader(location: Location, layout: str = AUTO) -> Reader:
     """Open a data set.
 
     Args:
-        location: Folder of images or of tar files, nested in any way; or one tar file, one
-            list of images, or one JSON of COCO's form.
-        layout: ``folder``, ``webdataset``, ``list``, ``coco``, or ``auto`` to look which it
-            is. A folder is of the layout ``coco`` only if that is said.
+        location: Folder of images, of tar files or of Parquet files, nested in any way; or one
+            tar or Parquet file, one list of images, or one JSON of COCO's form.
+        layout: ``folder``, ``webdataset``, ``parquet``, ``list``, ``coco``, or ``auto`` to look
+            which it is. A folder is of the layout ``coco`` only if that is said.
 
     Raises:
         ConfigError: If there is no such layout.
         DatasetError: If the place is missing, no data set, or may not be read, or if the
-            layout cannot be told because it holds tar files and images.
+            layout cannot be told because it holds files of two.
     """
     location = location_of(location)
     if layout not in LAYOUTS:
@@ -80,7 +84,8 @@ def open_folder(location: Location, what_for: str) -> FolderReader:
         what_for: What it is opened for, for the message.
 
     Raises:
-        DatasetError: If it is missing, may not be read, is at a URL, or holds tar files.
+        DatasetError: If it is missing, may not be read, is at a URL, or holds tar or
+            Parquet files.
     """
     location = location_of(location)
     if not isinstance(location, Path):
@@ -88,10 +93,11 @@ def open_folder(location: Location, what_for: str) -> FolderReader:
             f"{open_store(location).root} is a URL, and {what_for} takes a local folder of images. "
             "Copy the images into one, and give that."
         )
-    if detect_layout(location) == WEBDATASET:
+    layout = detect_layout(location)
+    if layout in (WEBDATASET, PARQUET):
         raise DatasetError(
-            f"{location} holds tar files, and {what_for} takes a folder of images. Unpack the tar "
-            "files into a folder, each into one of its own name, and give that."
+            f"{location} holds {_NOUNS[layout]}, and {what_for} takes a folder of images. Unpack "
+            "them into a folder, each into one of its own name, and give that."
         )
     return FolderReader(location)
 
@@ -114,7 +120,7 @@ def detect_layout(location: Location) -> str:
     """Give the layout of what lies at a place, told from the names of the files.
 
     Raises:
-        DatasetError: If it holds tar files and images, so that neither can be meant.
+        DatasetError: If it holds files of two layouts, so that neither can be meant.
     """
     store, single = open_place(location)
     if single:
@@ -123,20 +129,32 @@ def detect_layout(location: Location) -> str:
             return LIST
         if name.endswith(JSON_SUFFIX):
             return COCO
-        return WEBDATASET if name.endswith(_TARS) else FOLDER
-    tar = image = ""
+        return _layout_of(name) or FOLDER
+    found: dict[str, str] = {}
     folders = [""]
-    while folders and not (tar and image):
+    while folders and len(found) < 2:
         for path, is_folder in store.visible(folders.pop()):
             if is_folder:
                 folders.append(path)
-            elif path.lower().endswith(_TARS):
-                tar = tar or path
-            elif has_suffix(path, IMAGE_SUFFIXES):
-                image = image or path
-    if tar and image:
+            elif layout := _layout_of(path.lower()):
+                found.setdefault(layout, path)
+    if len(found) > 1:
+        both = [
+            f"{noun} ({store.place(found[layout])})"
+            for layout, noun in _NOUNS.items()
+            if layout in found
+        ]
         raise DatasetError(
-            f"{store.root} holds tar files ({store.place(tar)}) and images ({store.place(image)}). "
-            "Give a folder of one of the two, or say with --layout which of them is the data set."
+            f"{store.root} holds {' and '.join(both)}. Give a folder of one kind, or say with "
+            "--layout which of them is the data set."
         )
-    return WEBDATASET if tar else FOLDER
+    return next(iter(found), FOLDER)
+
+
+def _layout_of(name: str) -> str:
+    """Give the layout that a file belongs to by its name in lower case, "" if to none."""
+    if name.endswith(_TARS):
+        return WEBDATASET
+    if name.endswith(PARQUET_SUFFIX):
+        return PARQUET
+    return FOLDER if has_suffix(name, IMAGE_SUFFIXES) else ""
