@@ -257,7 +257,7 @@ class Reader(Protocol):
     """
 
     def count(self) -> int:
-        """Number of images, found without opening one."""
+        """Number of images, found without opening one; 0 where that would cost too much."""
 
     def shards(self, shard_size: int) -> Iterator[Shard]:
         """Go through the data set, holding one shard.

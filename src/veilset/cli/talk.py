@@ -81,7 +81,8 @@ class ProgressLine:
         """Show the progress, if it is time to."""
         now = time.monotonic()
         every = _EVERY_S_TERMINAL if self._is_terminal else _EVERY_S_FILE
-        if self._quiet or (now - self._shown_at < every and progress.n_done < progress.n_total):
+        is_last = progress.n_done == progress.n_total
+        if self._quiet or (now - self._shown_at < every and not is_last):
             return
         self._shown_at = now
         self._show(_text(progress, now - self._started))
@@ -116,12 +117,13 @@ class ProgressLine:
 def _text(progress: Progress, seconds: float) -> str:
     n_new = progress.n_done - progress.n_resumed
     rate = n_new / seconds if seconds > 0 else 0.0
-    left_s = (progress.n_total - progress.n_done) / rate if rate else 0.0
-    share = progress.n_done / progress.n_total if progress.n_total else 1.0
     failed = f", {progress.n_failed:,} failed" if progress.n_failed else ""
+    if not progress.n_total:
+        return f"{progress.stage:<9} {progress.n_done:,} images, {rate:.1f}/s{failed}"
+    left_s = max(0, progress.n_total - progress.n_done) / rate if rate else 0.0
     return (
-        f"{progress.stage:<9} {share:4.0%}  {progress.n_done:,} of {progress.n_total:,} images, "
-        f"{rate:.1f}/s, {_clock(left_s)} left{failed}"
+        f"{progress.stage:<9} {progress.n_done / progress.n_total:4.0%}  {progress.n_done:,} of "
+        f"{progress.n_total:,} images, {rate:.1f}/s, {_clock(left_s)} left{failed}"
     )
 
 

@@ -193,7 +193,12 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
             raise DatasetError(f"{self.root} holds no {self.noun}. Check the path.")
 
     def count(self) -> int:
-        """Give the number of images, without opening one."""
+        """Give the number of images, without opening one.
+
+        At a URL that would mean to fetch every container once more: then 0, for not known.
+        """
+        if isinstance(self.root, str):
+            return 0
         return sum(len(shard.records) for shard in self.shards())
 
     def shards(self, shard_size: int = 0) -> Iterator[Shard]:

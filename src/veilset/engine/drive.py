@@ -18,7 +18,7 @@ class Progress:
     Attributes:
         stage: Name of the stage.
         n_done: Images that have ended, those of an earlier session included.
-        n_total: Images in the data set.
+        n_total: Images in the data set, 0 if that is not known.
         n_failed: How many of the images done in this session failed.
         n_resumed: How many were done by an earlier session.
     """

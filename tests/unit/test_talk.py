@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The line of progress: what it says of a data set whose size is known, and of others."""
+
+from __future__ import annotations
+
+import tarfile
+from io import BytesIO
+
+import pytest
+
+from tests.s3 import put_files
+from veilset.cli.talk import _text
+from veilset.dataset.webdataset import WebDatasetReader
+from veilset.engine.drive import Progress
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (Progress("detect", 50, 200, 1, 10), "detect     25%  50 of 200 images, 4.0/s, 0:38 left"),
+        (Progress("detect", 200, 200, 0, 0), "detect    100%  200 of 200 images, 20.0/s, 0:00"),
+        (Progress("verify", 7, 6, 0, 0), "verify    117%  7 of 6 images, 0.7/s, 0:00 left"),
+        (Progress("detect", 1050, 0, 3, 50), "detect    1,050 images, 100.0/s, 3 failed"),
+    ],
+)
+def test_how_far_a_stage_is(progress: Progress, expected: str) -> None:
+    assert _text(progress, 10.0).startswith(expected)
+
+
+def test_containers_at_a_url_are_not_fetched_to_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("a.jpg"))
+    put_files("memory://talk", {"0.tar": data.getvalue()})
+    reader = WebDatasetReader("memory://talk")
+    assert [len(shard.records) for shard in reader.shards()] == [1]
+
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(WebDatasetReader, "open_container", refuse)
+    assert reader.count() == 0
