@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.dataset.folder import (
+    FOR_ANNOTATIONS,
     IMAGE_SUFFIXES,
     MAX_FILE_BYTES,
     SHARD_SIZE,
@@ -41,9 +42,6 @@ NO_FILE = "entries of JSON files without an image file"
 NO_ENTRY = "images that no JSON names, worked on like the others"
 
 Hashes: TypeAlias = NDArray[np.int64]
-
-FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
-"""Folders that hold JSON files beside the folders of their images."""
 
 _TELLS_OF_IMAGES = "tells of images"
 _GROUP = 4096

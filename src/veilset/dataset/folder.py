@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from veilset.dataset.stores import Location, open_store
@@ -27,6 +27,12 @@ LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
 
 FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
 """Folders that hold such a file beside the folders of its images."""
+
+LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
+"""Files that tell of the images of a data set, and can stand for it."""
+
+FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
+"""Folders that hold such files beside the folders of their images."""
 
 # Files without such a suffix are opened as far as this, and count as images if they begin
 # like one: a photograph must not be left behind because of its name.
@@ -160,12 +166,21 @@ def check_apart(source: Location, target: Location) -> None:
     """
     stores = open_store(source), open_store(target)
     # A local place has a path without a protocol, so that it is apart from every URL.
-    real_source, real_target = (PurePosixPath(store.describe()) for store in stores)
+    real_source, real_target = (PurePosixPath(_folder_of(store.describe())) for store in stores)
     if real_source.is_relative_to(real_target) or real_target.is_relative_to(real_source):
         raise DatasetError(
             f"{stores[1].root} and {stores[0].root} are the same folder or lie in each other. "
             "Choose an output folder beside the data set."
         )
+
+
+def _folder_of(place: str) -> str:
+    """Give the folder of the images that a file may tell of; any other place as it is."""
+    if not has_suffix(place, LISTING_SUFFIXES) or Path(place).is_dir():
+        return place
+    folder = place.rpartition("/")[0]
+    above, _, name = folder.rpartition("/")
+    return above if name.lower() in FOR_ANNOTATIONS else folder
 
 
 def begins_like_an_image(head: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
-from veilset.dataset.folder import FolderWriter, check_apart
+from veilset.dataset.folder import FolderWriter
 from veilset.dataset.stores import Location
 from veilset.types import ImageRecord
 
@@ -38,10 +38,6 @@ class Sidecar(Protocol):
 class SidecarReader(Protocol):
     """A data set that has such files."""
 
-    @property
-    def root(self) -> Location:
-        """Where its images and these files lie."""
-
     def sidecars(self) -> Sequence[Sidecar]:
         """Give them in the order of data sets.
 
@@ -58,12 +54,8 @@ class SidecarWriter(FolderWriter):
 
         Args:
             root: The folder.
-            source: The data set that is written anew.
-
-        Raises:
-            DatasetError: If the folder lies among the originals, or they in it.
+            source: The data set that is written anew, or the one in that folder.
         """
-        check_apart(source.root, root)
         super().__init__(root)
         self.source = source
 
