@@ -8,7 +8,8 @@ touches pixels is replaced: an image is 32 bytes, "decoded" to one colour; a det
 colour what it always finds there (17 % of the images have faces, 2.3 each, as in the face study of
 ImageNet); the output is hard links to empty files, 1,000 to a folder. Every session is a process
 of its own, of which the system tells processor time and greatest resident size. Each stage is
-killed (SIGKILL) at half, run again to the end, and once more when nothing is left to do.
+killed (SIGKILL) at half, run again to the end, and once more when nothing is left to do. ``check``
+compares the output with the release manifest, ``remove`` withdraws one image.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from unittest.mock import patch
 import numpy as np
 
 import veilset
-from veilset import DetectConfig, ObfuscateConfig, VerifyConfig
-from veilset.dataset.folder import FolderReader
+from veilset import DetectConfig, ObfuscateConfig, RemoveConfig, VerifyConfig
+from veilset.dataset.folder import FolderReader, FolderWriter
 from veilset.engine.drive import Progress
 from veilset.protocols import Shard
 from veilset.records.outcomes import Outcome
@@ -49,7 +50,7 @@ SIZE_WH = (500, 375)
 SHARE_WITH_FACES = 243_198 / 1_431_093
 FACES_EACH = 562_626 / 243_198
 STAGES = ("detect", "obfuscate", "verify")
-PARTS = (*STAGES, "check", "audit", "report", "list")
+PARTS = (*STAGES, "check", "audit", "report", "list", "remove")
 Keep = Callable[[dict[str, object]], None]
 STORED = {
     "annotations": "annotations/shard-*",
@@ -59,6 +60,11 @@ STORED = {
     "ledgers": "*/ledger/*",
 }
 CARD = ModelCard("stub", "benchmarks/scale.py", "Apache-2.0", True)
+
+
+def image_id_of(number: int) -> str:
+    """Give the name of an image."""
+    return f"{number // PER_FOLDER:07d}/{number:010d}.jpg"
 
 
 def content(image_id: str) -> bytes:
@@ -83,8 +89,7 @@ class NumberedImages:
     def shards(self, shard_size: int) -> Iterator[Shard]:
         for index, start in enumerate(range(0, self.n_images, shard_size)):
             numbers = range(start, min(start + shard_size, self.n_images))
-            ids = (f"{each // PER_FOLDER:07d}/{each:010d}.jpg" for each in numbers)
-            yield Shard(index, tuple(map(ImageRecord, ids)))
+            yield Shard(index, tuple(map(ImageRecord, map(image_id_of, numbers))))
 
     @contextmanager
     def open_shard(self, shard: Shard) -> Iterator[Self]:
@@ -215,6 +220,8 @@ def without_pixels(n_images: int, root: Path) -> Iterator[None]:
         "verify.stage.open_eyes": lambda *_: Eyes({}, {}),
         "verify.stage.Examiner": Examiner,
         "verify.manifest.digest_file": digest_as_written,
+        "remove.stage.open_reader": lambda out, _layout: FolderReader(out),
+        "remove.stage.open_writer": lambda out, like: FolderWriter(out),
     }
     with ExitStack() as patches:
         for name, value in places.items():
@@ -256,6 +263,9 @@ def run_part(part: str, n_images: int, root: Path, die_at: int, shard_size: int)
             on_progress=on_progress,
         ),
         "report": lambda: veilset.write_report(out, annotations, record, root / "report.html"),
+        "remove": lambda: veilset.remove_images(
+            out, RemoveConfig(reason="simulated", image_ids=(image_id_of(n_images // 2),))
+        ),
         "list": lambda: sum(len(shard.records) for shard in FolderReader(out).shards()),
         "check": lambda: verify_manifest(record / "verify", out, workers=1),
         "audit": lambda: veilset.audit_dataset(None, annotations, root / "audit", workers=1),
@@ -290,11 +300,7 @@ def session(part: str, n_images: int, root: Path, die_at: int, shard_size: int) 
 def measure(n_images: int, root: Path, options: argparse.Namespace, keep: Keep) -> None:
     """Run every part over a data set of that size; say what it took and what it left."""
     root.mkdir(parents=True, exist_ok=True)
-    parts = options.parts
-    sessions = [each for part in parts for each in _sessions(part, n_images)]
-    # That a finished stage is found finished comes last: audit and check do not need it.
-    sessions += [(part, "nothing left", 0) for part in parts if part in STAGES]
-    for part, name, die_at in sessions:
+    for part, name, die_at in _sessions(options.parts, n_images):
         values = session(part, n_images, root, die_at, options.shard_size)
         keep({"n_images": n_images, "part": part, "session": name, **values})
         print(
@@ -310,10 +316,20 @@ def measure(n_images: int, root: Path, options: argparse.Namespace, keep: Keep) 
             print(f"{n_images:>10,}  {name:<20} {each:8.1f} bytes an image, {len(sizes):,} files")
 
 
-def _sessions(part: str, n_images: int) -> list[tuple[str, str, int]]:
-    if part in STAGES:
-        return [(part, "killed at half", n_images // 2), (part, "resumed", 0)]
-    return [(part, "", 0)]
+def _sessions(parts: Sequence[str], n_images: int) -> Iterator[tuple[str, str, int]]:
+    """Give part, name of the session, and after how many images it is killed (0 for never)."""
+    for part in parts:
+        if part in STAGES:
+            yield part, "killed at half", n_images // 2
+            yield part, "resumed", 0
+        elif part != "remove":
+            yield part, "", 0
+    # That a stage finds itself finished comes late: whatever reads a finished one has run.
+    for part in parts:
+        if part in STAGES:
+            yield part, "nothing left", 0
+    if "remove" in parts:
+        yield "remove", "one image", 0
 
 
 def main() -> None:
