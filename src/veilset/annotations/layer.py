@@ -18,6 +18,7 @@ from veilset.annotations.layer_format import (
     CHECKSUM_KEY,
     COORDINATES,
     DIGEST_BYTES,
+    FACTS_KEY,
     N_BATCHES,
     LayerFacts,
     batch_checksum,
@@ -63,6 +64,7 @@ class Layer:
         except AnnotationError as error:
             message = f"{self.path} {error} Make it anew with 'veilset layer'."
             raise AnnotationError(message) from error
+        self._facts_text = bytes(schema.metadata[FACTS_KEY])
         self.has_names = "image_id" in schema.names
         if not schema.equals(layer_schema(has_names=self.has_names)):
             raise self._damaged("it does not have the columns of a layer")
@@ -154,7 +156,7 @@ class Layer:
             raise self._damaged(type(error).__name__) from error
         batch = read.batch
         said = dict(read.custom_metadata or {}).get(CHECKSUM_KEY)
-        if _has_nulls(batch) or said != batch_checksum(batch):
+        if _has_nulls(batch) or said != batch_checksum(batch, self._facts_text):
             raise self._damaged("its content is not what was written")
         digests = digests_of(batch)
         firsts = digests.view(np.uint8).reshape(-1, DIGEST_BYTES)[:, 0]

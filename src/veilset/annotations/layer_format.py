@@ -152,13 +152,14 @@ def region_row(region: Region) -> dict[str, float | str]:
     return {**dict(box), "kind": region.kind}
 
 
-def batch_checksum(batch: pa.RecordBatch) -> bytes:
+def batch_checksum(batch: pa.RecordBatch, facts: bytes) -> bytes:
     """Give the SHA-256, lower-case hex, of what a batch says, however Arrow lays it out.
 
     Args:
         batch: Of ``layer_schema``, without nulls.
+        facts: What the layer says of itself, as in its metadata: no batch counts without it.
     """
-    digest = hashlib.sha256(f"{batch.num_rows}\0".encode())
+    digest = hashlib.sha256(b"%d %d\0" % (batch.num_rows, len(facts)) + facts)
     for part in _parts(batch):
         digest.update(part)
     return digest.hexdigest().encode()

@@ -20,6 +20,7 @@ import pyarrow as pa
 from veilset.annotations.layer_format import (
     CHECKSUM_KEY,
     DIGEST_BYTES,
+    FACTS_KEY,
     N_BATCHES,
     LayerFacts,
     batch_checksum,
@@ -143,7 +144,8 @@ def _write(part: Path, piles: _Piles, facts: LayerFacts, has_names: bool) -> Wri
             n_contents += len(contents)
             n_merged += sum(is_merged for _, is_merged in contents)
             batch = _batch([row for row, _ in contents], schema)
-            writer.write_batch(batch, custom_metadata={CHECKSUM_KEY: batch_checksum(batch)})
+            checksum = batch_checksum(batch, schema.metadata[FACTS_KEY])
+            writer.write_batch(batch, custom_metadata={CHECKSUM_KEY: checksum})
     return Written(n_contents, n_merged)
 
 

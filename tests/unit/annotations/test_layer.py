@@ -162,11 +162,11 @@ def test_it_pickles_as_its_path_and_knows_when_it_was_replaced(path: Path) -> No
         pickle.loads(packed)
 
 
-def test_a_flipped_bit_anywhere_in_a_batch_is_noticed(path: Path) -> None:
+def test_a_flipped_bit_in_what_the_layer_says_is_noticed(path: Path) -> None:
     rows = [row("some-name", Region((101.25, 7, 300, 9), kind="face"))]
     make(path, rows)
     whole = path.read_bytes()
-    wanted = [bytes.fromhex(rows[0].sha256), b"some-name", b"face"]
+    wanted = [bytes.fromhex(rows[0].sha256), b"some-name", b"face", b'6, "enlarge"', b'0, "summary']
     wanted += [pa.array([value]).buffers()[1].to_pybytes()[:8] for value in (101.25, 300.0)]
     for what in wanted:
         at = whole.rindex(what)
@@ -190,7 +190,8 @@ def forge(path: Path, change: Callable[[int, pa.RecordBatch], pa.RecordBatch]) -
     with pa.ipc.new_file(str(path), reader.schema) as writer:
         for index in range(reader.num_record_batches):
             batch = change(index, reader.get_batch(index))
-            writer.write_batch(batch, custom_metadata={CHECKSUM_KEY: batch_checksum(batch)})
+            checksum = batch_checksum(batch, reader.schema.metadata[FACTS_KEY])
+            writer.write_batch(batch, custom_metadata={CHECKSUM_KEY: checksum})
 
 
 def with_rows(rows: Sequence[dict[str, object]]) -> pa.RecordBatch:
