@@ -33,6 +33,7 @@ from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.protocols import MethodCard, Obfuscator
 from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.records.verdicts import Verdict, VerdictTable
+from veilset.remove.stage import RemoveConfig, remove_images
 from veilset.types import Image, ImageRecord, IntBoxes, Region, Status
 from veilset.verify.stage import verify_dataset
 
@@ -253,6 +254,18 @@ def test_nothing_but_boxes_and_kinds_is_published(made: Release, tmp_path: Path)
         assert [r.box_xyxy for r in found.regions] == [r.box_xyxy for r in row.regions]
         assert all(r.score is None and not r.landmarks_xy for r in found.regions)
     assert any(row.regions and row.regions[0].score is not None for row in known)
+
+
+def test_what_was_withdrawn_is_not_in_the_next_layer(made: Release, tmp_path: Path) -> None:
+    release = made.copy(tmp_path / "copy")
+    remove_images(release.out, RemoveConfig(image_ids=("a/one.jpg",), reason="asked for"))
+    summary = write_layer(release.annotations, tmp_path / "new.arrow", record=release.record)
+    assert summary.left_out == {"could_not_look": 1, "removed": 1}
+    assert summary.n_images == 5
+    obfuscate_dataset(release.photos, summary.path, tmp_path / "out", workers=2)
+    assert outcomes(tmp_path / "out")["a/one.jpg"].reason == "not-looked"
+    with pytest.raises(RunError, match="no folder of records"):
+        write_layer(release.annotations, tmp_path / "x.arrow", record=release.out)
 
 
 def veilset(*words: object) -> subprocess.CompletedProcess[str]:

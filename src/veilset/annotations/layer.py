@@ -49,6 +49,7 @@ class Layer:
         self.path = Path(path)
         self._lock = threading.Lock()
         self._batches: dict[int, tuple[Any, pa.RecordBatch]] = {}
+        self._names_lock = threading.Lock()
         self._names: Any = None
         try:
             self._state = _state(self.path)
@@ -132,14 +133,15 @@ class Layer:
         """Whether an image of the layer was called so; 8 bytes of memory for each, once asked."""
         if not self.has_names:
             return False
-        if self._names is None:
-            hashes = [
-                np.fromiter((hash(name) for name in names.to_pylist()), np.int64, len(names))
-                for names in (self._batch(i)[1].column("image_id") for i in range(N_BATCHES))
-            ]
-            self._names = np.sort(np.concatenate(hashes))
+        with self._names_lock:
+            if self._names is None:
+                self._names = np.sort(np.concatenate([self._hashes(i) for i in range(N_BATCHES)]))
         at = int(np.searchsorted(self._names, hash(image_id)))
         return bool(at < len(self._names) and self._names[at] == hash(image_id))
+
+    def _hashes(self, index: int) -> Any:
+        names = self._batch(index)[1].column("image_id")
+        return np.fromiter((hash(name) for name in names.to_pylist()), np.int64, len(names))
 
     def _batch(self, index: int) -> tuple[Any, pa.RecordBatch]:
         with self._lock:

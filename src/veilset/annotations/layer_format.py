@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilset.annotations.hiding import check_hiding
-from veilset.errors import AnnotationError, ConfigError, PluginError
+from veilset.errors import AnnotationError, PluginError
 from veilset.plugins import make_obfuscator
 from veilset.protocols import MethodCard, Obfuscator
 from veilset.types import Region
@@ -78,7 +78,8 @@ class LayerFacts:
         seed: Decides whatever is random in the method.
         n_images: Images of the annotation set that are in the layer.
         n_regions: Their regions.
-        left_out: Images that are not in it, by their status: nobody looked at them, or could.
+        left_out: Images that are not in it, by their status (nobody looked at them, or could), or
+            ``removed``: withdrawn from the release.
         annotations_sha256: Digest of the annotation set.
         effort: Effort of the detection behind it, None if not known.
     """
@@ -119,7 +120,7 @@ class LayerFacts:
             if not all(isinstance(kept[name], kind) for name, kind in _FACTS_TYPES.items()):
                 raise TypeError
             check_hiding(kept["metadata"], kept["min_score"], kept["quality"])
-        except (KeyError, ValueError, TypeError, ConfigError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise AnnotationError("does not say how its regions are to be hidden.") from error
         return cls(**kept | {"kinds": tuple(str(kind) for kind in kept["kinds"])})
 

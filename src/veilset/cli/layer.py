@@ -37,6 +37,12 @@ def layer(
         bool,
         typer.Option("--names/--no-names", help="Whether the layer says what images are called."),
     ] = True,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of records of a release: what was withdrawn from it is left out."
+        ),
+    ] = None,
     as_json: opt.Json = False,
 ) -> None:
     """Write where to hide what, and how, without any pixels: a file that can be published."""
@@ -52,7 +58,7 @@ def layer(
         seed=seed,
         names=names,
     )
-    made = write_layer(annotations, path, config)
+    made = write_layer(annotations, path, config, record=record)
     give(asdict(made) | {"path": str(path)} if as_json else str(path))
     counts = {name: getattr(made, name) for name in ("n_images", "n_regions", "n_bytes")}
     say(f"layer: {counts_line(counts)}")

@@ -20,6 +20,7 @@ from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_file
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.plugins import make_obfuscator
+from veilset.records.removals import Removals, require_settled
 from veilset.types import Annotations, Status
 
 
@@ -65,7 +66,7 @@ class LayerSummary:
         n_contents: Different contents in it; copies of an image count once.
         n_merged: Contents that lay under several names with different regions: the layer has
             the regions of all of them.
-        left_out: Images that are not in it, by status.
+        left_out: Images that are not in it, by their status, or ``removed``.
     """
 
     path: Path
@@ -79,7 +80,11 @@ class LayerSummary:
 
 
 def write_layer(
-    annotations: str | Path, path: str | Path, config: LayerConfig | None = None
+    annotations: str | Path,
+    path: str | Path,
+    config: LayerConfig | None = None,
+    *,
+    record: str | Path | None = None,
 ) -> LayerSummary:
     """Write a redaction layer: where to hide what, by content, and how; no pixels.
 
@@ -91,11 +96,14 @@ def write_layer(
         annotations: Finished annotation set, made with its images.
         path: The file to write, ``*.arrow``; it must not be there yet.
         config: Settings; None for the defaults.
+        record: Folder of records of a release (``OUT.veilset``): what was withdrawn from it is
+            not in the layer, so that whoever applies it cannot release it either.
 
     Raises:
         AnnotationError: If the set cannot be used, or lacks digests.
         ConfigError, PluginError: If the method or a setting cannot be used.
-        RunError: If the file is there, or cannot be written.
+        RunError: If the file is there, or cannot be written; if ``record`` is no folder of
+            records, or something is being withdrawn.
     """
     config, path = config or LayerConfig(), Path(path)
     if path.suffix != SUFFIX:
@@ -104,7 +112,7 @@ def write_layer(
         raise RunError(f"{path} is there already. Choose another name, or delete it.")
     known = AnnotationSet(Path(annotations))
     known.require_images()
-    facts = _facts(known, config)
+    facts, removals = _facts(known, config), _removals(record)
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
 
@@ -112,6 +120,9 @@ def write_layer(
         for row in known:
             if row.status is not Status.LOOKED:
                 left_out[row.status.value] += 1
+                continue
+            if removals.cover(row.image_id, row.sha256):
+                left_out["removed"] += 1
                 continue
             hidden = [r for r in row.regions if is_hidden(r, config.kinds, config.min_score)]
             counts.update(n_images=1, n_regions=len(hidden))
@@ -157,3 +168,16 @@ def _facts(known: AnnotationSet, config: LayerConfig) -> LayerFacts:
         annotations_sha256=str(known.manifest["outputs_sha256"]),
         effort=detection_of(known.manifest).get("detector_settings", {}).get("effort"),
     )
+
+
+def _removals(record: str | Path | None) -> Removals:
+    """Give what was withdrawn from a release; nothing without one."""
+    if record is None:
+        return Removals()
+    record = Path(record)
+    if not (record / "obfuscate").is_dir():
+        raise RunError(
+            f"{record} is no folder of records of a release. Give OUT.veilset, beside the output."
+        )
+    require_settled(record)
+    return Removals.read(record)
