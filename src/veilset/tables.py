@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pyarrow as pa
@@ -62,7 +63,9 @@ class ShardedTable:
     def __init__(self, folder: Path, n_shards: int) -> None:
         self.folder = folder
         self.n_shards = n_shards
-        self._shard = lru_cache(maxsize=2)(self._read_by_id)
+        # The local engine has two shards open, and theirs need not begin where these do.
+        self._shard = lru_cache(maxsize=4)(self._read_by_id)
+        self._reading = Lock()
         self._first_key = lru_cache(maxsize=4096)(self._read_first_key)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
@@ -92,7 +95,12 @@ class ShardedTable:
             DatasetError: If a file is missing, damaged or not of Veilset's making.
         """
         index = self.shard_of(record)
-        return self._shard(index).get(record.image_id) if index >= 0 else None
+        if index < 0:
+            return None
+        # Else every thread that waits for a shard would read it.
+        with self._reading:
+            shard = self._shard(index)
+        return shard.get(record.image_id)
 
     def shard_of(self, record: ImageRecord) -> int:
         """Give the index of the shard that holds the row of an image, if there is one.

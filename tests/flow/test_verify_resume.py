@@ -159,7 +159,8 @@ def test_a_resumed_run_tells_what_it_did_not_do_again(release: Release) -> None:
         release.photos, release.out, release.annotations, config, on_progress=seen.append
     )
     assert seen[-1].n_done == seen[-1].n_total == 7
-    assert seen[0].n_resumed == 4
+    # Two shards are under way at a time: the second may not have been recorded any more.
+    assert seen[0].n_resumed in (2, 4)
 
 
 def test_an_output_that_changes_meanwhile_is_not_vouched_for(release: Release) -> None:

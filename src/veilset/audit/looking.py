@@ -187,8 +187,9 @@ class LookTask:
         try:
             if record.problem == GONE:
                 raise DecodeError("missing", GONE)
-            with steps("read"):
+            with steps.waiting("read"):
                 data = self.images.read(record)
+            with steps("digest"):
                 digest = sha256_hex(data)
             if row.sha256 and row.sha256 != digest:
                 return _changed(row), None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, counts_line, give, say, summary_json
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, give, say, say_result, summary_json
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.images.formats import DEFAULT_MAX_PIXELS
@@ -110,7 +110,7 @@ def _tell(summary: ReleaseSummary, *, as_json: bool) -> None:
     else:
         give(str(summary.report))
     for stage in stages:
-        say(f"{stage.stage}: {counts_line(stage.counts)}")
+        say_result(stage)
     if summary.n_failed:
         say(f"{summary.n_failed:,} images failed and are not in the output; the report says why.")
     if summary.n_leaks:

@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from veilset.engine.drive import Progress
+from veilset.engine.steps import find_slow_step
 from veilset.runs import RunSummary
 
 EXIT_INCOMPLETE = 3
@@ -59,9 +60,16 @@ def conclude(summary: RunSummary, *, place: Path, as_json: bool, bad: Iterable[s
         typer.Exit: With ``EXIT_INCOMPLETE`` if one is not.
     """
     give(summary_json(summary) if as_json else str(place))
-    say(f"{summary.stage}: {counts_line(summary.counts)}")
+    say_result(summary)
     if any(summary.counts.get(name) for name in bad):
         raise typer.Exit(EXIT_INCOMPLETE)
+
+
+def say_result(summary: RunSummary) -> None:
+    """Say what a stage came to, how long it took, and what held it up."""
+    say(f"{summary.stage}: {counts_line(summary.counts)}")
+    if slow := find_slow_step(summary.seconds):
+        say(f"{summary.stage}: {summary.wall_s:,.1f} s, {slow}")
 
 
 class ProgressLine:

@@ -180,8 +180,9 @@ def _open(
 ) -> tuple[Annotations, Image | None]:
     """Read and decode one image; whatever goes wrong becomes the row's reason."""
     try:
-        with steps("read"):
+        with steps.waiting("read"):
             data = source.read(record)
+        with steps("digest"):
             digest = sha256_hex(data)
         with steps("decode"):
             image, _ = decode_image(data, max_pixels=config.max_pixels)

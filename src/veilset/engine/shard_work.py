@@ -6,16 +6,17 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from threading import Lock, Semaphore
 from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from veilset.engine.steps import Steps
-from veilset.engine.threads import ordered_map
+from veilset.engine.threads import Item, ordered_map
 from veilset.protocols import Shard, ShardReport, ShardWork, Tick
 from veilset.types import ImageRecord
 
@@ -26,6 +27,10 @@ Row = TypeVar("Row")
 # An image that takes a hundred times as long as its neighbours must not stop the other
 # threads. What waits is a row of a table, never pixels, so that a long window costs little.
 WINDOW_PER_THREAD = 64
+
+WAITING_PER_CORE = 4
+"""Threads beside those that work, for each of them: as many images wait for a disk or a network
+at a time. With 50 ms for a read from an object store they feed 80 images/s to each core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,42 +67,57 @@ class Body(Generic[Row]):
 
 @contextmanager
 def shard_worker(body: Body[Row], workers: int) -> Iterator[ShardWork]:
-    """Give the function that does a shard on ``workers`` threads.
+    """Give the function that does a shard, ``workers`` images at work at a time.
 
     They fill the cores already: matrix products stay on the thread that asks for them, in
     the whole process while the block lasts. Left alone, the threads of NumPy's OpenBLAS
     wait for each other; on two busy cores a product of 1 ms took 17 ms.
+
+    There are more threads than that: one that waits for storage (``Steps.waiting``) lends
+    its core to another. The function may be called for a second shard while it does the
+    first: the images of the second come behind those of the first.
     """
+    n_threads = workers * (1 + WAITING_PER_CORE)
     with (
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(workers, thread_name_prefix="veilset") as executor,
+        ThreadPoolExecutor(n_threads, thread_name_prefix="veilset") as executor,
     ):
-        yield lambda shard, tick: _work(body, executor, workers, shard, tick)
+        crew = _Crew(executor, n_threads, Semaphore(workers), Lock(), WINDOW_PER_THREAD * workers)
+        yield lambda shard, tick: _work(body, crew, shard, tick)
 
 
-def _work(
-    body: Body[Row], executor: Executor, workers: int, shard: Shard, tick: Tick
-) -> ShardReport:
-    size = body.batch_size
-    batches = [shard.records[at : at + size] for at in range(0, len(shard.records), size)]
+@dataclass(frozen=True, slots=True)
+class _Crew:
+    """The threads, and what they share.
+
+    Attributes:
+        executor: The threads.
+        n_threads: How many there are.
+        cores: Held by a thread that works.
+        feeding: Held by the shard whose images are being handed out.
+        window: How many images of a shard may be under way or waiting to be recorded.
+    """
+
+    executor: Executor
+    n_threads: int
+    cores: Semaphore
+    feeding: Lock
+    window: int
+
+
+def _work(body: Body[Row], crew: _Crew, shard: Shard, tick: Tick) -> ShardReport:
     rows: list[Row] = []
     seconds: dict[str, float] = {}
     n_failed = 0
     with body.open(shard) as opened:
-
-        def treat(batch: Sequence[ImageRecord]) -> tuple[list[Row], dict[str, float]]:
-            steps = Steps()
-            return opened.treat(batch, steps), steps.seconds
-
-        for new_rows, spent in ordered_map(
-            executor, treat, batches, window=WINDOW_PER_THREAD * workers
-        ):
-            rows += new_rows
-            for name, value in spent.items():
-                seconds[name] = seconds.get(name, 0.0) + value
-            failed = sum(map(body.is_failed, new_rows))
-            n_failed += failed
-            tick(len(new_rows), failed)
+        with closing(_treated(opened, shard, body.batch_size, crew)) as treated:
+            for new_rows, spent in treated:
+                rows += new_rows
+                for name, value in spent.items():
+                    seconds[name] = seconds.get(name, 0.0) + value
+                failed = sum(map(body.is_failed, new_rows))
+                n_failed += failed
+                tick(len(new_rows), failed)
         rows = opened.settle(rows)
     if more := sum(map(body.is_failed, rows)) - n_failed:
         tick(0, more)
@@ -116,6 +136,43 @@ def _work(
         first_id=shard.records[0].image_id if shard.records else "",
         last_id=shard.records[-1].image_id if shard.records else "",
     )
+
+
+def _treated(
+    opened: OpenShard[Row], shard: Shard, size: int, crew: _Crew
+) -> Generator[tuple[list[Row], dict[str, float]]]:
+    """Treat the images of a shard, ``size`` at a time; give rows and thread-seconds by step."""
+
+    def treat(batch: Sequence[ImageRecord]) -> tuple[list[Row], dict[str, float]]:
+        with crew.cores:
+            steps = Steps(crew.cores)
+            return opened.treat(batch, steps), steps.seconds
+
+    records = shard.records
+    batches = (records[at : at + size] for at in range(0, len(records), size))
+    window = max(crew.n_threads, crew.window // size)
+    crew.feeding.acquire()
+    feeding = _Held(crew.feeding)
+    try:
+        yield from ordered_map(crew.executor, treat, feeding.until_end(batches), window=window)
+    finally:
+        feeding.release()
+
+
+class _Held:
+    """A lock that is held until the items are used up, or somebody lets go of it."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock: Lock | None = lock
+
+    def until_end(self, items: Iterator[Item]) -> Iterator[Item]:
+        yield from items
+        self.release()
+
+    def release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock:
+            lock.release()
 
 
 def describe_failure(image_id: str, error: Exception) -> str:

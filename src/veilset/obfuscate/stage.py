@@ -281,8 +281,9 @@ class ObfuscateTask:
         """Treat one image and write it, or make sure that nothing of it is in the output."""
         config, image_id, digest = self.config, record.image_id, ""
         try:
-            with steps("read"):
+            with steps.waiting("read"):
                 data = places.source.read(record)
+            with steps("digest"):
                 digest = sha256_hex(data)
             if places.removals.cover(image_id, digest):
                 places.target.discard(record)
@@ -298,7 +299,7 @@ class ObfuscateTask:
                 config.max_pixels,
             )
             result = produce(data, known, regions, treatment, steps)
-            with steps("write"):
+            with steps.waiting("write"):
                 places.target.write(record, result)
         except DecodeError as error:
             places.target.discard(record)

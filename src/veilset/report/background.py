@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from veilset.annotations.store import detection_of
+from veilset.engine.steps import QUEUE, find_slow_step, working
 from veilset.pages.figures import share_bar
 from veilset.pages.markup import Content, Markup, el
 from veilset.pages.models import models_table
@@ -50,14 +51,17 @@ class Bottleneck:
     Attributes:
         stage: Stage with the longest wall-clock time.
         share: Its share of the wall-clock time of all stages, in [0, 1].
-        step: Its step with the most thread-seconds, "" if none was timed.
-        step_share: Share of that step in the thread-seconds of the stage, in [0, 1].
+        step: The step that held it up, "" if none was timed; see ``engine.steps``.
+        step_share: Share of that step in the thread-seconds of all that work, or of all that
+            wait, in [0, 1].
+        is_wait: Whether that step waits for storage.
     """
 
     stage: str
     share: float
     step: str
     step_share: float
+    is_wait: bool
 
 
 def done_section(facts: Facts) -> Markup:
@@ -189,14 +193,13 @@ def find_bottleneck(stages: Iterable[StageRecord]) -> Bottleneck | None:
     if not total:
         return None
     slowest = max(finished, key=lambda each: float(each["wall_s"]))
-    steps = slowest["seconds"]
-    spent = sum(steps.values())
-    step = max(steps, key=lambda each: float(steps[each])) if spent else ""
+    slow = find_slow_step(slowest["seconds"])
     return Bottleneck(
         stage=slowest["stage"],
         share=slowest["wall_s"] / total,
-        step=step,
-        step_share=steps[step] / spent if spent else 0.0,
+        step=slow.step if slow else "",
+        step_share=slow.share if slow else 0.0,
+        is_wait=bool(slow and slow.is_wait),
     )
 
 
@@ -208,7 +211,9 @@ def time_section(facts: Facts) -> Markup | str:
         return ""
     total = sum(stage.manifest["wall_s"] for stage in finished)
     text = f"The bottleneck is {TITLES[worst.stage].lower()}: {percent(worst.share)} of the time"
-    if worst.step:
+    if worst.is_wait:
+        text += f"; the cores were idle in it, waiting for storage (step “{worst.step}”)"
+    elif worst.step:
         text += f"; in it, the step “{worst.step}” used {percent(worst.step_share)} of the work"
     n_images = max(stage.manifest["n_images"] for stage in finished)
     rate = f" All stages together: {seconds(total)}, {n_images / total:.1f} images/s."
@@ -219,22 +224,23 @@ def time_section(facts: Facts) -> Markup | str:
         el("p", f"{text}.{rate}"),
         table(
             "Wall-clock time by stage",
-            ("Stage", "Images", "Time", "Images/s", "Threads busy", "Share", ""),
+            ("Stage", "Images", "Time", "Images/s", "Cores busy", "Share", ""),
             rows,
             numbers=(1, 2, 3, 4, 5),
         ),
         folded("Steps of the stages", _steps(finished)),
         note(
             "Steps are thread-seconds: they run on several threads at once and add up to more than "
-            "the wall-clock time. Threads busy is their sum by the time of the stage. The time of "
-            "this report is not in it."
+            "the wall-clock time. Read and write wait for storage, the others keep a core busy: "
+            "cores busy is their sum by the time of the stage. The time of this report is not in "
+            "it."
         ),
     )
 
 
 def _stage_row(manifest: Mapping[str, Any], total: float) -> tuple[Content, ...]:
     wall_s = manifest["wall_s"]
-    busy = sum(manifest["seconds"].values())
+    busy = sum(working(manifest["seconds"]).values())
     return (
         TITLES[manifest["stage"]],
         manifest["n_images"],
@@ -249,7 +255,7 @@ def _stage_row(manifest: Mapping[str, Any], total: float) -> tuple[Content, ...]
 def _steps(finished: Iterable[StageRecord]) -> Markup:
     rows = []
     for stage in finished:
-        spent = stage.manifest["seconds"]
+        spent = {step: value for step, value in stage.manifest["seconds"].items() if step != QUEUE}
         total = sum(spent.values()) or 1.0
         for step, value in sorted(spent.items(), key=lambda item: (-item[1], item[0])):
             share = value / total

@@ -179,7 +179,7 @@ class Examiner:
             message = "The file is gone. Restore it, or obfuscate again into a new folder."
             exam.add("missing", Level.ERROR, message)
             return
-        with steps("read"):
+        with steps.waiting("read"):
             exam.sha256, exam.n_bytes = self.trees.digest_output(name)
         with steps("compare"):
             difference = self.trees.find_difference(name, self.trees.written_into(name))
@@ -203,10 +203,11 @@ class Examiner:
         self, exam: Exam, original: ImageRecord, outcome: ImageOutcome, steps: Steps
     ) -> None:
         """Check a file that the run wrote against its original."""
-        with steps("read"):
+        with steps.waiting("read"):
             data = self.trees.read_output(exam.entry)
-            exam.sha256, exam.n_bytes = sha256_hex(data), len(data)
             source = self.trees.read(original)
+        with steps("digest"):
+            exam.sha256, exam.n_bytes = sha256_hex(data), len(data)
             digest = sha256_hex(source)
         if exam.sha256 != outcome.sha256_out:
             message = "It was changed after the run. Obfuscate again into a new folder."

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shards on threads: who waits lends the core, and the next shard begins before the last ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Barrier, Event, Lock, current_thread
+
+import pytest
+
+from veilset.engine.local import LocalEngine
+from veilset.engine.shard_work import Body, OpenShard, shard_worker
+from veilset.engine.steps import Steps
+from veilset.errors import RunError
+from veilset.protocols import Places, Shard, ShardWork
+from veilset.types import ImageRecord
+
+TIMEOUT_S = 20
+
+
+def shard(index: int, n_images: int) -> Shard:
+    return Shard(index, tuple(ImageRecord(f"{index}/{at:04d}") for at in range(n_images)))
+
+
+@dataclass
+class Task:
+    """Work that is made of functions."""
+
+    workers: int
+    treat: Callable[[ImageRecord, Steps], None]
+    close: Callable[[Shard], None] = lambda shard: None
+    closed: list[int] = field(default_factory=list)
+
+    def places(self) -> Places:
+        return Places(Path())
+
+    @contextmanager
+    def open(self) -> Iterator[ShardWork]:
+        @contextmanager
+        def opened(shard: Shard) -> Iterator[OpenShard[str]]:
+            def treat(records: Sequence[ImageRecord], steps: Steps) -> list[str]:
+                for record in records:
+                    self.treat(record, steps)
+                return [record.image_id for record in records]
+
+            yield OpenShard(treat)
+            self.close(shard)
+            self.closed.append(shard.index)
+
+        body = Body(opened, lambda row: {"n": 1}, lambda index, rows: ",".join(rows),
+                    lambda row: False)  # fmt: skip
+        with shard_worker(body, self.workers) as work:
+            yield work
+
+    def run(self, *shards: Shard, tick: Callable[[int, int], None] | None = None) -> list[str]:
+        ticked = tick or (lambda n, failed: None)
+        reports = LocalEngine().run(self, shards, tick=ticked)
+        return [each.digest for each in sorted(reports, key=lambda report: report.index)]
+
+
+def test_images_wait_for_storage_at_the_same_time_on_one_core() -> None:
+    barrier = Barrier(4)
+
+    def treat(record: ImageRecord, steps: Steps) -> None:
+        with steps.waiting("read"):
+            barrier.wait(TIMEOUT_S)
+
+    assert len(Task(1, treat).run(shard(0, 8))) == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_no_more_images_are_at_work_than_there_are_workers(workers: int) -> None:
+    lock, at_work, most = Lock(), 0, 0
+
+    def treat(record: ImageRecord, steps: Steps) -> None:
+        nonlocal at_work, most
+        with steps.waiting("read"):
+            pass
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        with steps("decode"):
+            sum(range(20_000))
+        with lock:
+            at_work -= 1
+
+    Task(workers, treat).run(shard(0, 100), shard(1, 100))
+    assert most == workers
+
+
+def test_rows_come_in_order_whoever_waits_longest() -> None:
+    last = Event()
+
+    def treat(record: ImageRecord, steps: Steps) -> None:
+        with steps.waiting("read"):
+            if record.image_id == "0/0003":
+                last.set()
+            elif record.image_id == "0/0000":
+                assert last.wait(TIMEOUT_S)
+
+    assert Task(1, treat).run(shard(0, 4)) == ["0/0000,0/0001,0/0002,0/0003"]
+
+
+def test_the_next_shard_is_worked_on_while_the_last_is_written() -> None:
+    next_began = Event()
+
+    def treat(record: ImageRecord, steps: Steps) -> None:
+        if record.image_id.startswith("1/"):
+            next_began.set()
+
+    def close(shard: Shard) -> None:
+        assert next_began.wait(TIMEOUT_S)
+
+    assert len(Task(1, treat, close).run(shard(0, 3), shard(1, 3))) == 2
+
+
+def test_ticks_and_shards_are_taken_on_the_thread_of_the_caller() -> None:
+    threads = set()
+
+    def shards() -> Iterator[Shard]:
+        for index in range(5):
+            threads.add(current_thread())
+            yield shard(index, 3)
+
+    def tick(n_done: int, n_failed: int) -> None:
+        threads.add(current_thread())
+
+    task = Task(2, lambda record, steps: None)
+    assert len(list(LocalEngine().run(task, shards(), tick=tick))) == 5
+    assert threads == {current_thread()}
+
+
+def test_the_first_failure_stops_the_shard_beside_it() -> None:
+    begun = Event()
+    seen: list[str] = []
+
+    def treat(record: ImageRecord, steps: Steps) -> None:
+        seen.append(record.image_id)
+        if record.image_id.startswith("1/"):
+            begun.set()
+        if record.image_id == "0/0001":
+            raise RunError("the disk is full")
+
+    task = Task(1, treat)
+    with pytest.raises(RunError, match="the disk is full"):
+        task.run(shard(0, 2), shard(1, 5_000), shard(2, 1))
+    assert task.closed == []
+    assert len(seen) < 5_000
+    assert "2/0000" not in seen
+
+
+def test_who_wants_no_more_reports_stops_the_work() -> None:
+    task = Task(1, lambda record, steps: None)
+    reports = LocalEngine().run(
+        task, (shard(i, 50) for i in range(1_000)), tick=lambda n, failed: None
+    )
+    next(reports)
+    reports.close()  # type: ignore[attr-defined]
+    assert len(task.closed) <= 4
+
+
+def test_a_tick_that_fails_stops_the_work() -> None:
+    def tick(n_done: int, n_failed: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Task(2, lambda record, steps: None).run(shard(0, 9), shard(1, 9), tick=tick)
