@@ -4,12 +4,7 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,95 +13,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.unit.dataset.drawn_parquet import (
+    CUT,
+    FIRST,
+    IMAGE,
+    SCHEMA,
+    SECOND,
+    Row,
+    pack,
+    pictures,
+    rewritten,
+    row_of,
+    store,
+)
 from tests.unit.verify.drawn import Release, draw_photos, make_release, planted_detectors
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.stage import audit_dataset
-from veilset.dataset.parquet import ParquetReader
 from veilset.dataset.places import open_reader
-from veilset.errors import DatasetError
-from veilset.files import PART_PREFIX
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import Verdict
 from veilset.report.stage import write_report
 from veilset.verify.manifest import verify_manifest
-
-PROGRAM = Path(sys.executable).with_name("veilset")
-IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-FEATURES = {
-    "image": {"_type": "Image"},
-    "label": {"names": ["a", "b", "c"], "_type": "ClassLabel"},
-    "caption": {"dtype": "string", "_type": "Value"},
-    "scores": {"feature": {"dtype": "float32", "_type": "Value"}, "_type": "List"},
-}
-SCHEMA = pa.schema(
-    [
-        ("image", IMAGE),
-        ("label", pa.int64()),
-        ("caption", pa.string()),
-        ("scores", pa.list_(pa.float32())),
-    ],
-    metadata={"huggingface": json.dumps({"info": {"features": FEATURES}})},
-)
-Row = dict[str, Any]
-
-
-def pictures(photos: Path) -> list[Path]:
-    return sorted(path for path in photos.rglob("*") if path.suffix in (".jpg", ".png"))
-
-
-def row_of(photos: Path, path: Path) -> Row:
-    name = path.relative_to(photos).as_posix()
-    return {
-        "image": {"bytes": path.read_bytes(), "path": name},
-        "label": "abc".find(name[0]),
-        "caption": f"a picture of {name}, Zoë",
-        "scores": [0.5, float("nan"), None],
-    }
-
-
-def store(path: Path, rows: list[Row], schema: Any = SCHEMA, **options: Any) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, **options)
-    return path
-
-
-def pack(photos: Path, folder: Path, n_each: int = 4) -> None:
-    """Pack a folder of pictures as ``datasets`` names and stores it, two rows in a group."""
-    files = pictures(photos)
-    n_files = -(-len(files) // n_each)
-    for at in range(n_files):
-        rows = [row_of(photos, path) for path in files[at * n_each : (at + 1) * n_each]]
-        rows.insert(1, {"image": None, "label": None, "caption": "no picture", "scores": []})
-        name = f"data/train-{at:05d}-of-{n_files:05d}.parquet"
-        store(folder / name, rows, row_group_size=2, compression="zstd")
-    (folder / "README.md").write_text("a card")
-
-
-def rewritten(path: Path, change: Callable[[list[Row]], None], **options: Any) -> None:
-    """Write a file anew with other rows, as an attacker or a careless owner would."""
-    file = pq.ParquetFile(path)
-    rows = file.read().to_pylist()
-    change(rows)
-    schema = file.schema_arrow
-    beside = {k: v for k, v in (file.metadata.metadata or {}).items() if k == b"veilset"}
-    defaults = {"row_group_size": 2, "compression": "zstd"}
-    table = pa.Table.from_pylist(rows, schema=schema)
-    # Groups from which a row went are smaller.
-    with pq.ParquetWriter(path, schema, compression=(defaults | options)["compression"]) as writer:
-        at = 0
-        for group in range(file.num_row_groups):
-            n_rows = file.metadata.row_group(group).num_rows
-            writer.write_table(table.slice(at, n_rows), row_group_size=max(1, n_rows))
-            at += n_rows
-        if at < table.num_rows:
-            writer.write_table(table.slice(at))
-        if beside:
-            writer.add_key_value_metadata(beside)
-
-
-FIRST, SECOND = "data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"
-CUT = f"{SECOND}/00000000"
-"""Name of ``c/cut.jpg``, which cannot be read."""
 
 
 @pytest.fixture(scope="module")
@@ -175,25 +102,25 @@ def test_all_else_is_as_it_was_and_the_row_of_a_failed_image_goes(
     assert names == [name for name in known if name != CUT]
 
 
-def test_datasets_loads_the_source_and_the_release(
-    both: tuple[Release, Release], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
-    import datasets  # type: ignore[import-untyped]
+def load(root: Path, base: Path) -> Any:
+    """Load a folder of Parquet files as their users do, without any network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        patch.setenv("HF_HOME", str(base / "home"))
+        import datasets  # type: ignore[import-untyped]
 
-    datasets.disable_progress_bars()
-    loaded = []
-    for root in (both[1].photos, both[1].out):
+        datasets.disable_progress_bars()
         files = sorted(str(path) for path in root.rglob("*.parquet"))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-            loaded.append(
-                datasets.load_dataset(
-                    "parquet", data_files=files, split="train", cache_dir=str(tmp_path / "cache")
-                )
-            )
-    before, after = loaded
+        cache = str(base / "cache")
+        return datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)
+
+
+def test_datasets_loads_the_source_and_the_release(
+    both: tuple[Release, Release], tmp_path: Path
+) -> None:
+    import datasets
+
+    before, after = (load(root, tmp_path) for root in (both[1].photos, both[1].out))
     assert after.features == before.features
     assert after.features["label"].names == ["a", "b", "c"]
     assert isinstance(after.features["image"], datasets.Image)
@@ -280,7 +207,7 @@ def test_the_images_of_a_row_go_together_and_plain_bytes_are_images(tmp_path: Pa
     draw_photos(tmp_path / "pictures")
     good = (tmp_path / "pictures" / "a" / "one.jpg").read_bytes()
     schema = pa.schema([("left", IMAGE), ("right", pa.large_binary()), ("vector", pa.binary())])
-    rows = [
+    rows: list[Row] = [
         {"left": {"bytes": good, "path": "x"}, "right": good, "vector": b"12"},
         {"left": {"bytes": good, "path": "x"}, "right": good[:900], "vector": b"34"},
         {"left": None, "right": good, "vector": None},
@@ -305,200 +232,32 @@ def test_the_images_of_a_row_go_together_and_plain_bytes_are_images(tmp_path: Pa
         assert release.verify().extra["overall"] == "passed"
 
 
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(9)
+def test_a_row_group_goes_with_its_last_row_and_datasets_loads_the_rest(tmp_path: Path) -> None:
+    draw_photos(tmp_path / "pictures")
+    good, cut = (tmp_path / "pictures" / name for name in ("a/one.jpg", "c/cut.jpg"))
+    rows = [row_of(tmp_path / "pictures", path) for path in (cut, cut, good, cut, good)]
+    store(tmp_path / "photos" / "x.parquet", rows, row_group_size=2)
+    store(tmp_path / "photos" / "y.parquet", rows[:2])
+    with planted_detectors():
+        release = make_release(tmp_path)
+        assert release.verify().extra["overall"] == "passed"
+        files = [pq.ParquetFile(release.out / name) for name in ("x.parquet", "y.parquet")]
+        sizes = [[f.metadata.row_group(g).num_rows for g in range(f.num_row_groups)] for f in files]
+        assert sizes == [[1, 1], []]
+        # Without an image left, it still is what it was.
+        kinds = {row.image_id: row.verdict for row in release.verdicts().values()}
+        assert kinds["y.parquet"] is Verdict.WHOLE
+        assert kinds["x.parquet/00000004"] is Verdict.PASSED
+    assert [s.container for s in open_reader(release.out).shards(0)] == ["x.parquet", "y.parquet"]
+    loaded = load(release.out, tmp_path)
+    assert loaded["caption"][:] == [rows[2]["caption"]] * 2
 
 
-@pytest.mark.parametrize(
-    ("name", "data_type", "value", "says"),
-    [
-        ("images", pa.list_(IMAGE), [{"bytes": PICTURE, "path": "x"}], "holds images inside of"),
-        ("pair", pa.struct([("left", IMAGE)]), {"left": None}, "holds images inside of"),
-        ("also", pa.struct([("bytes", pa.string()), ("path", pa.string())]), None, "has string"),
-        ("also", pa.struct([("bytes", pa.null()), ("path", pa.string())]), None, "has null"),
-        ("list", pa.list_(pa.binary()), [b"v", PICTURE], "published unseen"),
-        ("map", pa.map_(pa.string(), pa.binary()), [("a", PICTURE)], "published unseen"),
-        ("class", pa.dictionary(pa.int8(), pa.binary()), PICTURE, "published unseen"),
-    ],
-)
-def test_images_where_none_are_looked_for_are_refused(
-    tmp_path: Path, name: str, data_type: Any, value: object, says: str
-) -> None:
-    schema = pa.schema([("image", IMAGE), (name, data_type)])
-    rows: list[Row] = [{"image": {"bytes": PICTURE, "path": None}, name: value}]
-    store(tmp_path / "x.parquet", rows, schema)
-    reader = ParquetReader(tmp_path)
-
-    def read() -> None:
-        for shard in reader.shards():
-            with reader.open_shard(shard):
-                pass
-
-    with pytest.raises(DatasetError, match=says):
-        read()
-
-
-def test_an_image_far_down_a_column_of_other_bytes_is_refused(tmp_path: Path) -> None:
-    schema = pa.schema([("image", IMAGE), ("vector", pa.binary())])
-    # No accident of four bytes is taken for an image.
-    rows: list[Row] = [{"image": {"bytes": PICTURE, "path": None}, "vector": b"II*\0abcd"}] * 200
-    store(tmp_path / "x.parquet", rows, schema)
-    rows.append(rows[0] | {"vector": PICTURE})
-    store(tmp_path / "y.parquet", rows, schema)
-    reader = ParquetReader(tmp_path)
-    first, second = reader.shards()
-    with reader.open_shard(first) as container:
-        assert container.read(first.records[7]) == PICTURE
-    with pytest.raises(DatasetError, match=r"'vector' holds an image"), reader.open_shard(second):
-        pass
-
-
-def test_columns_that_datasets_calls_something_else_are_judged_by_their_values(
-    tmp_path: Path,
-) -> None:
-    features = {"sound": {"_type": "Audio"}, "image": {"_type": "Image"}}
-    schema = pa.schema(
-        [("image", IMAGE), ("sound", IMAGE)],
-        metadata={"huggingface": json.dumps({"info": {"features": features}})},
-    )
-    row = {"image": {"bytes": PICTURE, "path": None}, "sound": {"bytes": b"RIFF", "path": "a.wav"}}
-    path = store(tmp_path / "x.parquet", [row], schema)
-    (shard,) = ParquetReader(path).shards()
-    assert [record.image_id for record in shard.records] == ["x.parquet/00000000"]
-
-
-def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, check=False, **options)
-
-
-def encrypted(folder: Path, *, plaintext_footer: bool) -> None:
-    import base64
-
-    import pyarrow.parquet.encryption as pe
-
-    class Kms(pe.KmsClient):  # type: ignore[misc]
-        def __init__(self, _: object) -> None:
-            pe.KmsClient.__init__(self)
-
-        def wrap_key(self, key: bytes, _: str) -> bytes:
-            return base64.b64encode(key)
-
-        def unwrap_key(self, wrapped: bytes, _: str) -> bytes:
-            return base64.b64decode(wrapped)
-
-    table = pq.read_table(folder / FIRST)
-    configuration = pe.EncryptionConfiguration(
-        footer_key="f", column_keys={"c": ["label"]}, plaintext_footer=plaintext_footer
-    )
-    factory = pe.CryptoFactory(lambda connection: Kms(connection))
-    properties = factory.file_encryption_properties(pe.KmsConnectionConfig(), configuration)
-    pq.write_table(table, folder / FIRST, encryption_properties=properties)
-
-
-def damage(folder: Path) -> None:
-    data = bytearray((folder / FIRST).read_bytes())
-    data[-200:-100] = bytes(100)
-    (folder / FIRST).write_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "says"),
-    [
-        (lambda f: (f / "a.jpg").write_bytes(b"\xff\xd8\xff"), "say with --layout which"),
-        (lambda f: (f / "a.tar").write_bytes(b""), "say with --layout which"),
-        (lambda f: (f / "a.parquet").write_bytes(b""), "no whole Parquet file"),
-        (lambda f: os.truncate(f / FIRST, 4000), "no whole Parquet file"),
-        (damage, "no whole Parquet file"),
-        (lambda f: pq.write_table(pa.table({"x": [1]}), f / "a.parquet"), "no column of images"),
-        (lambda f: encrypted(f, plaintext_footer=False), "is encrypted"),
-        (lambda f: encrypted(f, plaintext_footer=True), "is encrypted"),
-    ],
-)
-def test_what_cannot_be_read_is_refused_in_a_sentence(
-    both: tuple[Release, Release], tmp_path: Path, spoil: Callable[[Path], object], says: str
-) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(both[1].photos, photos)
-    spoil(photos)
-    with pytest.raises(DatasetError, match=says) as raised:
-        open_reader(photos).count()
-    assert "\n" not in str(raised.value)
-
-
-def test_a_full_disk_and_the_record_of_what_was_passed_over(
-    both: tuple[Release, Release], tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
-    words = ("run", both[1].photos, out, "--effort", "fast", "--quiet")
-
-    def limit() -> None:
-        # Enough for every record and every image, not for all of them in one file.
-        resource.setrlimit(resource.RLIMIT_FSIZE, (25_000, 25_000))
-
-    done = run(*words, preexec_fn=limit)
-    assert done.returncode == 1
-    assert len(done.stderr.strip().splitlines()) == 1
-    assert "it goes on from here" in done.stderr
-    assert not list(out.rglob("*.*"))
-    done = run(*words)
-    assert done.returncode in (0, 3), done.stderr
-    ignored = AnnotationSet(out.with_name("out.veilset") / "annotations").manifest["extra"]
-    assert ignored["ignored"] == {"not a Parquet file": 1}
-
-
-def test_audit_takes_parquet_files_and_review_refuses_them(
+def test_what_lies_beside_is_counted_and_audit_takes_parquet_files(
     both: tuple[Release, Release], tmp_path: Path
 ) -> None:
     packed = both[1]
+    extra = AnnotationSet(packed.annotations).manifest["extra"]
+    assert extra["ignored"] == {"not a Parquet file": 1}
     summary = audit_dataset(packed.photos, packed.annotations, tmp_path / "audit")
     assert summary.counts["looked"] == 6
-    done = run("review", "open", packed.photos, "-a", packed.annotations, cwd=tmp_path)
-    assert done.returncode == 1
-    assert "holds Parquet files" in done.stderr
-
-
-WORK = """
-import sys
-from pathlib import Path
-from veilset.dataset import containers
-from veilset.dataset.parquet import ParquetReader
-
-source, target = map(Path, sys.argv[1:3])
-n_read, stop_at = 0, int(sys.argv[3])
-read_image = containers.Spool.read
-
-def read(spool, image_id):
-    global n_read
-    n_read += 1
-    if n_read == stop_at:
-        print("assembling", flush=True)
-        sys.stdin.read()
-    return read_image(spool, image_id)
-
-containers.Spool.read = read
-reader, writer = ParquetReader(source), containers.ContainerWriter(target)
-for shard in reader.shards():
-    with reader.open_shard(shard) as container, writer.open_shard(shard, container) as images:
-        for record in shard.records:
-            images.write(record, container.read(record) + b"new")
-"""
-
-
-def test_killed_while_a_file_is_put_together(both: tuple[Release, Release], tmp_path: Path) -> None:
-    words = [sys.executable, "-c", WORK, str(both[1].photos)]
-    subprocess.run([*words, str(tmp_path / "whole"), "0"], check=True)
-    out = tmp_path / "out"
-    killed = subprocess.Popen(
-        [*words, str(out), "7"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert killed.stdout
-    assert killed.stdout.readline() == "assembling\n"
-    killed.send_signal(signal.SIGKILL)
-    killed.communicate()
-    # The first file is whole, of the second there is nothing but a part.
-    found = {p.name: p.read_bytes() for p in out.rglob("*.parquet")}
-    assert found == {Path(FIRST).name: (tmp_path / "whole" / FIRST).read_bytes()}
-    assert [p.name.startswith(PART_PREFIX) for p in (out / "data").glob(".*")] == [True]
-    subprocess.run([*words, str(out), "0"], check=True)
-    for name in (FIRST, SECOND):
-        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert not list(out.rglob(f"{PART_PREFIX}*"))

@@ -29,6 +29,7 @@ from veilset.dataset.parquet_rewrite import (
     other_leaves,
     target_schema,
     without_rows,
+    writer_options,
 )
 from veilset.errors import DatasetError
 
@@ -81,22 +82,30 @@ def _find_in_schema(source: Any, target: Any, expected: dict[bytes, bytes]) -> s
     return ""
 
 
+def _groups_left(source: Any, is_kept: NDArray[np.bool_]) -> list[tuple[int, int, int]]:
+    """Give the row groups of a source of which rows are left: number, first row, end."""
+    left, start = [], 0
+    for group in range(source.num_row_groups):
+        stop = start + source.metadata.row_group(group).num_rows
+        if is_kept[start:stop].any():
+            left.append((group, start, stop))
+        start = stop
+    return left
+
+
 def _find_in_groups(source: Any, target: Any, is_kept: NDArray[np.bool_]) -> str:
     """Compare number, sizes and codecs of the row groups."""
-    if source.num_row_groups != target.num_row_groups or leaves(source) != leaves(target):
+    left = _groups_left(source, is_kept)
+    codecs = writer_options(source).get("compression")
+    if len(left) != target.num_row_groups or leaves(source) != leaves(target):
         return "It has other row groups or columns."
-    start = 0
-    for group in range(source.num_row_groups):
-        before, after = source.metadata.row_group(group), target.metadata.row_group(group)
-        stop = start + before.num_rows
+    for at, (_, start, stop) in enumerate(left):
+        after = target.metadata.row_group(at)
         if after.num_rows != int(is_kept[start:stop].sum()):
-            return f"Row group {group} has {after.num_rows:,} rows."
-        start = stop
-        codecs = [
-            [codec(each.column(at)) for at in range(each.num_columns)] for each in (before, after)
-        ]
-        if after.num_rows and codecs[0] != codecs[1]:
-            return f"Row group {group} is compressed in another way."
+            return f"Its row group {at} has {after.num_rows:,} rows."
+        columns = [after.column(column) for column in range(after.num_columns)]
+        if {each.path_in_schema: codec(each) for each in columns} != codecs:
+            return f"Its row group {at} is compressed in another way."
     return ""
 
 
@@ -133,11 +142,9 @@ def _find_in_values(
 ) -> str:
     """Compare the rows, some at a time."""
     others = other_leaves(source, index)
-    start = 0
-    for group in range(source.num_row_groups):
-        stop = start + source.metadata.row_group(group).num_rows
+    for at, (group, start, stop) in enumerate(_groups_left(source, is_kept)):
         rows = start + np.flatnonzero(is_kept[start:stop])
-        new = _Rows(batches(target, group, target.schema_arrow.names))
+        new = _Rows(batches(target, at, target.schema_arrow.names))
         for old in kept_batches(source, group, others, place, is_kept[start:stop]):
             n_rows = len(rows) if old is None else old.num_rows
             try:
@@ -152,7 +159,6 @@ def _find_in_values(
                 if name is not None:
                     number = int(index.numbers[part[0]])
                     return f"The column {name!r} differs in row {number:,} or soon behind it."
-        start = stop
     return ""
 
 

@@ -94,7 +94,9 @@ def open_parquet(stream: BinaryIO, place: str) -> Any:
     # pyarrow for one of these ends the whole process.
     if file.metadata.serialized_size != int.from_bytes(ends[1][:4], "little"):
         raise _encrypted(place)
-    for names in (leaves(file), file.schema_arrow.names):
+    with reading(place):
+        names_in = (leaves(file), file.schema_arrow.names)
+    for names in names_in:
         if len(set(names)) < len(names):
             raise DatasetError(
                 f"{place} has two columns of one name. Write it anew, with every name once."

@@ -53,6 +53,8 @@ def rewrite(
 ) -> None:
     """Write a Parquet file anew, row group by row group; memory holds one of them.
 
+    A row group of which no row is left goes.
+
     Args:
         stream: The source, with a descriptor.
         index: What is in it.
@@ -73,9 +75,11 @@ def rewrite(
             for group in range(file.num_row_groups):
                 stop = start + file.metadata.row_group(group).num_rows
                 rows = start + np.flatnonzero(is_kept[start:stop])
-                parts = list(_parts(file, group, index, place, images, is_kept[start:stop], rows))
-                table = pa.Table.from_batches(parts, schema)
-                writer.write_table(table, row_group_size=max(1, table.num_rows))
+                # Readers stumble over a row group without rows; ``datasets`` over a first one.
+                if len(rows):
+                    parts = _parts(file, group, index, place, images, is_kept[start:stop], rows)
+                    table = pa.Table.from_batches(parts, schema)
+                    writer.write_table(table, row_group_size=len(rows))
                 start = stop
             _add(writer, _key_values_beside(file, schema) | rows_metadata(index, is_kept))
     except pa.ArrowException as error:
@@ -97,6 +101,7 @@ def check_possible(file: Any, place: str) -> None:
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _not_possible(place, error) from error
     is_same = written.schema_arrow.equals(schema, check_metadata=True)
+    is_same = is_same and leaves(written) == leaves(file)
     if not is_same or key_values(written) != without_rows(key_values(file)):
         raise DatasetError(
             f"{place} has columns of a type that cannot be written back as it is. "
