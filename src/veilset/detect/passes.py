@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -28,6 +27,10 @@ FLOOR = 0.06
 SMALL_PX, HINT = 64.0, 0.1
 """The look at full scale hints at a small face by a candidate of at most ``SMALL_PX`` with
 a score of at least ``HINT``."""
+
+RUNS_AT_ONCE, HELD_PIXELS = 8, 1 << 25
+"""A network that takes several pictures of one size in a run is shown as many as fill so many
+runs, or so many pixels: in a data set of many sizes, more of them then meet their like."""
 
 DOUBLE_IOU = 0.5
 """Overlap above which candidates of two parts of one look are the same face, seen twice."""
@@ -137,7 +140,8 @@ class MultiPass:
             self._plan = replace(self._plan, calibration=other, threshold=OTHER_THRESHOLD)
         self._threshold = self._plan.threshold if threshold is None else threshold
         self.card: ModelCard = network.card
-        self.batch_size: int = network.batch_size
+        is_batched = network.batch_size > 1
+        self.batch_size: int = network.batch_size * (RUNS_AT_ONCE if is_batched else 1)
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
             {
                 **network.settings,
@@ -196,7 +200,7 @@ class MultiPass:
         shown: Mapping[int, Sequence[Tile]],
         looks: Sequence[list[Look]],
     ) -> None:
-        """Take one view of some images; at most a batch of parts is held at a time.
+        """Take one view of some images; a batch of parts, or ``HELD_PIXELS``, is held at a time.
 
         Args:
             images: All images.
@@ -205,13 +209,26 @@ class MultiPass:
         """
         parts: dict[int, list[Candidates]] = {place: [] for place in shown}
         jobs = ((place, tile) for place, of_image in shown.items() for tile in of_image)
-        while batch := list(islice(jobs, self.batch_size)):
-            pictures = [tile.show(images[place]) for place, tile in batch]
-            seen = self._network.look(pictures, floor=FLOOR)
-            for (place, tile), candidates in zip(batch, seen, strict=True):
+        while batch := self._show(images, jobs):
+            seen = self._network.look([picture for _, _, picture in batch], floor=FLOOR)
+            for (place, tile, _), candidates in zip(batch, seen, strict=True):
                 parts[place].append(tile.restore(candidates))
         for place, of_image in parts.items():
             looks[place].append((_sight(shown[place]), _join(of_image)))
+
+    def _show(
+        self, images: Sequence[Image], jobs: Iterator[tuple[int, Tile]]
+    ) -> list[tuple[int, Tile, Image]]:
+        """Take the next jobs, as many as are held at a time, with the pictures to look at."""
+        batch: list[tuple[int, Tile, Image]] = []
+        n_pixels = 0
+        for place, tile in jobs:
+            picture = tile.show(images[place])
+            batch.append((place, tile, picture))
+            n_pixels += picture.shape[0] * picture.shape[1]
+            if len(batch) == self.batch_size or n_pixels >= HELD_PIXELS:
+                break
+        return batch
 
     def _regions(self, image: Image, reduced: Image, looks: Sequence[Look]) -> tuple[Region, ...]:
         """Merge, calibrate and cut the candidates of one image."""

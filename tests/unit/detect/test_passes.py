@@ -11,7 +11,7 @@ import pytest
 
 from veilset.boxes import iou, region_boxes
 from veilset.detect.candidates import Candidates
-from veilset.detect.passes import PLANS, MultiPass
+from veilset.detect.passes import PLANS, RUNS_AT_ONCE, MultiPass
 from veilset.detect.views import OVERLAP_PX, TILE_PX, View, tiles
 from veilset.errors import ConfigError
 from veilset.protocols import Detector, DetectorSettings
@@ -34,9 +34,10 @@ class PaintedFaces:
     def __init__(self, least_px: float = 6, score: float = 0.9) -> None:
         self.least_px, self.score = least_px, score
         self.shapes: list[tuple[int, int]] = []
+        self.calls: list[int] = []
 
     def look(self, images: Sequence[Image], *, floor: float) -> list[Candidates]:
-        assert len(images) <= self.batch_size
+        self.calls.append(len(images))
         self.shapes += [image.shape[:2] for image in images]
         return [self._find(image) for image in images]
 
@@ -261,3 +262,30 @@ def test_another_network_keeps_its_boxes_and_scores_in_a_single_look() -> None:
     (regions,) = detector(other, "fast").detect([painted((640, 320), (40, 60, 120, 160))])
     assert [region.score for region in regions] == [pytest.approx(0.7)]
     assert regions[0].box_xyxy == (40, 60, 120, 160)
+
+
+def test_a_network_that_takes_batches_sees_pictures_of_all_images_at_once() -> None:
+    network = PaintedFaces()
+    detector = MultiPass(network, DetectorSettings(effort="fast"))
+    assert detector.batch_size == RUNS_AT_ONCE * network.batch_size
+    images = [np.zeros((40 + n % 3, 60, 3), np.uint8) for n in range(detector.batch_size)]
+    detector.detect(images)
+    assert network.calls == [len(images)]
+
+
+def test_no_more_pixels_are_held_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = PaintedFaces()
+    detector = MultiPass(network, DetectorSettings(effort="fast"))
+    monkeypatch.setattr("veilset.detect.passes.HELD_PIXELS", 3 * 40 * 60)
+    images = [np.zeros((40, 60, 3), np.uint8) for _ in range(7)]
+    detector.detect(images)
+    assert network.calls == [3, 3, 1]
+
+
+def test_a_network_that_takes_one_picture_is_shown_one() -> None:
+    network = PaintedFaces()
+    network.batch_size = 1
+    detector = MultiPass(network, DetectorSettings(effort="fast"))
+    assert detector.batch_size == 1
+    detector.detect([np.zeros((40, 60, 3), np.uint8)] * 3)
+    assert network.calls == [1, 1, 1]
