@@ -33,6 +33,13 @@ def detect(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    reuse: Annotated[
+        Path | None,
+        typer.Option(
+            help="Annotation set of an earlier detection with the same settings: what it says of "
+            "unchanged images is taken over. Never changes the result."
+        ),
+    ] = None,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -65,6 +72,7 @@ def detect(
             workers=workers,
             layout=layout,
             engine=opt.engine_settings(engine, address, gpus),
+            reuse=reuse,
             on_progress=progress,
         )
     conclude(summary, place=summary.folder, as_json=as_json, bad=["could_not_look"])

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -46,6 +46,14 @@ def run(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update",
+            help="Bring the finished release OUT up to date with PHOTOS; what did not change is "
+            "not done again.",
+        ),
+    ] = False,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -94,7 +102,8 @@ def run(
     with ProgressLine(quiet=quiet) as progress:
         summary = run_dataset(
             photos, out, config, record=record, workers=workers, layout=layout,
-            engine=opt.engine_settings(engine, address, gpus), on_progress=progress,
+            engine=opt.engine_settings(engine, address, gpus), update=update,
+            on_progress=progress,
         )  # fmt: skip
     _tell(summary, as_json=as_json)
     if summary.n_failed or summary.n_leaks:

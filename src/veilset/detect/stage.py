@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from veilset.annotations.store import write_annotations
+from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
@@ -31,6 +31,7 @@ from veilset.protocols import (
     ShardReader,
     ShardWork,
 )
+from veilset.records.former import open_former
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
 
@@ -87,6 +88,7 @@ def detect_dataset(
     workers: int | None = None,
     layout: str = "auto",
     engine: str | EngineSettings = "local",
+    reuse: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Search every image of a data set for faces, and write an annotation set.
@@ -101,11 +103,14 @@ def detect_dataset(
         workers: Threads; None for all cores. Does not change the result.
         layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
+        reuse: Finished annotation set of an earlier detection with the same settings: what it
+            says of an image with the same name and content is taken over. Does not change the
+            result.
         on_progress: Called as images end.
 
     Returns:
-        Counts: images by status (``looked``, ``could_not_look``), ``with_regions`` and
-        ``n_regions``. What is in the folder but is no image is counted in ``extra``.
+        Counts: images by status (``looked``, ``could_not_look``), ``with_regions``,
+        ``n_regions`` and ``reused``. What is in the folder but is no image is counted in ``extra``.
 
     Raises:
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
@@ -118,8 +123,12 @@ def detect_dataset(
     runner = make_engine(engine, n_threads=n_threads)
     detector = make_detector(config.detector, config.settings(n_threads))
     check_licence(detector.card, commercial=config.commercial_ok)
-    task = DetectTask(reader, out, config, n_threads, detector)
-    with Run.open(out, "detect", _manifest(config, detector), reader.describe()) as run:
+    manifest = _manifest(config, detector)
+    if reuse is not None:
+        open_former(Path(reuse), "detect", manifest)
+    former = Path(reuse) if reuse is not None else None
+    task = DetectTask(reader, out, config, n_threads, former, detector)
+    with Run.open(out, "detect", manifest, reader.describe()) as run:
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
         return run.finish(models=[detector.card], extra={"ignored": dict(reader.passed_over())})
 
@@ -132,10 +141,11 @@ class DetectTask:
     folder: Path
     config: DetectConfig
     n_threads: int
+    former: Path | None = None
     detector: Detector | None = None
 
     def __getstate__(self) -> tuple[object, ...]:
-        return self.reader, self.folder, self.config, self.n_threads
+        return self.reader, self.folder, self.config, self.n_threads, self.former
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         # Made anew as by a call; mypy wants __init__ called on classes only.
@@ -144,7 +154,8 @@ class DetectTask:
     def places(self) -> Places:
         """Give the paths that the work touches."""
         weights = [Path(self.config.weights)] if self.config.weights else []
-        return Places(self.folder, reads=(*roots_of(self.reader), *weights))
+        former = [self.former] if self.former else []
+        return Places(self.folder, reads=(*roots_of(self.reader), *weights, *former))
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:
@@ -152,17 +163,24 @@ class DetectTask:
         detector = self.detector or make_detector(
             self.config.detector, self.config.settings(self.n_threads)
         )
+        former = AnnotationSet(self.former) if self.former else None
 
         @contextmanager
         def open_shard(shard: Shard) -> Iterator[OpenShard[Annotations]]:
+            reused: list[str] = []
             with self.reader.open_shard(shard) as source:
 
                 def treat(records: Sequence[ImageRecord], steps: Steps) -> list[Annotations]:
-                    opened = [_open(source, record, self.config, steps) for record in records]
+                    opened = [
+                        _open(source, record, self.config, steps, former) for record in records
+                    ]
+                    reused.extend(
+                        r.image_id for r, i in opened if i is None and r.status is Status.LOOKED
+                    )
                     with steps("detect"):
                         return _search(detector, opened)
 
-                yield OpenShard(treat)
+                yield OpenShard(treat, n_reused=lambda: len(reused))
 
         body = Body(
             open=open_shard,
@@ -176,14 +194,24 @@ class DetectTask:
 
 
 def _open(
-    source: ShardReader, record: ImageRecord, config: DetectConfig, steps: Steps
+    source: ShardReader,
+    record: ImageRecord,
+    config: DetectConfig,
+    steps: Steps,
+    former: AnnotationSet | None,
 ) -> tuple[Annotations, Image | None]:
-    """Read and decode one image; whatever goes wrong becomes the row's reason."""
+    """Read and decode one image; whatever goes wrong becomes the row's reason.
+
+    An image that was searched before comes with what was found, and is not decoded.
+    """
     try:
         with steps.waiting("read"):
             data = source.read(record)
         with steps("digest"):
             digest = sha256_hex(data)
+        known = former.find(record) if former else None
+        if known and known.status is Status.LOOKED and known.sha256 == digest:
+            return known, None
         with steps("decode"):
             image, _ = decode_image(data, max_pixels=config.max_pixels)
     except DecodeError as error:

@@ -28,6 +28,9 @@ Row = TypeVar("Row")
 # threads. What waits is a row of a table, never pixels, so that a long window costs little.
 WINDOW_PER_THREAD = 64
 
+REUSED = "reused"
+"""Count of the images whose rows were taken over from an earlier run."""
+
 WAITING_PER_CORE = 4
 """Threads beside those that work, for each of them: as many images wait for a disk or a network
 at a time. With 50 ms for a read from an object store they feed 80 images/s to each core."""
@@ -40,10 +43,13 @@ class OpenShard(Generic[Row]):
     Attributes:
         treat: Gives one row for each record, in order, and never raises for a bad image.
         settle: Gives the final rows, once every image of the shard was treated.
+        n_reused: Gives the number of images whose row was taken over from an earlier run; asked
+            for after ``settle``.
     """
 
     treat: Callable[[Sequence[ImageRecord], Steps], list[Row]]
     settle: Callable[[list[Row]], list[Row]] = lambda rows: rows
+    n_reused: Callable[[], int] = lambda: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +125,14 @@ def _work(body: Body[Row], crew: _Crew, shard: Shard, tick: Tick) -> ShardReport
                 n_failed += failed
                 tick(len(new_rows), failed)
         rows = opened.settle(rows)
+        n_reused = opened.n_reused()
     if more := sum(map(body.is_failed, rows)) - n_failed:
         tick(0, more)
     counts: Counter[str] = Counter()
     for row in rows:
         counts.update(body.count(row))
+    if n_reused:
+        counts[REUSED] = n_reused
     steps = Steps()
     with steps("record"):
         digest = body.write(shard.index, rows)

@@ -17,6 +17,7 @@ from veilset.annotations.known import Known, find_known, known_digest, open_know
 from veilset.annotations.layer import Layer
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.places import open_reader, open_writer
+from veilset.dataset.stores import Location
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
@@ -26,6 +27,7 @@ from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.images.encode import DEFAULT_QUALITY
+from veilset.obfuscate.former import Former, check_former
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.plugins import make_engine, make_obfuscator
 from veilset.protocols import (
@@ -51,6 +53,7 @@ from veilset.records.outcomes import (
 from veilset.records.places import check_output, record_folder
 from veilset.records.removals import Removals, require_settled
 from veilset.runs import Run, RunSummary, make_folder
+from veilset.tables import ShardedTable
 from veilset.types import Image, ImageRecord, Region
 
 Parameters = Mapping[str, str | int | float | bool]
@@ -147,6 +150,7 @@ def obfuscate_dataset(
     workers: int | None = None,
     layout: str = "auto",
     engine: str | EngineSettings = "local",
+    reuse: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Write a copy of a data set with every annotated region made unreadable.
@@ -165,10 +169,14 @@ def obfuscate_dataset(
         workers: Threads; None for all cores. Does not change the result.
         layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
+        reuse: Folder with the records ``annotations`` and ``obfuscate`` of the run that filled
+            ``out`` before, with the same settings: what it released of images that did not
+            change stays, what it released of others goes. Does not change the result.
         on_progress: Called as images end.
 
     Returns:
-        Counts: images by outcome (``obfuscated``, ``untouched``, ``failed``), ``n_regions``.
+        Counts: images by outcome (``obfuscated``, ``untouched``, ``failed``, ``removed``),
+        ``n_regions`` and ``reused``.
 
     Raises:
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
@@ -189,7 +197,12 @@ def obfuscate_dataset(
     else:
         known.require_images()
         obfuscator = make_obfuscator(config.method, config.parameters)
-    check_output(out, record)
+    former = Path(reuse) if reuse is not None else None
+    manifest = _manifest(config, obfuscator)
+    if former:
+        check_former(former, manifest, reader.describe())
+    else:
+        check_output(out, record)
     require_settled(record.parent)
     inputs = {
         **reader.describe(),
@@ -197,10 +210,13 @@ def obfuscate_dataset(
         "out": str(out.resolve()),
     }
     writer = open_writer(out, like=reader)
-    task = ObfuscateTask(reader, writer, annotations, record, config, n_threads)
-    with Run.open(record, "obfuscate", _manifest(config, obfuscator), inputs) as run:
+    task = ObfuscateTask(reader, writer, annotations, record, config, n_threads, out, former)
+    with Run.open(record, "obfuscate", manifest, inputs) as run:
         make_folder(out)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
+        if former:
+            rows = ShardedTable(record, sum(1 for _ in run.reports()))
+            Former.open(former, out).delete_outdated(reader, writer, rows)
         writer.finish(not_released(record, _with_failures(run)))
         return run.finish()
 
@@ -214,11 +230,23 @@ def _with_failures(run: Run) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Where the images of an open shard come from and go to, and what must not go there."""
+    """Where the images of an open shard come from and go to, and what decides whether they do.
+
+    Attributes:
+        source: The shard of the originals.
+        target: That of the output.
+        removals: What must not go there.
+        former: What is there from an earlier run; None without one.
+        is_container: Whether the shard is one file, which is written anew as a whole.
+        reused: Names of the images that were taken over.
+    """
 
     source: ShardReader
     target: ShardWriter
     removals: Removals
+    former: Former | None
+    is_container: bool
+    reused: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,10 +259,13 @@ class ObfuscateTask:
     record: Path
     config: ObfuscateConfig
     n_threads: int
+    out: Location
+    former: Path | None = None
 
     def places(self) -> Places:
         """Give the paths that the work touches."""
-        reads = (*roots_of(self.reader), self.annotations)
+        former = (self.former,) if self.former else ()
+        reads = (*roots_of(self.reader), self.annotations, *former)
         return Places(self.record, reads=reads, writes=roots_of(self.writer))
 
     @contextmanager
@@ -244,6 +275,7 @@ class ObfuscateTask:
         obfuscator = make_obfuscator(config.method, config.parameters)
         known = open_known(self.annotations)
         removals = Removals.read(self.record.parent)
+        former = Former.open(self.former, self.out) if self.former else None
 
         @contextmanager
         def open_shard(shard: Shard) -> Iterator[OpenShard[ImageOutcome]]:
@@ -251,7 +283,7 @@ class ObfuscateTask:
                 self.reader.open_shard(shard) as source,
                 self.writer.open_shard(shard, source) as target,
             ):
-                places = _Places(source, target, removals)
+                places = _Places(source, target, removals, former, bool(shard.container))
 
                 def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageOutcome]:
                     return [
@@ -259,7 +291,11 @@ class ObfuscateTask:
                         for record in records
                     ]
 
-                yield OpenShard(treat, lambda rows: _settle(rows, target.withdrawn()))
+                yield OpenShard(
+                    treat,
+                    lambda rows: _settle(rows, target.withdrawn()),
+                    lambda: len(places.reused),
+                )
 
         body = Body(
             open=open_shard,
@@ -290,6 +326,11 @@ class ObfuscateTask:
                 return removed_outcome(image_id, digest)
             known = find_known(annotations, record, digest)
             check_known(known, digest)
+            if places.former:
+                with steps.waiting("take over"):
+                    kept = places.former.find(record, digest, known)
+                    if kept:
+                        return _keep(record, places, *kept)
             regions = [region for region in known.regions if config.applies_to(region)]
             treatment = Treatment(
                 obfuscator,
@@ -320,6 +361,14 @@ class ObfuscateTask:
             sha256_out=sha256_hex(result),
             n_bytes_out=len(result),
         )
+
+
+def _keep(record: ImageRecord, places: _Places, row: ImageOutcome, data: bytes) -> ImageOutcome:
+    """Leave what an earlier run released where it is; into a container it is written again."""
+    if places.is_container:
+        places.target.write(record, data)
+    places.reused.append(record.image_id)
+    return row
 
 
 def _failed(image_id: str, digest: str, reason: str, message: str) -> ImageOutcome:

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -116,8 +117,13 @@ def not_released(folder: Path, indices: Iterable[int]) -> Iterator[str]:
     table = ShardedTable(folder, 0)
     for index in indices:
         for row in table.read_shard(index):
-            if not Outcome(row["outcome"]).is_released:
+            if not is_released(row):
                 yield row["image_id"]
+
+
+def is_released(row: Mapping[str, Any]) -> bool:
+    """Whether the image of a row is in the output; the row needs its ``outcome`` only."""
+    return Outcome(row["outcome"]).is_released
 
 
 class OutcomeTable(RecordTable[ImageOutcome]):

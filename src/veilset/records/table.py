@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from veilset.errors import DatasetError
+from veilset.files import sha256_file
 from veilset.runs import read_manifest
-from veilset.tables import ShardedTable
+from veilset.tables import ShardedTable, table_path
 from veilset.types import ImageRecord
 
 RowT = TypeVar("RowT")
@@ -54,3 +57,25 @@ class RecordTable(Generic[RowT]):
         """Give the row of an image, None if the run did not see it."""
         row = self._table.find(record)
         return self._parse(row) if row else None
+
+
+def check_tables(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a table whose files are not those that its run wrote.
+
+    Raises:
+        DatasetError: If a file is missing or was changed.
+    """
+    digest = hashlib.sha256()
+    for index in range(int(manifest["n_shards"])):
+        path = table_path(folder, index)
+        try:
+            digest.update(sha256_file(path).encode())
+        except OSError as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error.strerror}). Restore it, or make {folder} again."
+            ) from error
+    if digest.hexdigest() != manifest["outputs_sha256"]:
+        raise DatasetError(
+            f"The files in {folder} are not those that its run wrote. "
+            "Restore them, or make the folder again."
+        )

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
 
 from veilset.dataset.containers import ContainerReader
+from veilset.dataset.withdraw import delete_images
 from veilset.errors import DatasetError, DecodeError
 from veilset.files import sha256_hex
 from veilset.protocols import Reader, Shard, Writer
@@ -76,7 +75,7 @@ def take_out(
     went = []
     for container, image_ids in containers.items():
         if not container:
-            _delete(reader, writer, image_ids)
+            delete_images(reader, writer, sorted(image_ids))
             continue
         _rewrite(reader, writer, container, image_ids)
         left = {record.image_id for record in _records(reader, container)}
@@ -94,26 +93,6 @@ def digest_container(reader: Reader, container: str) -> tuple[str, int]:
         return digest_file(_containers(reader).store, container)
     except DecodeError as error:
         raise DatasetError(f"{container} in the output: {error}") from error
-
-
-def _delete(reader: Reader, writer: Writer, image_ids: Iterable[str]) -> None:
-    shard = Shard(0, tuple(map(ImageRecord, sorted(image_ids))))
-    with reader.open_shard(shard) as source, writer.open_shard(shard, source) as target:
-        for record in shard.records:
-            target.discard(record)
-    root = getattr(reader, "root", None)
-    if isinstance(root, Path):
-        for record in shard.records:
-            _drop_empty_folders(root, record.image_id)
-
-
-def _drop_empty_folders(root: Path, image_id: str) -> None:
-    """Delete the folders that an image leaves empty: their names may tell something."""
-    for folder in Path(image_id).parents:
-        if folder != Path():
-            # Not empty, or not there any more: both are well.
-            with suppress(OSError):
-                (root / folder).rmdir()
 
 
 def _rewrite(reader: Reader, writer: Writer, container: str, image_ids: set[str]) -> None:

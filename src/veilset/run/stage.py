@@ -13,6 +13,7 @@ from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.protocols import EngineSettings
 from veilset.records.places import check_output, record_folder
 from veilset.report.stage import write_report
+from veilset.run.update import begin_update, end_update, refuse_unfinished_update
 from veilset.runs import RunSummary
 from veilset.verify.stage import VerifyConfig, verify_dataset
 
@@ -64,6 +65,7 @@ def run_dataset(
     workers: int | None = None,
     layout: str = "auto",
     engine: str | EngineSettings = "local",
+    update: bool = False,
     on_progress: OnProgress | None = None,
 ) -> ReleaseSummary:
     """Make a folder of photographs private, and prove it.
@@ -78,6 +80,10 @@ def run_dataset(
         workers: Threads; None for all cores. Does not change the result.
         layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
+        update: Bring a finished release up to date with photographs that were added, changed
+            or deleted since. What did not change is taken over, to the same result as a run
+            from scratch; what was removed stays out. The earlier records move to ``before``
+            in the folder of records.
         on_progress: Called as images end, stage after stage.
 
     Raises:
@@ -88,19 +94,26 @@ def run_dataset(
     record = Path(record) if record else record_folder(out)
     # What would stop a later stage is found before hours of detection, not after.
     check_apart(photos, out)
-    check_output(out, record / "obfuscate")
+    former = None
+    if update:
+        former = begin_update(record)
+    else:
+        refuse_unfinished_update(record)
+        check_output(out, record / "obfuscate")
     annotations = record / "annotations"
     detected = detect_dataset(
-        photos, annotations, config.detect,
+        photos, annotations, config.detect, reuse=former and former / "annotations",
         workers=workers, layout=layout, engine=engine, on_progress=on_progress,
     )  # fmt: skip
     obfuscated = obfuscate_dataset(
-        photos, annotations, out, config.obfuscate,
+        photos, annotations, out, config.obfuscate, reuse=former,
         record=record, workers=workers, layout=layout, engine=engine, on_progress=on_progress,
     )  # fmt: skip
     verified = verify_dataset(
-        photos, out, annotations, config.verify,
+        photos, out, annotations, config.verify, reuse=former,
         record=record, workers=workers, layout=layout, engine=engine, on_progress=on_progress,
     )  # fmt: skip
     page = write_report(out, annotations, record, record / "report.html")
+    if update:
+        end_update(record)
     return ReleaseSummary(out, record, page, detected, obfuscated, verified)

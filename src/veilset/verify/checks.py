@@ -24,6 +24,7 @@ from veilset.survival import survival
 from veilset.types import Image, ImageRecord, IntBoxes, Region, Status
 from veilset.verify.config import VerifyConfig
 from veilset.verify.contract import Contract
+from veilset.verify.former import Former
 from veilset.verify.redetect import is_sampled
 from veilset.verify.trees import Container, Entry, Found, Trees
 
@@ -45,6 +46,7 @@ class Exam:
         cores: ``(N, 4)``, pixels that are obfuscated.
         looked_again: Why detectors search it, "" if they do not.
         n_still_detected: Detections inside the cores.
+        taken: Verdict of an earlier verification that stands instead; None without one.
     """
 
     entry: Entry
@@ -57,6 +59,7 @@ class Exam:
     cores: IntBoxes = field(default_factory=lambda: NO_BOXES)
     looked_again: str = ""
     n_still_detected: int = 0
+    taken: ImageVerdict | None = None
 
     def add(
         self, code: str, level: Level, message: str, *,
@@ -68,6 +71,8 @@ class Exam:
 
     def verdict(self) -> ImageVerdict:
         """Give the row."""
+        if self.taken:
+            return self.taken
         return ImageVerdict(
             image_id=self.entry.image_id,
             verdict=self._judge(),
@@ -97,6 +102,7 @@ class Examiner:
         obfuscator: The method, built anew.
         config: Settings of the verification.
         sample: Share of the images, among those that are sampled, that detectors search.
+        former: What was found before the release was updated; None if it was not.
     """
 
     trees: Trees
@@ -105,6 +111,7 @@ class Examiner:
     obfuscator: Obfuscator
     config: VerifyConfig
     sample: float
+    former: Former | None = None
 
     def examine(self, entry: Entry, steps: Steps) -> Exam:
         """Check one entry. Whatever goes wrong becomes a finding: never a silent pass."""
@@ -230,6 +237,11 @@ class Examiner:
                 "Obfuscate again into a new folder."
             )
             exam.add("regions-ignored", Level.LEAK, message)
+        if self.former and not exam.findings:
+            why = self._why_look_again(outcome.image_id, is_touched=bool(regions))
+            exam.taken = self.former.find(outcome, known, why)
+            if exam.taken:
+                return
         if regions:
             self._check_touched(exam, source, data, regions, steps)
         else:

@@ -8,7 +8,6 @@ annotation set.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,11 @@ from typing import Any
 from veilset.annotations.known import known_digest, open_known
 from veilset.annotations.layer import Layer
 from veilset.annotations.store import detection_of
-from veilset.errors import AnnotationError, DatasetError, RunError
-from veilset.files import sha256_file
+from veilset.errors import AnnotationError, RunError
 from veilset.plugins import make_obfuscator
 from veilset.protocols import Obfuscator
+from veilset.records.table import check_tables
 from veilset.runs import read_manifest
-from veilset.tables import table_path
 from veilset.types import Region
 
 
@@ -143,25 +141,3 @@ def read_contract(record: Path, annotations: Path) -> Contract:
         annotations_sha256=digest,
         effort=effort,
     )
-
-
-def check_tables(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a table whose files are not those that its run wrote.
-
-    Raises:
-        DatasetError: If a file is missing or was changed.
-    """
-    digest = hashlib.sha256()
-    for index in range(int(manifest["n_shards"])):
-        path = table_path(folder, index)
-        try:
-            digest.update(sha256_file(path).encode())
-        except OSError as error:
-            raise DatasetError(
-                f"{path} cannot be read ({error.strerror}). Restore it, or make {folder} again."
-            ) from error
-    if digest.hexdigest() != manifest["outputs_sha256"]:
-        raise DatasetError(
-            f"The files in {folder} are not those that its run wrote. "
-            "Restore them, or make the folder again."
-        )

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from veilset.engine.shard_work import REUSED
 from veilset.records.verdicts import ImageVerdict, Level
 from veilset.types import ModelCard
 from veilset.verify.contract import Contract
@@ -90,7 +91,8 @@ def _counted(reports: Iterable[Mapping[str, Any]], digests: Mapping[str, str]) -
     ]
     return {
         "overall": overall_verdict(counts),
-        "counts": {name: counts[name] for name in sorted(counts) if counts[name]},
+        # How little work it was says nothing of the release.
+        "counts": {name: n for name, n in sorted(counts.items()) if n and name != REUSED},
         "measurements": [asdict(each) for each in measured],
         "inputs": dict(digests),
     }

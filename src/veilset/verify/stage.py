@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import RunError
 from veilset.plugins import make_engine
-from veilset.protocols import EngineSettings, Places, ShardWork
+from veilset.protocols import EngineSettings, Places, Shard, ShardWork
 from veilset.records.places import record_folder
 from veilset.records.removals import require_settled
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, write_verdicts
@@ -35,6 +35,7 @@ from veilset.types import ImageRecord
 from veilset.verify.checks import Exam, Examiner
 from veilset.verify.config import VerifyConfig, effort_above
 from veilset.verify.contract import Contract, read_contract
+from veilset.verify.former import Former, usable_former
 from veilset.verify.manifest import write_manifest
 from veilset.verify.redetect import Eyes, missed_faces, open_eyes, sample_share, search
 from veilset.verify.release import count_verdict, describe_release
@@ -55,6 +56,7 @@ def verify_dataset(
     workers: int | None = None,
     layout: str = "auto",
     engine: str | EngineSettings = "local",
+    reuse: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> RunSummary:
     """Check an obfuscated data set against its originals, as an attacker would.
@@ -73,6 +75,9 @@ def verify_dataset(
         workers: Threads; None for all cores. Does not change the result.
         layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
         engine: Name of the engine plugin, or its settings.
+        reuse: Folder with the records ``annotations``, ``obfuscate`` and ``verify`` of the
+            release before it was updated. A verdict of it stands where the same settings meet
+            the same original, output and regions. Does not change the result.
         on_progress: Called as images end.
 
     Returns:
@@ -107,7 +112,8 @@ def verify_dataset(
         "state": state,
     }
     manifest = _manifest(config, effort, eyes)
-    task = VerifyTask(trees, annotations, folder, contract, config, effort, n_threads, eyes)
+    former = usable_former(Path(reuse), manifest, source) if reuse is not None else None
+    task = VerifyTask(trees, annotations, folder, contract, config, effort, n_threads, former, eyes)
     _discard_outdated(folder, manifest, inputs)
     with Run.open(folder, "verify", manifest, inputs) as run:
         drive(run, runner, task, trees, shard_size=config.shard_size, on_progress=on_progress)
@@ -133,6 +139,7 @@ class VerifyTask:
     config: VerifyConfig
     effort: str
     n_threads: int
+    former: Path | None = None
     eyes: Eyes | None = None
 
     def __getstate__(self) -> tuple[object, ...]:
@@ -147,7 +154,8 @@ class VerifyTask:
         """Give the paths that the work touches."""
         trees = self.trees
         reads = (*roots_of(trees.photos, trees.out), trees.record, self.annotations)
-        return Places(self.folder, reads=reads)
+        former = (self.former,) if self.former else ()
+        return Places(self.folder, reads=(*reads, *former))
 
     @contextmanager
     def open(self) -> Iterator[ShardWork]:
@@ -162,15 +170,23 @@ class VerifyTask:
             obfuscator=self.contract.make_obfuscator(),
             config=self.config,
             sample=sample_share(self.config, n_sampled_from),
+            former=Former.open(self.former) if self.former else None,
         )
 
-        def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageVerdict]:
-            exams = [examiner.examine(_entry(record), steps) for record in records]
-            _look_again(exams, eyes, self.contract, self.config, steps)
-            return [exam.verdict() for exam in exams]
+        @contextmanager
+        def open_shard(_shard: Shard) -> Iterator[OpenShard[ImageVerdict]]:
+            reused: list[str] = []
+
+            def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageVerdict]:
+                exams = [examiner.examine(_entry(record), steps) for record in records]
+                reused.extend(exam.entry.image_id for exam in exams if exam.taken)
+                _look_again(exams, eyes, self.contract, self.config, steps)
+                return [exam.verdict() for exam in exams]
+
+            yield OpenShard(treat, n_reused=lambda: len(reused))
 
         body = Body(
-            open=lambda _shard: nullcontext(OpenShard(treat)),
+            open=open_shard,
             count=count_verdict,
             write=lambda index, rows: write_verdicts(self.folder, index, rows),
             is_failed=lambda row: row.verdict in (Verdict.LEAK, Verdict.ERROR),
