@@ -25,7 +25,9 @@ Workers = Annotated[
 Layout = Annotated[
     str,
     typer.Option(
-        help="folder: images are files; webdataset: tar files hold them; auto: look which it is."
+        help="folder: images are files; webdataset, parquet: tar or Parquet files hold them; list: "
+        "a text file names them; coco: images and COCO's JSON; auto: look which of them it is, "
+        "but coco only where one JSON is given."
     ),
 ]
 Engine = Annotated[
