@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from veilset.annotations.store import AnnotationSet
@@ -29,7 +29,9 @@ from veilset.audit.places import WORK, clear_audit, kept_beside
 from veilset.audit.raster import import_resvg, write_figures
 from veilset.audit.results import TableFile, write_tables
 from veilset.dataset.folder import check_apart
+from veilset.dataset.locations import Location, local_path, location_of
 from veilset.dataset.places import open_reader
+from veilset.dataset.stores import open_store
 from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
@@ -115,12 +117,12 @@ def audit_dataset(
         raise ConfigError(
             "Supercategories need a hierarchy. Give the folder of BREEDS or WordNet (--hierarchy)."
         )
-    out = Path(out)
+    out = local_path(out, "An audit")
     for place in (photos, annotations, reference):
         if place is not None:
-            check_apart(Path(place), out)
+            check_apart(place, out)
     inputs = _Inputs(
-        Path(photos) if photos else None,
+        location_of(photos) if photos else None,
         Path(annotations),
         Path(mapping) if mapping else None,
         Path(hierarchy) if hierarchy else None,
@@ -138,7 +140,7 @@ def audit_dataset(
 class _Inputs:
     """Where the inputs of an audit lie."""
 
-    photos: Path | None
+    photos: Location | None
     annotations: Path
     mapping: Path | None
     hierarchy: Path | None
@@ -148,9 +150,9 @@ class _Inputs:
         """Open all of them, so that what is wrong with one is told before any work."""
         reader = open_reader(self.photos) if self.photos else None
         annotations = AnnotationSet(self.annotations)
-        root = self.photos or Path(annotations.manifest.get("inputs", {}).get("root", ""))
+        root = self.photos or annotations.manifest.get("inputs", {}).get("root", "")
         return Sources(
-            name=root.resolve().name if root.name else self.annotations.resolve().name,
+            name=_name_of(root) or self.annotations.resolve().name,
             annotations=annotations,
             photos=reader,
             mapping=open_mapping(self.mapping) if self.mapping else None,
@@ -168,6 +170,14 @@ class _Inputs:
             "hierarchy_sha256": _folder_digest(self.hierarchy) if self.hierarchy else "",
             "reference_sha256": reference.manifest["outputs_sha256"] if reference else "",
         }
+
+
+def _name_of(place: Location) -> str:
+    """Give the last part of a place, "" if it has none."""
+    place = location_of(place)
+    if isinstance(place, Path) and not place.name:
+        return ""
+    return PurePosixPath(open_store(place).describe()).name
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,10 @@ def audit(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the audit.")],
     photos: Annotated[
-        Path | None,
-        typer.Argument(help="Folder of images; without it the annotation set's word counts."),
+        str | None,
+        typer.Argument(
+            help="Folder of images, or its URL; without it the annotation set's word counts."
+        ),
     ] = None,
     mapping: Annotated[
         Path | None, typer.Option(help="CSV file with the category of each image or folder.")

@@ -19,7 +19,7 @@ from veilset.images.formats import DEFAULT_MAX_PIXELS
 def obfuscate(
     photos: opt.Photos,
     context: typer.Context,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new data set.")],
+    out: Annotated[str, typer.Option("--out", "-o", help="Folder or URL for the new data set.")],
     annotations: Annotated[
         Path | None, typer.Option("--annotations", "-a", help="Annotation set of those images.")
     ] = None,

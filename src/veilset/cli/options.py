@@ -12,10 +12,13 @@ from veilset.errors import ConfigError
 from veilset.protocols import EngineSettings
 
 Photos = Annotated[
-    Path, typer.Argument(help="Folder of images or of WebDataset tar files, nested in any way.")
+    str,
+    typer.Argument(
+        help="Folder of images or of WebDataset tar files, nested in any way, or its URL."
+    ),
 ]
 PhotoFolder = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]
-Out = Annotated[Path, typer.Argument(help="Folder for the obfuscated data set.")]
+Out = Annotated[str, typer.Argument(help="Folder or URL for the obfuscated data set.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Workers = Annotated[
@@ -108,7 +111,10 @@ VerifyEffort = Annotated[
 Seed = Annotated[int, typer.Option(help="Decides whatever is random.")]
 Record = Annotated[
     Path | None,
-    typer.Option(help="Folder for records and report; OUT.veilset, beside OUT, if not given."),
+    typer.Option(
+        help="Folder for records and report; OUT.veilset, beside OUT, if not given. Needed where "
+        "OUT is a URL."
+    ),
 ]
 
 

@@ -47,7 +47,7 @@ def counts_line(counts: Mapping[str, int]) -> str:
     )
 
 
-def conclude(summary: RunSummary, *, place: Path, as_json: bool, bad: Iterable[str]) -> None:
+def conclude(summary: RunSummary, *, place: Path | str, as_json: bool, bad: Iterable[str]) -> None:
     """Give the result of a stage, say its counts, and end.
 
     Args:

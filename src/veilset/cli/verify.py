@@ -18,7 +18,7 @@ from veilset.verify.config import DEFAULT_LEAK_SCORE
 
 def verify(
     folders: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
             help="The originals and the output; with --manifest the output only.",
             metavar="[PHOTOS] OUT",
@@ -103,7 +103,7 @@ def verify(
 
 
 def _compare(
-    manifest: Path, folders: list[Path], *, workers: int | None, as_json: bool, quiet: bool
+    manifest: Path, folders: list[str], *, workers: int | None, as_json: bool, quiet: bool
 ) -> None:
     """Compare an output with its manifest."""
     from veilset.verify.manifest import verify_manifest

@@ -30,7 +30,8 @@ from veilset.dataset.folder import (
     has_suffix,
 )
 from veilset.dataset.json_pieces import WINDOW, Piece, split_json
-from veilset.dataset.stores import Location, Store, open_place, open_store
+from veilset.dataset.locations import Location
+from veilset.dataset.stores import Store, open_place, open_store
 from veilset.errors import DatasetError
 from veilset.protocols import Shard
 from veilset.types import ImageRecord

@@ -16,8 +16,9 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import BinaryIO, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from veilset.dataset.folder import MAX_FILE_BYTES
+from veilset.dataset.locations import Location
 from veilset.dataset.sentences import unwritable
-from veilset.dataset.stores import Location, open_place, open_store
+from veilset.dataset.stores import open_place, open_store
 from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord

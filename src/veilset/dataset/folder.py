@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from veilset.dataset.stores import Location, open_store
+from veilset.dataset.locations import Location
+from veilset.dataset.stores import open_store
 from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from veilset.dataset.folder import MAX_FILE_BYTES, FolderReader
-from veilset.dataset.stores import Location, open_place
+from veilset.dataset.locations import Location
+from veilset.dataset.stores import open_place
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError, DecodeError
 from veilset.types import ImageRecord

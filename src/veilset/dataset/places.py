@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from veilset.dataset.coco import SUFFIX as JSON_SUFFIX
@@ -13,9 +12,10 @@ from veilset.dataset.containers import ContainerReader, ContainerWriter
 from veilset.dataset.folder import IMAGE_SUFFIXES, FolderReader, FolderWriter, has_suffix
 from veilset.dataset.listed import SUFFIXES as LIST_SUFFIXES
 from veilset.dataset.listed import ListReader
+from veilset.dataset.locations import Location, is_url, join, location_of
 from veilset.dataset.parquet import PARQUET_SUFFIX, ParquetReader
 from veilset.dataset.sidecars import SidecarReader, SidecarWriter
-from veilset.dataset.stores import Location, join, location_of, open_place, open_store
+from veilset.dataset.stores import open_place
 from veilset.dataset.webdataset import (
     COMPRESSED_SUFFIXES,
     TAR_SUFFIX,
@@ -87,12 +87,12 @@ def open_folder(location: Location, what_for: str) -> FolderReader:
         DatasetError: If it is missing, may not be read, is at a URL, or holds tar or
             Parquet files.
     """
-    location = location_of(location)
-    if not isinstance(location, Path):
+    if is_url(location):
         raise DatasetError(
-            f"{open_store(location).root} is a URL, and {what_for} takes a local folder of images. "
-            "Copy the images into one, and give that."
+            f"{location} is a URL, and {what_for} takes a local folder of images. Copy the images "
+            "into one, and give that."
         )
+    location = location_of(location)
     layout = detect_layout(location)
     if layout in (WEBDATASET, PARQUET):
         raise DatasetError(

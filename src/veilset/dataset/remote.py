@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -30,6 +30,7 @@ WHOLE_OR_NOTHING = frozenset("s3 s3a gs gcs az abfs abfss memory".split())
 _N_KEPT = 2
 """Fetched files that are kept: that of the shard at work, and that which was listed ahead."""
 _MEMORY = "memory"
+_IN_MEMORY = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class RemoteStore:
     def is_there(self) -> bool:
         """Whether files can be there: folders of object stores come and go with their files."""
         fs, path = self._connect()
-        with answers():
+        with self._asking():
             if fs.exists(path):
                 return bool(fs.isdir(path))
             top = path.strip("/").partition("/")[0]
@@ -198,7 +199,7 @@ class RemoteStore:
         self._check_target(name)
         try:
             fs, path = self._connect()
-            with answers():
+            with self._asking():
                 fs.pipe_file(f"{path}/{name}", data)
         except OSError as error:
             raise unwritable(self.place(name), error) from error
@@ -212,7 +213,7 @@ class RemoteStore:
                 yield cast(BinaryIO, stream)
                 stream.flush()
                 fs, path = self._connect()
-                with answers():
+                with self._asking():
                     fs.put_file(f"/proc/self/fd/{stream.fileno()}", f"{path}/{name}")
         except OSError as error:
             raise unwritable(self.place(name), error) from error
@@ -222,7 +223,7 @@ class RemoteStore:
         self._check_target(name)
         try:
             fs, path = self._connect()
-            with answers():
+            with self._asking():
                 fs.rm_file(f"{path}/{name}")
         except FileNotFoundError:
             return
@@ -236,15 +237,22 @@ class RemoteStore:
                 self._connection = connect(self._url)
             return self._connection
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Have what the file system raises as OSError."""
+        # Files in memory have one place for all who read them.
+        with _IN_MEMORY if self._protocol == _MEMORY else nullcontext(), answers():
+            yield
+
     def _info(self, name: str) -> Mapping[str, Any]:
         fs, path = self._connect()
-        with answers():
+        with self._asking():
             return cast(Mapping[str, Any], fs.info(f"{path}/{name}" if name else path or "/"))
 
     def _first_bytes(self, name: str, n_bytes: int) -> bytes:
         fs, path = self._connect()
         try:
-            with answers():
+            with self._asking():
                 return cast(bytes, fs.cat_file(f"{path}/{name}", start=0, end=n_bytes))
         except OSError as error:
             # S3 has no answer to a request for the first bytes of an empty file.
@@ -261,7 +269,7 @@ class RemoteStore:
                 return fetched
             fetched = Fetched()
             fs, path = self._connect()
-            with answers():
+            with self._asking():
                 fs.get_file(f"{path}/{name}", f"/proc/self/fd/{fetched.descriptor}")
             if facts_of(self._info(name)) != before or fetched.size() != before[0]:
                 raise OSError(errno.EBUSY, "it changed while it was fetched")
@@ -318,7 +326,7 @@ class RemoteStore:
         fs, root = self._connect()
         path = f"{root}/{folder}" if folder else root
         try:
-            with answers():
+            with self._asking():
                 entries = fs.ls(path or "/", detail=True)
         except FileNotFoundError:
             # Where folders are but the beginnings of names, one without a file is none.

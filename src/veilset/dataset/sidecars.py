@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from veilset.dataset.folder import FolderWriter
-from veilset.dataset.stores import Location
+from veilset.dataset.locations import Location
 from veilset.types import ImageRecord
 
 

@@ -8,7 +8,6 @@ A name is a POSIX path below the root. What goes wrong with a file is an ``OSErr
 from __future__ import annotations
 
 import os
-import re
 import stat
 import tempfile
 from collections import Counter
@@ -17,16 +16,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast, runtime_checkable
 
+from veilset.dataset.locations import Location, location_of
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
 from veilset.errors import DatasetError
 from veilset.files import PART_PREFIX, part_path, write_atomically
 from veilset.types import ImageRecord
-
-Location = Path | str
-"""A local path, or a text with "://", which is a URL and never becomes a path."""
-
-_LOCAL_URL = "file://"
 
 HEAD_BYTES = 16
 """As many first bytes as tell whether a file is an image."""
@@ -316,48 +311,15 @@ class LocalStore:
         return folder
 
 
-def location_of(place: Location) -> Location:
-    """Give a path for a text that is no URL; a URL stays as it is.
-
-    Example:
-        >>> location_of("photos"), location_of("s3://bucket/photos")
-        (PosixPath('photos'), 's3://bucket/photos')
-    """
-    return place if isinstance(place, Path) or is_url(place) else Path(place)
-
-
-def join(place: Location, name: str) -> Location:
-    """Give the place of a file below another place.
-
-    Example:
-        >>> join(Path("photos"), "list.txt"), join("s3://bucket/photos/", "list.txt")
-        (PosixPath('photos/list.txt'), 's3://bucket/photos/list.txt')
-    """
-    place = location_of(place)
-    return place / name if isinstance(place, Path) else f"{place.rstrip('/')}/{name}"
-
-
-def is_url(place: Location) -> bool:
-    """Whether a place is a URL; one of a local file is none.
-
-    Example:
-        >>> is_url("s3://bucket/photos"), is_url("photos"), is_url("C:/photos")
-        (True, False, False)
-    """
-    return isinstance(place, str) and re.match(r"[A-Za-z][A-Za-z0-9+.:-]*://", place) is not None
-
-
 def open_store(location: Location) -> Store:
     """Give the store at a place; nothing is looked up or made yet.
 
     Raises:
-        ConfigError: If it is a chain of URLs.
+        ConfigError: If it is a chain of URLs, or a path that was a URL before.
     """
     location = location_of(location)
     if isinstance(location, Path):
         return LocalStore(location)
-    if location.startswith(_LOCAL_URL):
-        return LocalStore(Path(location.removeprefix(_LOCAL_URL)))
     from veilset.dataset.remote import RemoteStore
 
     return RemoteStore(location)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.roots import roots_of
@@ -116,7 +117,7 @@ def detect_dataset(
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
     config = config or DetectConfig()
-    photos, out = Path(photos), Path(out)
+    photos, out = location_of(photos), local_path(out, "An annotation set")
     reader = open_reader(photos, layout)
     check_apart(photos, out)
     n_threads = resolve_workers(workers)

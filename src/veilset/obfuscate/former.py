@@ -13,8 +13,8 @@ from typing import Any, Self
 
 from veilset.annotations.store import AnnotationSet
 from veilset.dataset.containers import ContainerReader
+from veilset.dataset.locations import Location
 from veilset.dataset.places import open_release
-from veilset.dataset.stores import Location
 from veilset.dataset.withdraw import delete_containers, delete_images
 from veilset.errors import AnnotationError, DecodeError, ResumeMismatchError
 from veilset.files import sha256_hex

@@ -16,8 +16,10 @@ from veilset.annotations.hiding import check_hiding, is_hidden
 from veilset.annotations.known import Known, find_known, known_digest, open_known
 from veilset.annotations.layer import Layer
 from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.locations import Location, local_path, location_of
+from veilset.dataset.outputs import check_output, make_output
 from veilset.dataset.places import open_reader, open_writer
-from veilset.dataset.stores import Location
+from veilset.dataset.stores import open_store
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
@@ -50,9 +52,9 @@ from veilset.records.outcomes import (
     sample_failed,
     write_outcomes,
 )
-from veilset.records.places import check_output, record_folder
+from veilset.records.places import record_folder
 from veilset.records.removals import Removals, require_settled
-from veilset.runs import Run, RunSummary, make_folder
+from veilset.runs import Run, RunSummary
 from veilset.tables import ShardedTable
 from veilset.types import Image, ImageRecord, Region
 
@@ -182,8 +184,8 @@ def obfuscate_dataset(
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
     config = config or ObfuscateConfig()
-    photos, annotations, out = Path(photos), Path(annotations), Path(out)
-    record = (Path(record) if record else record_folder(out)) / "obfuscate"
+    photos, annotations, out = location_of(photos), Path(annotations), location_of(out)
+    record = (local_path(record, "The record") if record else record_folder(out)) / "obfuscate"
     reader = open_reader(photos, layout)
     for place in (out, record):
         check_apart(photos, place)
@@ -207,12 +209,12 @@ def obfuscate_dataset(
     inputs = {
         **reader.describe(),
         "annotations_sha256": known_digest(known),
-        "out": str(out.resolve()),
+        "out": open_store(out).describe(),
     }
     writer = open_writer(out, like=reader)
     task = ObfuscateTask(reader, writer, annotations, record, config, n_threads, out, former)
     with Run.open(record, "obfuscate", manifest, inputs) as run:
-        make_folder(out)
+        make_output(out)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
         if former:
             rows = ShardedTable(record, sum(1 for _ in run.reports()))

@@ -8,12 +8,13 @@ import io
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image as PilImage
 from PIL import ImageOps
 
+from veilset.dataset.locations import Location
 from veilset.dataset.places import open_reader
+from veilset.dataset.stores import open_store
 from veilset.errors import DecodeError
 from veilset.files import sha256_hex
 from veilset.protocols import Reader
@@ -53,7 +54,7 @@ class Thumbnail:
         return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode("ascii")
 
 
-def make_thumbnails(out: Path, candidates: Iterable[Candidate], n: int) -> list[Thumbnail]:
+def make_thumbnails(out: Location, candidates: Iterable[Candidate], n: int) -> list[Thumbnail]:
     """Make small pictures of the first candidates that can be shown.
 
     A file that is gone, is not byte for byte the one that was verified, or is too large to
@@ -64,7 +65,7 @@ def make_thumbnails(out: Path, candidates: Iterable[Candidate], n: int) -> list[
         candidates: Outputs that passed verification, in the order of preference.
         n: How many pictures at most.
     """
-    if n < 1 or not out.is_dir():
+    if n < 1 or not _is_there(out):
         return []
     reader = open_reader(out)
     made: list[Thumbnail] = []
@@ -75,6 +76,14 @@ def make_thumbnails(out: Path, candidates: Iterable[Candidate], n: int) -> list[
         if len(made) == n:
             break
     return made
+
+
+def _is_there(out: Location) -> bool:
+    try:
+        return open_store(out).is_there()
+    except OSError:
+        # A place that cannot be reached has no pictures; the report says so all the same.
+        return False
 
 
 def _thumbnail(reader: Reader, candidate: Candidate) -> Thumbnail | None:

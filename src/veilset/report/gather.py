@@ -7,9 +7,11 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from veilset.annotations.store import AnnotationSet
+from veilset.dataset.locations import Location
+from veilset.dataset.stores import open_store
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, VerdictTable
@@ -93,7 +95,7 @@ class Scrub:
         return without_folders(text, self.roots)
 
 
-def gather(out: Path, annotations: Path | None, record: Path, limits: Limits) -> Facts:
+def gather(out: Location, annotations: Path | None, record: Path, limits: Limits) -> Facts:
     """Read the records of a release.
 
     Args:
@@ -128,7 +130,7 @@ def gather(out: Path, annotations: Path | None, record: Path, limits: Limits) ->
     stages = {name: _scrubbed(stage, scrub.roots) for name, stage in stages.items()}
     facts = Facts(
         source=_source(stages),
-        output=out.resolve().name,
+        output=PurePosixPath(open_store(out).describe()).name,
         stages=stages,
         searched=search_facts(AnnotationSet(regions), scrub, limits)
         if stages["detect"].is_finished

@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from veilset.dataset.locations import Location, local_path, location_of
+from veilset.dataset.stores import open_store
 from veilset.errors import ConfigError, RunError
 from veilset.files import write_atomically
 from veilset.records.places import record_folder
@@ -80,8 +82,8 @@ def write_report(
         DatasetError: If a table of the records is damaged.
     """
     config = config or ReportConfig()
-    out = Path(out)
-    record = Path(record) if record else record_folder(out)
+    out = location_of(out)
+    record = local_path(record, "The record") if record else record_folder(out)
     page = Path(page) if page else record / "report.html"
     _check_page(page, out)
     limits = Limits(config.n_listed, _RESERVE * config.n_thumbnails)
@@ -97,8 +99,8 @@ def write_report(
     return page
 
 
-def _check_page(page: Path, out: Path) -> None:
-    if page.resolve().is_relative_to(out.resolve()):
+def _check_page(page: Path, out: Location) -> None:
+    if page.resolve().is_relative_to(open_store(out).describe()):
         raise RunError(
             f"The report {page} would lie in the output {out} and be published with it. "
             "Choose a place outside."

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from veilset.dataset.folder import check_apart
+from veilset.dataset.locations import Location, local_path, location_of
+from veilset.dataset.outputs import check_output
 from veilset.detect.stage import DetectConfig, detect_dataset
 from veilset.engine.drive import OnProgress
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.protocols import EngineSettings
-from veilset.records.places import check_output, record_folder
+from veilset.records.places import record_folder
 from veilset.report.stage import write_report
 from veilset.run.update import begin_update, end_update, refuse_unfinished_update
 from veilset.runs import RunSummary
@@ -38,7 +40,7 @@ class ReleaseSummary:
         detect: Summary of that stage; likewise ``obfuscate`` and ``verify``.
     """
 
-    out: Path
+    out: Location
     record: Path
     report: Path
     detect: RunSummary
@@ -90,8 +92,8 @@ def run_dataset(
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
     config = config or RunConfig()
-    photos, out = Path(photos), Path(out)
-    record = Path(record) if record else record_folder(out)
+    photos, out = location_of(photos), location_of(out)
+    record = local_path(record, "The record") if record else record_folder(out)
     # What would stop a later stage is found before hours of detection, not after.
     check_apart(photos, out)
     former = None

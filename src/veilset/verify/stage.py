@@ -18,7 +18,9 @@ from typing import Any
 
 from veilset.annotations.known import open_known
 from veilset.dataset.folder import check_apart
+from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
+from veilset.dataset.stores import open_store
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
@@ -89,8 +91,8 @@ def verify_dataset(
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
     config = config or VerifyConfig()
-    photos, out, annotations = Path(photos), Path(out), Path(annotations)
-    base = Path(record) if record else record_folder(out)
+    photos, out, annotations = location_of(photos), location_of(out), Path(annotations)
+    base = local_path(record, "The record") if record else record_folder(out)
     source, folder = base / "obfuscate", base / "verify"
     for place in (photos, out):
         check_apart(place, folder)
@@ -119,8 +121,8 @@ def verify_dataset(
         drive(run, runner, task, trees, shard_size=config.shard_size, on_progress=on_progress)
         if trees.state() != state:
             raise RunError(
-                f"Files in {photos} or {out} changed while they were verified. "
-                "Wait until nothing writes there, then run the same command again."
+                f"Files in {open_store(photos).root} or {trees.out.root} changed while they were "
+                "verified. Wait until nothing writes there, then run the same command again."
             )
         release = describe_release(run.reports(), contract, manifest, eyes.cards)
         digest = write_manifest(folder, sum(1 for _ in run.reports()), release)

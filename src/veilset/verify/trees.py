@@ -19,8 +19,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from veilset.dataset.containers import ContainerReader, OpenContainer
 from veilset.dataset.folder import MAX_FILE_BYTES, SHARD_SIZE
+from veilset.dataset.locations import Location
 from veilset.dataset.sidecars import Sidecar, SidecarReader, find_difference
-from veilset.dataset.stores import Location, Store, open_store
+from veilset.dataset.stores import Store, open_store
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.protocols import Reader, Shard
 from veilset.records.outcomes import ImageOutcome, OutcomeTable, not_released
@@ -77,13 +78,15 @@ class Trees:
             RunError: If the output is missing.
         """
         self.photos = photos
-        self.out = open_output(out, "Give the output of the obfuscation.")
+        store = open_output(out, "Give the output of the obfuscation.")
         self.record = record
         self._originals_store = _store_of(photos)
         self._containers: ContainerReader[Any, OpenContainer] | None = (
             photos if isinstance(photos, ContainerReader) else None
         )
         self._outputs = self._containers.like(out) if self._containers else None
+        # One store, so that a container at a URL is fetched once for both.
+        self.out = self._outputs.store if self._outputs else store
         self._sidecars: dict[str, Sidecar] = (
             {each.name: each for each in photos.sidecars()}
             if isinstance(photos, SidecarReader)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The place of an output before a run writes into it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from veilset.dataset.locations import Location
+from veilset.dataset.stores import open_store
+from veilset.errors import RunError
+from veilset.runs import STARTED, make_folder
+
+
+def check_output(out: Location, record: Path) -> None:
+    """Refuse an output that holds things which no run of ours put there.
+
+    Args:
+        out: The output.
+        record: The folder of the run that would write it.
+
+    Raises:
+        RunError: If it is not empty and there is nothing to resume, if it is a file, cannot be
+            reached, or if it is a folder and gone although a run wrote into it.
+    """
+    store = open_store(out)
+    started = (record / STARTED).exists()
+    if isinstance(store.root, Path):
+        if not store.root.exists():
+            if started:
+                raise RunError(
+                    f"The record {record} tells of a run into {out}, which is gone. "
+                    "Restore the folder, or delete the record to start again."
+                )
+            return
+        if not store.root.is_dir():
+            raise RunError(f"{out} is not a folder. Choose another name for the output.")
+    try:
+        is_usable = store.is_there()
+        is_empty = is_usable and store.is_empty()
+    except OSError as error:
+        raise RunError(
+            f"{store.root} cannot be listed ({error.strerror}). Check its permissions."
+        ) from error
+    if not is_usable:
+        raise RunError(
+            f"{store.root} cannot be written to: there is no such bucket, or a file of that name. "
+            "Check the URL."
+        )
+    if not started and not is_empty:
+        raise RunError(
+            f"The folder {store.root} is not empty, and there is no run to resume in {record}. "
+            "Choose a new folder for the output, or empty this one."
+        )
+
+
+def make_output(out: Location) -> None:
+    """Make the folder of an output; an object store needs none.
+
+    Raises:
+        RunError: If it cannot be made.
+    """
+    root = open_store(out).root
+    if isinstance(root, Path):
+        make_folder(root)
