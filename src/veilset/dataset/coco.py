@@ -45,6 +45,7 @@ NO_ENTRY = "images that no JSON names, worked on like the others"
 Hashes: TypeAlias = NDArray[np.int64]
 
 _TELLS_OF_IMAGES = "tells of images"
+_BEFORE = b"\xef\xbb\xbf \t\r\n"
 _GROUP = 4096
 
 
@@ -74,25 +75,30 @@ class CocoFile:
         self._folders = _folders(name)
 
     def is_coco(self) -> bool:
-        """Read all of the file: whether it has a list of images, as COCO has it.
+        """Read all of the file: whether it is an object with a list of images, as COCO has it.
 
         Raises:
-            DatasetError: If it is no JSON, is cut off, or an entry is not of COCO's form.
+            DatasetError: If an object is no JSON, is cut off, or an entry is not of COCO's form.
         """
-        n_images, odd = 0, None
+        with self._opened() as stream:
+            if not stream.read(WINDOW).lstrip(_BEFORE).startswith(b"{"):
+                return False
+        has_images, odd = False, None
         for piece in self._pieces():
             if piece.member == IMAGES:
-                self._image(piece)
-                n_images += 1
-            elif piece.member == ANNOTATIONS and not _has(piece, "image_id"):
+                has_images = True
+                if piece.place:
+                    self._image(piece)
+            elif piece.member == ANNOTATIONS and piece.place and not _has(piece, "image_id"):
                 odd = odd or piece
-        if n_images and odd:
+        if has_images and odd:
             self._field(odd, "image_id")
-        return n_images > 0
+        return has_images
 
     def images(self) -> Iterator[JsonImage]:
         """Go through the entries of its images; errors as ``is_coco``."""
-        return (self._image(piece) for piece in self._pieces() if piece.member == IMAGES)
+        entries = (piece for piece in self._pieces() if piece.place and piece.member == IMAGES)
+        return map(self._image, entries)
 
     def released(self, gone: Collection[str]) -> Iterator[bytes]:
         """Give the file without the entries of some images; see ``Sidecar``."""
@@ -103,7 +109,7 @@ class CocoFile:
         first, is_begun = b"", False
         for piece in self._pieces():
             before = piece.before
-            if piece.member in (IMAGES, ANNOTATIONS):
+            if piece.place and piece.member in (IMAGES, ANNOTATIONS):
                 if piece.place == 1:
                     first, is_begun = before, False
                 if self._field(piece, "id" if piece.member == IMAGES else "image_id") in ids:

@@ -34,7 +34,8 @@ class Piece:
     Attributes:
         before: What stands before the item: blanks, and a comma from the second item on.
         item: The item as it stands there; empty where the piece is no item.
-        member: Name of the list, "" where the piece is no item.
+        member: Name of the list that begins at the end of the piece, or that the item is of;
+            "" where the piece is neither.
         place: Place of the item in its list, from 1; 0 where the piece is no item.
         value: The item; texts that are not ASCII are garbled, ``json.loads(item)`` gives them.
     """
@@ -100,7 +101,7 @@ class _Splitter:
             mark = self._next()
             self._at += mark in ("[", "{")
             if mark == "[":
-                yield Piece(self._cut())
+                yield Piece(self._cut(), member=member)
                 yield from self._items(member)
             elif mark == "{":
                 yield from self._members()

@@ -128,6 +128,11 @@ def test_in_two_steps_as_in_one(tmp_path: Path) -> None:
     assert b"".join(again.sidecars()[0].released({"a.png"})) == whole
     writer.finish(["a.png", "b.png"])
     assert (tmp_path / "out" / "x.json").read_bytes() == whole
+    # One that tells of no image any more is of the form still.
+    writer.finish(names)
+    last = open_release(tmp_path / "out", reader.describe())
+    assert isinstance(last, CocoReader)
+    assert json.loads(b"".join(last.sidecars()[0].released(()))) == document()
 
 
 def test_ids_that_are_texts_and_annotations_before_images(tmp_path: Path) -> None:
@@ -176,8 +181,8 @@ def test_a_json_in_a_folder_without_images_does_not_stand_for_all_above(tmp_path
 def test_other_json_files_are_passed_over(tmp_path: Path) -> None:
     put(tmp_path, "a.png")
     put_json(tmp_path / "x.json", document("a.png"))
-    put_json(tmp_path / "results.json", {"annotations": [1, 2], "images": []})
-    put_json(tmp_path / "words.json", {"a": 1})
+    put_json(tmp_path / "results.json", [{"image_id": 1, "bbox": [1, 2, 3, 4]}])
+    put_json(tmp_path / "words.json", {"annotations": [1, 2], "images": {}})
     reader = CocoReader(tmp_path)
     assert ids(reader) == ["a.png"]
     assert reader.passed_over() == {"not an image": 2}
@@ -193,7 +198,9 @@ def test_other_json_files_are_passed_over(tmp_path: Path) -> None:
         (document("a.png", images=["a.png"]), "'images', item 1: it has no file_name"),
         (document("a.png", images=[{"file_name": "a.png"}]), "'images', item 1: it has no id"),
         (document("a.png", annotations=[{"image_id": 1}, {}]), "'annotations', item 2: it has no"),
-        ({"images": [], "annotations": []}, "is, or holds, no JSON of COCO's form"),
+        ({"images": [], "annotations": [1]}, "'annotations', item 1: it has no image_id"),
+        ({"images": {}, "annotations": []}, "is, or holds, no JSON of COCO's form"),
+        ([document("a.png")], "is, or holds, no JSON of COCO's form"),
     ],
 )
 def test_what_is_not_of_its_form_is_refused(tmp_path: Path, value: object, says: str) -> None:
@@ -207,7 +214,7 @@ def test_what_is_not_of_its_form_is_refused(tmp_path: Path, value: object, says:
     ("data", "says"),
     [
         (json.dumps(document("a.png")).encode()[:-40], "x.json, 'categories', item 1, near byte"),
-        (b"[1, 2]", "it is no JSON object"),
+        (b'{"images": []}\n{"images": []}', "something follows the end of the object"),
         (b'{"images": [{"id": 1, "file_name": "\xff.png"}]}', "file_name is not in UTF-8"),
     ],
 )
