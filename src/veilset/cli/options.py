@@ -14,7 +14,7 @@ from veilset.protocols import EngineSettings
 Photos = Annotated[
     str,
     typer.Argument(
-        help="Folder of images or of WebDataset tar files, nested in any way, or its URL."
+        help="Folder of images, of tar files or of Parquet files, nested in any way, or its URL."
     ),
 ]
 PhotoFolder = Annotated[Path, typer.Argument(help="Folder of images, nested in any way.")]

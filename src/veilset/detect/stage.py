@@ -102,7 +102,7 @@ def detect_dataset(
         out: Folder for the annotation set; it must not lie in ``photos``.
         config: Settings; None for the defaults.
         workers: Threads; None for all cores. Does not change the result.
-        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
+        layout: ``auto`` to look which it is, or its name (``docs/layouts.md``).
         engine: Name of the engine plugin, or its settings.
         reuse: Finished annotation set of an earlier detection with the same settings: what it
             says of an image with the same name and content is taken over. Does not change the

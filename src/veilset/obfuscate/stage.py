@@ -169,7 +169,7 @@ def obfuscate_dataset(
         record: Folder of records; None for ``OUT.veilset``, beside ``out``. The run is
             recorded in its folder ``obfuscate``.
         workers: Threads; None for all cores. Does not change the result.
-        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
+        layout: ``auto`` to look which it is, or its name (``docs/layouts.md``).
         engine: Name of the engine plugin, or its settings.
         reuse: Folder with the records ``annotations`` and ``obfuscate`` of the run that filled
             ``out`` before, with the same settings: what it released of images that did not

@@ -80,7 +80,7 @@ def run_dataset(
         config: Settings of the stages; None for the defaults.
         record: Folder for the records and the report; None for ``OUT.veilset``.
         workers: Threads; None for all cores. Does not change the result.
-        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
+        layout: ``auto`` to look which it is, or its name (``docs/layouts.md``).
         engine: Name of the engine plugin, or its settings.
         update: Bring a finished release up to date with photographs that were added, changed
             or deleted since. What did not change is taken over, to the same result as a run

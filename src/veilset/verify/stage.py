@@ -75,7 +75,7 @@ def verify_dataset(
         record: Folder of records, which holds ``obfuscate``; None for ``OUT.veilset``. The
             verdicts and the release manifest go into its folder ``verify``.
         workers: Threads; None for all cores. Does not change the result.
-        layout: ``folder`` (of images), ``webdataset`` (tar files), or ``auto``.
+        layout: ``auto`` to look which it is, or its name (``docs/layouts.md``).
         engine: Name of the engine plugin, or its settings.
         reuse: Folder with the records ``annotations``, ``obfuscate`` and ``verify`` of the
             release before it was updated. A verdict of it stands where the same settings meet
