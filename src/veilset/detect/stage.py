@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.dataset.folder import SHARD_SIZE, check_apart
@@ -35,6 +36,11 @@ from veilset.protocols import (
 from veilset.records.former import open_former
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
+
+HELD_PIXELS = 1 << 26
+"""Pixels after which the images of a batch that were decoded are searched, and let go of."""
+
+_Opened: TypeAlias = tuple[Annotations, Image | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +178,17 @@ class DetectTask:
             with self.reader.open_shard(shard) as source:
 
                 def treat(records: Sequence[ImageRecord], steps: Steps) -> list[Annotations]:
-                    opened = [
+                    rows: list[Annotations] = []
+                    opened = (
                         _open(source, record, self.config, steps, former) for record in records
-                    ]
-                    reused.extend(
-                        r.image_id for r, i in opened if i is None and r.status is Status.LOOKED
                     )
-                    with steps("detect"):
-                        return _search(detector, opened)
+                    for group in _held(opened):
+                        reused.extend(
+                            r.image_id for r, i in group if i is None and r.status is Status.LOOKED
+                        )
+                        with steps("detect"):
+                            rows += _search(detector, group)
+                    return rows
 
                 yield OpenShard(treat, n_reused=lambda: len(reused))
 
@@ -232,9 +241,21 @@ def _open(
     return row, image
 
 
-def _search(
-    detector: Detector, opened: Sequence[tuple[Annotations, Image | None]]
-) -> list[Annotations]:
+def _held(opened: Iterable[_Opened]) -> Iterator[list[_Opened]]:
+    """Go through the images of a batch, no more at a time than memory is to hold."""
+    group: list[_Opened] = []
+    n_pixels = 0
+    for row, image in opened:
+        group.append((row, image))
+        n_pixels += row.width * row.height if image is not None else 0
+        if n_pixels >= HELD_PIXELS:
+            yield group
+            group, n_pixels = [], 0
+    if group:
+        yield group
+
+
+def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:
     """Search the images that could be opened, together; one by one if that fails."""
     images = [image for _, image in opened if image is not None]
     try:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batches of the stage: filled where a detector likes them, never beyond what memory is to hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image as PilImage
+
+import veilset
+from veilset.annotations.store import AnnotationSet
+from veilset.types import Annotations, Image, ModelCard, Region, Status
+
+SIDE_PX = 20
+
+
+class Batching:
+    """Finds one region in each image, which depends on its size; likes six images at once."""
+
+    card = ModelCard("batching", "tests", "Apache-2.0", True)
+    settings: Mapping[str, str | int | float | bool] = {}
+    batch_size = 6
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        self.calls.append(len(images))
+        return [(Region((0.0, 0.0, float(image.shape[1]), 1.0), score=0.9),) for image in images]
+
+
+def found_by(
+    detector: Batching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[Annotations]:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(13):
+        PilImage.new("RGB", (SIDE_PX + number, SIDE_PX)).save(photos / f"{number:02d}.png")
+    (photos / "05.png").write_bytes(b"broken")
+    monkeypatch.setattr("veilset.detect.stage.make_detector", lambda name, settings: detector)
+    veilset.detect_dataset(photos, tmp_path / "set", workers=1)
+    return list(AnnotationSet(tmp_path / "set"))
+
+
+def check(rows: list[Annotations]) -> None:
+    assert [row.image_id for row in rows] == [f"{number:02d}.png" for number in range(13)]
+    for number, row in enumerate(rows):
+        if number == 5:
+            assert row.status is Status.COULD_NOT_LOOK
+        else:
+            assert row.regions[0].box_xyxy[2] == SIDE_PX + number
+
+
+def test_a_detector_gets_as_many_images_as_it_likes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Batching()
+    check(found_by(detector, tmp_path, monkeypatch))
+    # One of the first six cannot be opened.
+    assert sorted(detector.calls) == [1, 5, 6]
+
+
+def test_large_images_are_searched_before_the_batch_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("veilset.detect.stage.HELD_PIXELS", 2 * SIDE_PX**2)
+    detector = Batching()
+    check(found_by(detector, tmp_path, monkeypatch))
+    assert max(detector.calls) == 2
+    assert sum(detector.calls) == 12
