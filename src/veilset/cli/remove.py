@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def remove(
-    out: Annotated[Path, typer.Argument(help="The release: output of obfuscate or run.")],
+    out: Annotated[
+        str, typer.Argument(help="The release, output of obfuscate or run: folder or URL.")
+    ],
     image: Annotated[
         list[str] | None,
         typer.Option(help="Name of an image (image_id); may be repeated."),

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from veilset.dataset.places import open_reader, open_writer
+from veilset.dataset.locations import Location, local_path, location_of
+from veilset.dataset.places import open_release, open_writer
 from veilset.errors import ConfigError, RunError, VeilsetError
 from veilset.protocols import Reader
 from veilset.records.amend import Amendment
@@ -33,7 +34,13 @@ from veilset.records.removals import (
 )
 from veilset.remove.choose import RemoveConfig, choose
 from veilset.remove.record import amend_outcomes, amend_verdicts, listed_digests, speaks_of
-from veilset.remove.take_out import check_unchanged, containers_of, digest_container, take_out
+from veilset.remove.take_out import (
+    check_unchanged,
+    containers_of,
+    digest_file_of,
+    files_with_images,
+    take_out,
+)
 from veilset.report.stage import write_report
 from veilset.runs import FINISHED
 
@@ -58,7 +65,7 @@ class RemovalSummary:
         is_dry_run: Whether nothing was changed.
     """
 
-    out: Path
+    out: Location
     record: Path
     image_ids: tuple[str, ...] = ()
     because_of: tuple[tuple[str, str], ...] = ()
@@ -80,7 +87,7 @@ def remove_images(
     release manifest are amended; the log of removals keeps later runs from releasing them.
 
     Args:
-        out: The output of the obfuscation.
+        out: The output of the obfuscation, a folder or a URL.
         config: Which images, and why; None to finish a removal that was interrupted.
         record: Folder of records; None for ``OUT.veilset``.
         dry_run: Only find out what would go.
@@ -93,8 +100,8 @@ def remove_images(
             nothing is withdrawn.
     """
     config = config or RemoveConfig()
-    out = Path(out)
-    base = Path(record) if record else record_folder(out)
+    out = location_of(out)
+    base = local_path(record, "The record") if record else record_folder(out)
     if dry_run:
         require_settled(base)
     with ExitStack() as stack:
@@ -137,26 +144,27 @@ class _Release:
         reader: Reads the output.
     """
 
-    out: Path
+    out: Location
     base: Path
     made: Amendment
     verified: Amendment | None
     reader: Reader
 
 
-def _open(out: Path, base: Path, stack: ExitStack) -> _Release:
+def _open(out: Location, base: Path, stack: ExitStack) -> _Release:
     made = stack.enter_context(Amendment.open(base / "obfuscate"))
     verified = None
     if (base / "verify" / FINISHED).exists():
         verified = stack.enter_context(Amendment.open(base / "verify"))
-    reader = open_reader(out, str(made.manifest["inputs"]["layout"]))
+    reader = open_release(out, made.manifest["inputs"])
     return _Release(out, base, made, verified, reader)
 
 
 def _begin(release: _Release, rows: Sequence[ImageOutcome], reason: str) -> None:
     """Write down what is to go, if it can."""
     base, before = release.base, release.made.outputs_sha256()
-    names = [name for name in containers_of(release.reader, [row.image_id for row in rows]) if name]
+    containers = containers_of(release.reader, [row.image_id for row in rows])
+    names = files_with_images(release.reader, containers)
     listed = {}
     if release.verified and speaks_of(release.verified, (before,)):
         listed = listed_digests(release.verified, names)
@@ -180,7 +188,8 @@ def _finish(release: _Release) -> RemovalSummary:
     after = amend_outcomes(made, pending.removals, at)
     manifest_sha256 = ""
     if verified and speaks_of(verified, (pending.record_sha256, after)):
-        digests = {name: digest_container(release.reader, name) for name in containers if name}
+        names = files_with_images(release.reader, containers)
+        digests = {name: digest_file_of(release.reader, name) for name in names}
         manifest_sha256 = amend_verdicts(verified, pending.removals, digests, after, at)
     _renew_report(release)
     clear_pending(base)
@@ -202,6 +211,7 @@ def _take_out(release: _Release, pending: Pending, containers: Mapping[str, set[
         _removal(row, first.reason, first.removed_at, because_of)
         for row, because_of in take_out(release.reader, writer, table, containers)
     ]
+    writer.finish([each.image_id for each in (*pending.removals, *went)])
     pending = replace(pending, removals=(*pending.removals, *went), is_taken_out=True)
     write_pending(release.base, pending)
     append_to_log(release.base, pending)

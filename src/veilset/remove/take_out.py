@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from veilset.dataset.containers import ContainerReader
+from veilset.dataset.folder import FolderReader
+from veilset.dataset.sidecars import SidecarReader
 from veilset.dataset.withdraw import delete_images
 from veilset.errors import DatasetError, DecodeError
 from veilset.files import sha256_hex
@@ -29,22 +31,34 @@ def containers_of(reader: Reader, image_ids: Iterable[str]) -> dict[str, set[str
     return found
 
 
+def files_with_images(reader: Reader, containers: Iterable[str]) -> list[str]:
+    """Give the files that are written anew: those that hold the images, or tell of them.
+
+    Args:
+        reader: The output.
+        containers: Names of containers, as ``containers_of`` gives them.
+    """
+    if isinstance(reader, SidecarReader):
+        return [sidecar.name for sidecar in reader.sidecars()]
+    return [name for name in containers if name]
+
+
 def check_unchanged(
-    reader: Reader, outcomes: OutcomeTable, containers: Iterable[str], listed: Mapping[str, str]
+    reader: Reader, outcomes: OutcomeTable, names: Iterable[str], listed: Mapping[str, str]
 ) -> None:
-    """Refuse to write a container anew that is not what was released: that would vouch for it.
+    """Refuse to write a file anew that is not what was released: that would vouch for it.
 
     Args:
         reader: The output.
         outcomes: What was released.
-        containers: Names of the containers.
-        listed: Digest of each container as it was verified; none for what was not.
+        names: Names of the files, as ``files_with_images`` gives them.
+        listed: Digest of each as it was verified; none for what was not.
 
     Raises:
         DatasetError: If one was changed.
     """
-    for name in containers:
-        digest, _ = digest_container(reader, name)
+    for name in names:
+        digest, _ = digest_file_of(reader, name)
         is_same = listed.get(name, digest) == digest
         for record, data in _images(reader, name):
             row = outcomes.find(record)
@@ -87,12 +101,14 @@ def take_out(
     return went
 
 
-def digest_container(reader: Reader, container: str) -> tuple[str, int]:
-    """Give SHA-256 and size of a container, reading it piece by piece."""
+def digest_file_of(reader: Reader, name: str) -> tuple[str, int]:
+    """Give SHA-256 and size of a file of the output, reading it piece by piece."""
+    if not isinstance(reader, ContainerReader | FolderReader):
+        raise TypeError(f"{type(reader).__name__} does not say where its files lie")
     try:
-        return digest_file(_containers(reader).store, container)
+        return digest_file(reader.store, name)
     except DecodeError as error:
-        raise DatasetError(f"{container} in the output: {error}") from error
+        raise DatasetError(f"{name} in the output: {error}") from error
 
 
 def _rewrite(reader: Reader, writer: Writer, container: str, image_ids: set[str]) -> None:
@@ -113,6 +129,8 @@ def _records(reader: Reader, container: str) -> list[ImageRecord]:
 
 
 def _images(reader: Reader, container: str) -> Iterator[tuple[ImageRecord, bytes]]:
+    if not isinstance(reader, ContainerReader):
+        return
     with _containers(reader).open_container(container) as opened:
         for record in opened.records():
             try:
