@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,18 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
+from tests.s3 import get_files, put_files, s3_server
 from tests.unit.verify.drawn import QUIET, Release, draw_photos, make_release, planted_detectors
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.stage import audit_dataset
 from veilset.dataset.coco import NO_ENTRY, NO_FILE
 from veilset.detect.stage import DetectConfig, detect_dataset
+from veilset.errors import DatasetError
 from veilset.obfuscate.stage import obfuscate_dataset
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import Verdict
 from veilset.report.stage import write_report
+from veilset.run.stage import RunConfig, run_dataset
 from veilset.runs import RunSummary
 from veilset.verify.config import VerifyConfig
 from veilset.verify.manifest import verify_manifest
@@ -245,6 +249,26 @@ def test_what_cannot_be_used_is_refused_before_any_work(listed: Told, tmp_path: 
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1), done.stderr
     assert "in the lines 1 and 2" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("place", ["s3://bucket/told", "memory://told"])
+def test_the_same_at_a_url(listed: Told, coco: Told, tmp_path: Path, place: str) -> None:
+    config = RunConfig(detect=DetectConfig(detector="planted", effort="fast"), verify=QUIET)
+    with s3_server() if place.startswith("s3") else nullcontext():
+        put_files(f"{place}/list", files(listed.base / "photos"))
+        put_files(f"{place}/coco", files(coco.base / "photos"))
+        for release, folder, name in ((listed, "list", LIST), (coco, "coco", JSON)):
+            photos = f"{place}/{folder}/{name}"
+            out, record = f"{place}/out-{release.told_by}", tmp_path / f"of-{release.told_by}"
+            summary = run_dataset(photos, out, config, record=record, workers=2)
+            assert get_files(out) == files(release.out)
+            assert list(AnnotationSet(record / "annotations")) == list(
+                AnnotationSet(release.annotations)
+            )
+            assert summary.verify.counts["whole"] == 1
+            assert summary.n_leaks == 0
+            with pytest.raises(DatasetError, match="lie in each other"):
+                run_dataset(photos, f"{place}/{folder}/out", config, record=record)
 
 
 KILLED_WHILE_FINISHING = """

@@ -167,7 +167,8 @@ def check_apart(source: Location, target: Location) -> None:
     """
     stores = open_store(source), open_store(target)
     # A local place has a path without a protocol, so that it is apart from every URL.
-    real_source, real_target = (PurePosixPath(_folder_of(store.describe())) for store in stores)
+    real_source = PurePosixPath(_folder_of(stores[0].describe()))
+    real_target = PurePosixPath(stores[1].describe())
     if real_source.is_relative_to(real_target) or real_target.is_relative_to(real_source):
         raise DatasetError(
             f"{stores[1].root} and {stores[0].root} are the same folder or lie in each other. "
@@ -177,7 +178,8 @@ def check_apart(source: Location, target: Location) -> None:
 
 def _folder_of(place: str) -> str:
     """Give the folder of the images that a file may tell of; any other place as it is."""
-    if not has_suffix(place, LISTING_SUFFIXES) or Path(place).is_dir():
+    is_file = "://" in place or Path(place).is_file()
+    if not (is_file and has_suffix(place, LISTING_SUFFIXES)):
         return place
     folder = place.rpartition("/")[0]
     above, _, name = folder.rpartition("/")

@@ -202,4 +202,5 @@ def test_the_output_may_not_lie_among_the_originals(tmp_path: Path, name: str) -
     for out in (tmp_path / "in", tmp_path / "in" / "out", tmp_path):
         with pytest.raises(DatasetError, match="lie in each other"):
             check_apart(path, out)
-    check_apart(path, tmp_path / "out")
+    check_apart(path, tmp_path / "out.txt")
+    check_apart(tmp_path / "out.txt", tmp_path / "out.txt.veilset")
