@@ -128,8 +128,9 @@ def _add(writer: Any, metadata: Mapping[bytes, bytes]) -> None:
 
 
 def _key_values_beside(file: Any, schema: Any) -> dict[bytes, bytes]:
-    """Give the metadata of a file that is not in its Arrow schema."""
-    inside = schema.metadata or {}
+    """Give the metadata of a file that is not written with its Arrow schema."""
+    is_stored = ARROW_KEY in (file.metadata.metadata or {})
+    inside = (schema.metadata or {}) if is_stored else {}
     known = without_rows(key_values(file))
     return {key: value for key, value in known.items() if inside.get(key) != value}
 
@@ -138,12 +139,18 @@ def writer_options(file: Any) -> dict[str, Any]:
     """Give the options with which a file is stored as a source is."""
     metadata, paths = file.metadata, leaves(file)
     keys = metadata.metadata or {}
-    is_int96 = any(file.schema.column(at).physical_type == "INT96" for at in range(len(paths)))
+    types = [file.schema.column(at) for at in range(len(paths))]
+    is_int96 = any(each.physical_type == "INT96" for each in types)
+    is_integer = any(
+        each.logical_type.type == "DECIMAL" and each.physical_type in ("INT32", "INT64")
+        for each in types
+    )
     options: dict[str, Any] = {
         "version": metadata.format_version if metadata.format_version != "1.0" else "2.6",
         "store_schema": ARROW_KEY in keys,
         "use_compliant_nested_type": not any(".list.item" in path for path in paths),
         "use_deprecated_int96_timestamps": is_int96,
+        "store_decimal_as_integer": is_integer,
         "write_page_index": False,
     }
     if metadata.num_row_groups:
@@ -155,10 +162,11 @@ def writer_options(file: Any) -> dict[str, Any]:
             if {"RLE_DICTIONARY", "PLAIN_DICTIONARY"} & set(each.encodings)
         ]
         options["write_page_index"] = any(each.has_offset_index for each in columns)
-    name = "use_content_defined_chunking"
-    if _CHUNKED_KEY in keys and name in signature(pq.ParquetWriter.__init__).parameters:
-        options[name] = _chunking(keys[_CHUNKED_KEY])
-    return options
+    if _CHUNKED_KEY in keys:
+        options["use_content_defined_chunking"] = _chunking(keys[_CHUNKED_KEY])
+    # Older versions of pyarrow do not have all of them.
+    known = signature(pq.ParquetWriter.__init__).parameters
+    return {name: value for name, value in options.items() if name in known}
 
 
 def codec(column: Any) -> str:
@@ -231,9 +239,12 @@ def kept_batches(
             batch = next(of_group, None)
         if batch is None:
             return
-        part = is_kept[at : at + batch.num_rows]
+        # Slices, since not every type of Arrow can be filtered.
+        part = np.concatenate([[False], is_kept[at : at + batch.num_rows], [False]])
+        edges = np.flatnonzero(part[1:] != part[:-1]).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            yield batch.slice(start, stop - start)
         at += batch.num_rows
-        yield batch if part.all() else batch.filter(pa.array(part))
 
 
 def _new(index: ParquetIndex, images: Spool, row: int, column: int) -> bytes | None:
