@@ -235,6 +235,7 @@ def test_report_and_audit_take_them(listed: Told, coco: Told, tmp_path: Path) ->
     page = write_report(coco.out, coco.annotations).read_text()
     assert "Tar files, Parquet files, lists" in page
     assert NO_ENTRY in page
+    assert page.count("--layout coco") == 3
     assert "data:image/jpeg;base64," in page
     assert audit_dataset(listed.photos, listed.annotations, tmp_path / "out").counts["looked"] == 4
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from veilset.annotations.store import detection_of
@@ -20,34 +21,43 @@ def commands(facts: Facts) -> list[str]:
 
     The folders are placeholders: the report does not say where on a machine they lie.
     """
+    layout = _layout(facts)
     found: list[str] = []
-    found += _regions(facts.stages["detect"])
+    found += _regions(facts.stages["detect"], layout)
     if facts.stages["obfuscate"].is_finished:
-        options = _obfuscate(facts.stages["obfuscate"].config)
+        options = chain(_obfuscate(facts.stages["obfuscate"].config), layout)
         found.append(_line("obfuscate PHOTOS -a ANN -o OUT", options))
     if facts.stages["verify"].is_finished:
-        options = _verify(facts.stages["verify"].config)
+        options = chain(_verify(facts.stages["verify"].config), layout)
         found.append(_line("verify PHOTOS OUT -a ANN", options))
     return found
 
 
-def _regions(stage: StageRecord) -> list[str]:
+def _layout(facts: Facts) -> list[tuple[str, object]]:
+    """Give the option that names the layout, which nobody can tell from the place alone."""
+    inputs = [facts.stages[name].manifest.get("inputs", {}) for name in ("obfuscate", "detect")]
+    found = next((each["layout"] for each in inputs if each.get("layout")), "folder")
+    return [] if found == "folder" else [("--layout", found)]
+
+
+def _regions(stage: StageRecord, layout: list[tuple[str, object]]) -> list[str]:
     """Give the commands that made the annotation set; what people do has no command."""
     detection = detection_of(stage.manifest)
+    detect = list(chain(_detect(detection), layout)) if detection else []
     if stage.kind == "detect":
-        return [_line("detect PHOTOS -o ANN", _detect(detection))] if detection else []
+        return [_line("detect PHOTOS -o ANN", detect)] if detection else []
     if stage.kind == "import":
         options = [("--format", stage.config.get("format", ""))]
         return [_line("annotations import FILE PHOTOS -o ANN", iter(options))]
     if stage.kind == "look":
-        first = [_line("detect PHOTOS -o FOUND", _detect(detection))] if detection else []
+        first = [_line("detect PHOTOS -o FOUND", detect)] if detection else []
         look = _line("audit PHOTOS -a FOUND -o AUDIT", _look(stage.config))
         if stage.config.get("nsfw", "none") != "none":
             look += " --nsfw"
         return [*first, look, "cp -r AUDIT/annotations ANN"]
     if not stage.kind.startswith("review"):
         return []
-    first = [_line("detect PHOTOS -o FOUND", _detect(detection))] if detection else []
+    first = [_line("detect PHOTOS -o FOUND", detect)] if detection else []
     chosen = json.loads(stage.config.get("settings", "{}"))
     pairs = (
         ("--set", f"{name}={','.join(value) if isinstance(value, list) else value}")
@@ -62,7 +72,7 @@ def _regions(stage: StageRecord) -> list[str]:
     ]
 
 
-def _line(start: str, options: Iterator[tuple[str, object]]) -> str:
+def _line(start: str, options: Iterable[tuple[str, object]]) -> str:
     words = [f"{flag} {shlex.quote(str(value))}" for flag, value in options]
     return " ".join(["veilset", start, *words])
 
