@@ -63,7 +63,9 @@ def detect(
         from veilset.dataset.places import open_reader
         from veilset.detect.rekognition import cost_notice
 
-        say(cost_notice(open_reader(photos, layout).count(), effort=effort))
+        # Not count(), which tells nothing where it would cost too much: here it tells of money.
+        shards = open_reader(photos, layout).shards(shard_size)
+        say(cost_notice(sum(len(shard.records) for shard in shards), effort=effort))
     with ProgressLine(quiet=quiet) as progress:
         summary = detect_dataset(
             photos,

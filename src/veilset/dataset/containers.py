@@ -8,16 +8,17 @@ in it that is no image is the same.
 from __future__ import annotations
 
 import os
-import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO, ClassVar, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from veilset.dataset.folder import MAX_FILE_BYTES
 from veilset.dataset.locations import Location
 from veilset.dataset.sentences import unwritable
+from veilset.dataset.spools import Shelf, Spool
 from veilset.dataset.stores import open_place, open_store
 from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
@@ -75,51 +76,17 @@ class OpenContainer(Protocol):
         """
 
 
-class Spool:
-    """Images that wait in a nameless file until all of a container are there.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is in a container, without opening any of it.
 
-    They come in any order and from several threads, and memory is to hold none of them.
+    Attributes:
+        records: Its images, in the order of data sets.
+        passed_over: What is in it and is not part of the data set, counted by why.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._lock = threading.Lock()
-        self._n_bytes = 0
-        self._places: dict[str, tuple[int, int]] = {}
-
-    def put(self, image_id: str, data: bytes) -> None:
-        """Take one image; OSError if there is no room for it."""
-        with self._lock:
-            self._stream.write(data)
-            self._places[image_id] = self._n_bytes, len(data)
-            self._n_bytes += len(data)
-
-    def drop(self, image_id: str) -> None:
-        """Forget one image, if it is there."""
-        with self._lock:
-            self._places.pop(image_id, None)
-
-    def flush(self) -> None:
-        """Make everything readable that was put; to be called once, before reading."""
-        self._stream.flush()
-
-    def ids(self) -> Collection[str]:
-        """Give the ``image_id`` of every image that is there."""
-        return self._places.keys()
-
-    def size(self, image_id: str) -> int:
-        """Give the number of bytes of an image; KeyError if it is not there."""
-        return self._places[image_id][1]
-
-    def read(self, image_id: str) -> bytes:
-        """Give the bytes of an image; KeyError if it is not there."""
-        at, n_bytes = self._places[image_id]
-        return b"".join(pieces(self._stream.fileno(), at, at + n_bytes))
-
-    def pieces(self, image_id: str) -> Iterator[bytes]:
-        """Go through the bytes of an image, a megabyte at a time."""
-        at, n_bytes = self._places[image_id]
-        return pieces(self._stream.fileno(), at, at + n_bytes)
+    records: tuple[ImageRecord, ...]
+    passed_over: Mapping[str, int]
 
 
 _Index = TypeVar("_Index", bound=Sized)
@@ -152,6 +119,7 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
         self.store.check()
         self._ignored: Counter[str] = Counter()
         self._left_out: Counter[str] = Counter()
+        self._listings: Shelf[tuple[object, Listing]] = Shelf()
         self._indices: dict[tuple[str, tuple[int, ...]], _Index] = {}
 
     def __getstate__(self) -> tuple[Location, int]:
@@ -211,13 +179,27 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
         self._left_out = Counter()
         n_images = 0
         for at, name in enumerate(self.containers()):
-            with self.open_container(name) as container:
-                self._left_out.update(container.passed_over())
-                records = tuple(container.records())
-            n_images += len(records)
-            yield Shard(at, records, name)
+            listing = self.listing(name)
+            self._left_out.update(listing.passed_over)
+            n_images += len(listing.records)
+            yield Shard(at, listing.records, name)
         if not n_images:
             raise DatasetError(f"The {self.noun}s of {self.root} hold no image. Check the path.")
+
+    def listing(self, name: str) -> Listing:
+        """Give what is in a container; it is opened once, and again only when it has changed.
+
+        Raises:
+            DatasetError: If it is gone or damaged.
+        """
+        version = self.store.version(name)
+        kept = self._listings.get(name)
+        if kept is not None and kept[0] == version:
+            return kept[1]
+        with self.open_container(name) as container:
+            listing = Listing(tuple(container.records()), dict(container.passed_over()))
+        self._listings.put(name, (version, listing))
+        return listing
 
     @contextmanager
     def open_shard(self, shard: Shard) -> Iterator[_Open]:
@@ -374,13 +356,3 @@ class ShardInMaking:
         """Give the images that were written and go because another of their sample failed."""
         written = set(self._spool.ids())
         return written - set(self._source.released(written))
-
-
-def pieces(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
-    """Go through the bytes of a file from ``start`` to ``stop``, a megabyte at a time.
-
-    It ends earlier where the file does.
-    """
-    while start < stop and (piece := os.pread(descriptor, min(1 << 20, stop - start), start)):
-        yield piece
-        start += len(piece)

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from veilset.dataset import parquet_compare, parquet_rewrite
-from veilset.dataset.containers import ContainerReader, Spool
+from veilset.dataset.containers import ContainerReader
 from veilset.dataset.folder import MAX_FILE_BYTES
 from veilset.dataset.locations import Location
 from veilset.dataset.parquet_file import open_parquet
 from veilset.dataset.parquet_index import ELSEWHERE, NO_IMAGE, NO_PIXELS, ParquetIndex, read_index
 from veilset.dataset.parquet_pictures import Pictures
+from veilset.dataset.spools import Spool
 from veilset.errors import DecodeError
 from veilset.protocols import Shard
 from veilset.types import ImageRecord

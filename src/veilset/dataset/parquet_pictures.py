@@ -17,10 +17,10 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from veilset.dataset.containers import pieces
 from veilset.dataset.parquet_columns import ImageColumn, find_picture, holds_bytes
 from veilset.dataset.parquet_file import batches, damaged, open_parquet, reading
 from veilset.dataset.parquet_index import ParquetIndex, Place, states_of
+from veilset.dataset.spools import pieces
 from veilset.errors import DatasetError, RunError
 
 

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from veilset.dataset.containers import Spool
 from veilset.dataset.parquet_file import (
     ARROW_KEY,
     batches,
@@ -23,6 +22,7 @@ from veilset.dataset.parquet_file import (
     reading,
 )
 from veilset.dataset.parquet_index import ROWS_KEY, ParquetIndex, rows_metadata
+from veilset.dataset.spools import Spool
 from veilset.errors import DatasetError
 
 _CHUNKED_KEY = b"content_defined_chunking"

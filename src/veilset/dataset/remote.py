@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -27,8 +27,11 @@ from veilset.types import ImageRecord
 # A file appears at once, when its upload ends; elsewhere a reader would see it grow.
 WHOLE_OR_NOTHING = frozenset("s3 s3a gs gcs az abfs abfss memory".split())
 
-_N_KEPT = 2
-"""Fetched files that are kept: that of the shard at work, and that which was listed ahead."""
+_N_KEPT = 4
+"""Fetched files that are kept: those of the shards at work, and what was listed ahead."""
+_N_NOTED = 8192
+"""Files of which is known what their listing said: more than a shard has."""
+
 _MEMORY = "memory"
 _IN_MEMORY = threading.RLock()
 
@@ -64,7 +67,7 @@ class RemoteStore:
         self._fetching = tuple(threading.Lock() for _ in range(64))
         self._connection: tuple[Any, str] | None = None
         self._kept: dict[str, tuple[object, Fetched]] = {}
-        self._listed: dict[str, dict[str, tuple[object, ...]]] = {}
+        self._listed: OrderedDict[str, tuple[object, ...]] = OrderedDict()
 
     def __getstate__(self) -> str:
         if self._protocol == _MEMORY:
@@ -176,10 +179,7 @@ class RemoteStore:
 
     def facts(self, name: str) -> object:
         """Give size, digest and time, as the listing at hand has them, or asked for."""
-        folder, _, last = name.rpartition("/")
-        if listed := self._listed.get(folder, {}).get(last):
-            return listed
-        return self.version(name)
+        return self._listed.get(name) or self.version(name)
 
     def version(self, name: str) -> object:
         """Give size, digest and time of a file as they are now; None if there is none."""
@@ -293,33 +293,30 @@ class RemoteStore:
         What cannot be a name of a data set, an empty part as in ``a//b.jpg``, is ``other``.
         """
         # A stack instead of recursion: keys may be deeper than Python's stack.
-        self._listed = {}
-        stack = [(folder, iter(self._enter(folder, ignored)))]
-        last = ""
+        self._listed = OrderedDict()
+        stack = [(folder, iter(self._list(folder, ignored)))]
         while stack:
             at, entries = stack[-1]
             entry = next(entries, None)
             if entry is None:
                 stack.pop()
-                # One item ahead is all that those who merge streams have asked for.
-                if last != at:
-                    self._listed.pop(last, None)
-                last = at
-            elif entry.kind != "folder":
-                yield f"{at}/{entry.name}" if at else entry.name, entry.kind
+                continue
+            name = f"{at}/{entry.name}" if at else entry.name
+            if entry.kind != "folder":
+                self._note(name, entry.facts)
+                yield name, entry.kind
             else:
-                name = f"{at}/{entry.name}" if at else entry.name
-                inside = self._enter(name, ignored)
+                inside = self._list(name, ignored)
                 if inside or ignored is not None:
                     stack.append((name, iter(inside)))
                 else:
                     yield name, "folder"
 
-    def _enter(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
-        """Give what is in a folder, and keep the facts for those who ask for them on the way."""
-        listed = self._list(folder, ignored)
-        self._listed[folder] = {each.name: each.facts for each in listed if each.kind == "file"}
-        return listed
+    def _note(self, name: str, facts: tuple[object, ...]) -> None:
+        """Keep what the listing says of a file, for those who ask for it soon."""
+        self._listed[name] = facts
+        if len(self._listed) > _N_NOTED:
+            self._listed.popitem(last=False)
 
     def _list(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
         """Give what is in a folder, sorted; without what is hidden if that is counted."""

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from veilset.dataset.containers import pieces
+from veilset.dataset.spools import pieces
 from veilset.dataset.tar_index import (
     Member,
     TarIndex,

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from veilset.dataset.containers import pieces
 from veilset.dataset.folder import IMAGE_SUFFIXES, begins_like_an_image, has_suffix
+from veilset.dataset.spools import pieces
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
 from veilset.types import ImageRecord

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from veilset.dataset.containers import ContainerReader, Spool, pieces
+from veilset.dataset.containers import ContainerReader
+from veilset.dataset.spools import Spool, pieces
 from veilset.dataset.tar_compare import find_difference
 from veilset.dataset.tar_index import (
     TarIndex,

@@ -186,8 +186,7 @@ class Trees:
         """Give the number of bytes of each image that the run wrote into a container, by name."""
         if self._containers is None:
             return {}
-        with self._containers.open_container(container) as source:
-            images = source.records()
+        images = self._containers.listing(container).records
         table = OutcomeTable(self.record)
         rows = (table.find(image) for image in images)
         return {row.image_id: row.n_bytes_out for row in rows if row and row.outcome.is_released}
@@ -221,8 +220,7 @@ class Trees:
                 continue
             yield Found(found.image_id, "", "container")
             try:
-                with self._outputs.open_container(found.image_id) as container:
-                    images = container.records()
+                images = self._outputs.listing(found.image_id).records
             except DatasetError:
                 # Its images count as missing, and the container as changed.
                 continue
