@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -26,14 +27,17 @@ from tests.unit.dataset.drawn_parquet import (
     row_of,
     store,
 )
-from tests.unit.verify.drawn import Release, draw_photos, make_release, planted_detectors
+from tests.unit.verify.drawn import QUIET, Release, draw_photos, make_release, planted_detectors
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.stage import audit_dataset
 from veilset.dataset.places import open_reader
+from veilset.detect.stage import DetectConfig, detect_dataset
+from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import Verdict
 from veilset.report.stage import write_report
 from veilset.verify.manifest import verify_manifest
+from veilset.verify.stage import verify_dataset
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +255,50 @@ def test_a_row_group_goes_with_its_last_row_and_datasets_loads_the_rest(tmp_path
     assert [s.container for s in open_reader(release.out).shards(0)] == ["x.parquet", "y.parquet"]
     loaded = load(release.out, tmp_path)
     assert loaded["caption"][:] == [rows[2]["caption"]] * 2
+
+
+def test_a_file_that_datasets_itself_wrote(tmp_path: Path) -> None:
+    import datasets
+
+    draw_photos(tmp_path / "pictures")
+    rows = [row_of(tmp_path / "pictures", path) for path in pictures(tmp_path / "pictures")]
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b", "c"])}
+    )
+    rows = [{name: row[name] for name in features} for row in rows]
+    (tmp_path / "photos").mkdir()
+    datasets.disable_progress_bars()
+    made = datasets.Dataset.from_list(rows, features=features)
+    made.to_parquet(tmp_path / "photos" / "x.parquet", batch_size=3)
+    before = pq.ParquetFile(tmp_path / "photos" / "x.parquet")
+    assert b"content_defined_chunking" in before.metadata.metadata
+    assert before.metadata.row_group(0).column(0).has_offset_index
+    with planted_detectors():
+        release = make_release(tmp_path)
+        assert release.verify().extra["overall"] == "passed"
+    after = pq.ParquetFile(release.out / "x.parquet")
+    assert after.metadata.row_group(0).column(0).has_offset_index
+    kept = {key: each for key, each in after.metadata.metadata.items() if key != b"veilset"}
+    assert kept == before.metadata.metadata
+    loaded = load(release.out, tmp_path)
+    assert loaded.features == made.features
+    assert loaded["label"][:] == [row["label"] for row in rows if "cut" not in row["image"]["path"]]
+
+
+def test_at_a_url_the_files_are_the_same(both: tuple[Release, Release], tmp_path: Path) -> None:
+    packed = both[1]
+    memory = fsspec.filesystem("memory")
+    for path in packed.photos.rglob("*.parquet"):
+        memory.pipe(f"/parquet/in/{path.relative_to(packed.photos)}", path.read_bytes())
+    places = "memory://parquet/in", "memory://parquet/out"
+    annotations, record = tmp_path / "annotations", tmp_path / "record"
+    detect_dataset(places[0], annotations, DetectConfig(detector="planted", effort="fast"))
+    obfuscate_dataset(places[0], annotations, places[1], ObfuscateConfig(), record=record)
+    summary = verify_dataset(*places, annotations, QUIET, record=record)
+    assert summary.extra["overall"] == "passed"
+    for name in (FIRST, SECOND):
+        assert memory.cat(f"/parquet/out/{name}") == (packed.out / name).read_bytes()
+    memory.rm("/parquet", recursive=True)
 
 
 def test_what_lies_beside_is_counted_and_audit_takes_parquet_files(
