@@ -64,6 +64,8 @@ def make_coco(photos: Path) -> None:
     draw_photos(photos)
     (photos / JSON).parent.mkdir()
     (photos / JSON).write_text(json.dumps(document()))
+    (photos / "old").mkdir()
+    (photos / "old/half.json").write_text(json.dumps(document()))
 
 
 def change_coco(photos: Path) -> None:
@@ -72,6 +74,7 @@ def change_coco(photos: Path) -> None:
     changed["images"].append({"id": 9, "file_name": "new.jpg", "width": 240, "height": 80})
     (photos / JSON).write_text(json.dumps(changed))
     (photos / "c/plain.jpg").unlink()
+    shutil.rmtree(photos / "old")
 
 
 PARQUET = Case(

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from veilset.dataset.containers import ContainerReader
+from veilset.dataset.folder import FolderReader
+from veilset.dataset.sidecars import SidecarReader
 from veilset.dataset.stores import Store
 from veilset.protocols import Reader, Shard, Writer
 from veilset.types import ImageRecord
@@ -53,6 +55,23 @@ def delete_containers(release: ContainerReader[Any, Any], source: ContainerReade
         _drop_folders_of(release.store, name)
         n_deleted += 1
     return n_deleted
+
+
+def delete_sidecars(release: Reader, source: Reader) -> None:
+    """Delete the files of a release that tell of images and that its source has no more, if any.
+
+    Raises:
+        DatasetError: If one of them cannot be used.
+        RunError: If one cannot be deleted.
+    """
+    if not (isinstance(release, SidecarReader) and isinstance(source, SidecarReader)):
+        return
+    there = {sidecar.name for sidecar in source.sidecars()}
+    gone = [sidecar.name for sidecar in release.sidecars() if sidecar.name not in there]
+    if gone and isinstance(release, FolderReader):
+        for name in gone:
+            release.store.delete(name)
+            _drop_folders_of(release.store, name)
 
 
 def _only_in(ours: Iterable[str], theirs: Iterable[str]) -> Iterator[str]:

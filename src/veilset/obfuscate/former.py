@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +15,8 @@ from veilset.annotations.store import AnnotationSet
 from veilset.dataset.containers import ContainerReader
 from veilset.dataset.locations import Location
 from veilset.dataset.places import open_release
-from veilset.dataset.withdraw import delete_containers, delete_images
-from veilset.errors import AnnotationError, DecodeError, ResumeMismatchError
+from veilset.dataset.withdraw import delete_containers, delete_images, delete_sidecars
+from veilset.errors import AnnotationError, DecodeError, ResumeMismatchError, RunError
 from veilset.files import sha256_hex
 from veilset.protocols import Reader, Writer
 from veilset.records.former import open_former
@@ -26,6 +26,7 @@ from veilset.types import Annotations, ImageRecord
 
 ANNOTATIONS, OBFUSCATE = "annotations", "obfuscate"
 """Names of the folders of an earlier run."""
+_N_LOOKED_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,29 @@ class Former:
         """
         if isinstance(self.released, ContainerReader) and isinstance(source, ContainerReader):
             delete_containers(self.released, source)
-        else:
-            delete_images(self.released, writer, self._outdated(rows))
+            return
+        delete_images(self.released, writer, self._outdated(rows))
+        delete_sidecars(self.released, source)
+
+    def require_release(self, out: Location) -> None:
+        """Refuse an output that is not the one of the earlier run: files in it may be deleted.
+
+        Raises:
+            RunError: If not one of the first images that were released is there as it was.
+        """
+        rows = (row for row in self.outcomes if row.outcome.is_released)
+        first = list(islice(rows, _N_LOOKED_AT))
+        if first and not any(map(self._is_there, first)):
+            raise RunError(
+                f"{out} does not hold what the earlier run released. Give the output of that run, "
+                "or start a new run in another folder."
+            )
+
+    def _is_there(self, row: ImageOutcome) -> bool:
+        try:
+            return sha256_hex(self.released.read(ImageRecord(row.image_id))) == row.sha256_out
+        except DecodeError:
+            return False
 
     def _outdated(self, rows: ShardedTable) -> Iterator[str]:
         before = (row.image_id for row in self.outcomes if row.outcome.is_released)

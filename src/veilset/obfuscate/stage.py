@@ -7,15 +7,14 @@ recorded failure: never the original in its place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from veilset.annotations.hiding import check_hiding, is_hidden
 from veilset.annotations.known import Known, find_known, known_digest, open_known
 from veilset.annotations.layer import Layer
-from veilset.dataset.folder import SHARD_SIZE, check_apart
+from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import Location, local_path, location_of
 from veilset.dataset.outputs import check_output, make_output
 from veilset.dataset.places import open_reader, open_writer
@@ -25,10 +24,9 @@ from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
-from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
+from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import sha256_hex
-from veilset.images.decode import DEFAULT_MAX_PIXELS
-from veilset.images.encode import DEFAULT_QUALITY
+from veilset.obfuscate.config import ObfuscateConfig, Parameters, resolved
 from veilset.obfuscate.former import Former, check_former
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.plugins import make_engine, make_obfuscator
@@ -54,66 +52,11 @@ from veilset.records.outcomes import (
 )
 from veilset.records.places import record_folder
 from veilset.records.removals import Removals, require_settled
-from veilset.runs import Run, RunSummary
+from veilset.runs import STARTED, Run, RunSummary
 from veilset.tables import ShardedTable
 from veilset.types import Image, ImageRecord, Region
 
-Parameters = Mapping[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ObfuscateConfig:
-    """Everything that decides the output.
-
-    Attributes:
-        method: Name of the obfuscator plugin.
-        parameters: Its parameters; what is not named keeps its default.
-        kinds: Kinds of regions to hide; empty for all.
-        min_score: Regions of a detector with a lower score are left alone, in [0, 1]; never
-            one that people reviewed.
-        metadata: ``safe`` or ``strip``: what embedded metadata survives.
-        quality: Quality of re-encoded lossy WebP and AVIF, 1 to 100. JPEG is never re-encoded.
-        seed: Decides whatever is random in a method.
-        max_pixels: Images with more pixels are refused before they are decoded.
-        shard_size: Images in a shard, the unit of work and of resume.
-    """
-
-    method: str = "veil"
-    parameters: Parameters = field(default_factory=dict)
-    kinds: tuple[str, ...] = ()
-    min_score: float = 0.0
-    metadata: str = "safe"
-    quality: int = DEFAULT_QUALITY
-    seed: int = 0
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    shard_size: int = SHARD_SIZE
-
-    def __post_init__(self) -> None:
-        check_hiding(self.metadata, self.min_score, self.quality)
-
-    def applies_to(self, region: Region) -> bool:
-        """Whether a region is to be hidden."""
-        return is_hidden(region, self.kinds, self.min_score)
-
-    def of_layer(self, layer: Layer) -> ObfuscateConfig:
-        """Give the settings with which a redaction layer is applied: the layer decides the output.
-
-        Raises:
-            ConfigError: If one that the layer decides was set to something else.
-        """
-        facts, plain = layer.facts, ObfuscateConfig()
-        decided = {name: getattr(facts, name) for name in _OF_LAYER}
-        for name, value in decided.items():
-            mine = getattr(self, name)
-            if mine not in (value, getattr(plain, name)):
-                raise ConfigError(
-                    f"The layer {layer.path} decides {name}: {value!r}. It cannot be {mine!r}: "
-                    "leave it out, or ask for a layer made so."
-                )
-        return replace(self, **decided)
-
-
-_OF_LAYER = ("method", "parameters", "kinds", "min_score", "metadata", "quality", "seed")
+__all__ = ["ObfuscateConfig", "obfuscate_dataset", "obfuscate_image"]
 
 
 def obfuscate_image(
@@ -200,9 +143,11 @@ def obfuscate_dataset(
         known.require_images()
         obfuscator = make_obfuscator(config.method, config.parameters)
     former = Path(reuse) if reuse is not None else None
-    manifest = _manifest(config, obfuscator)
+    manifest = resolved(config, obfuscator)
     if former:
         check_former(former, manifest, reader.describe())
+        if not (record / STARTED).exists():
+            Former.open(former, out).require_release(out)
     else:
         check_output(out, record)
     require_settled(record.parent)
@@ -383,19 +328,3 @@ def _settle(rows: list[ImageOutcome], withdrawn: Collection[str]) -> list[ImageO
         sample_failed(row.image_id, row.sha256_in) if row.image_id in withdrawn else row
         for row in rows
     ]
-
-
-def _manifest(config: ObfuscateConfig, obfuscator: Obfuscator) -> dict[str, object]:
-    """Give what decides the result, for the run manifest: resolved, not as asked for."""
-    card = obfuscator.card
-    method = {field.name: getattr(card, field.name) for field in fields(card)}
-    return {
-        "method": method | {"parameters": dict(card.parameters)},
-        "kinds": sorted(config.kinds),
-        "min_score": config.min_score,
-        "metadata": config.metadata,
-        "quality": config.quality,
-        "seed": config.seed,
-        "max_pixels": config.max_pixels,
-        "shard_size": config.shard_size,
-    }
