@@ -30,6 +30,7 @@ from veilset.errors import DatasetError
 from veilset.obfuscate.stage import obfuscate_dataset
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import Verdict
+from veilset.remove.stage import RemoveConfig, remove_images
 from veilset.report.stage import write_report
 from veilset.run.stage import RunConfig, run_dataset
 from veilset.runs import RunSummary
@@ -270,6 +271,38 @@ def test_the_same_at_a_url(listed: Told, coco: Told, tmp_path: Path, place: str)
             assert summary.n_leaks == 0
             with pytest.raises(DatasetError, match="lie in each other"):
                 run_dataset(photos, f"{place}/{folder}/out", config, record=record)
+
+
+def test_an_image_that_is_withdrawn_goes_from_list_and_json(listed: Told, coco: Told) -> None:
+    for release, name in ((listed, LIST), (coco, JSON)):
+        release.verify()
+        remove_images(release.out, RemoveConfig(reason="asked", image_ids=("c/turned.jpg",)))
+        assert "turned" not in (release.out / name).read_text(encoding="utf-8")
+        assert verify_manifest(release.record / "verify", release.out).is_intact
+        assert release.found() == {"c/cut.jpg": ABSENT, "c/turned.jpg": ABSENT, name: WHOLE}
+    left = document()
+    del left["images"][:2], left["annotations"][:4]
+    expected = json.dumps(left, indent=1, ensure_ascii=False)
+    assert (coco.out / JSON).read_text(encoding="utf-8") == expected
+
+
+def test_an_update_of_a_list_ends_as_from_scratch(
+    made: tuple[Release, Told, Told], tmp_path: Path
+) -> None:
+    config = RunConfig(detect=DetectConfig(detector="planted", effort="fast"), verify=QUIET)
+    draw_photos(tmp_path / "photos")
+    path = tmp_path / "photos" / LIST
+    path.write_bytes(LINES)
+    run_dataset(path, tmp_path / "out", config, workers=2)
+    # One is added, one left out, and the line of one is another.
+    lines = LINES.replace(b"a/one.jpg 0", b"c/plain.jpg 0").replace(
+        b"turned.jpg 3", b"turned.jpg 4"
+    )
+    path.write_bytes(lines)
+    run_dataset(path, tmp_path / "out", config, workers=2, update=True)
+    run_dataset(path, tmp_path / "scratch", config, workers=2)
+    assert files(tmp_path / "out") == files(tmp_path / "scratch")
+    assert (tmp_path / "out" / LIST).read_bytes() == lines.replace(b"c/cut.jpg 2\n", b"")
 
 
 KILLED_WHILE_FINISHING = """

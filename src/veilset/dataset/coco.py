@@ -145,7 +145,12 @@ class CocoFile:
             ) from error
 
     def _image(self, piece: Piece) -> JsonImage:
-        name = str(self._field(piece, "file_name"))
+        if _has(piece, "coco_url") and not _has(piece, "file_name"):
+            # LVIS: the folder and the name are the end of the address.
+            address = str(self._field(piece, "coco_url")).split("/")
+            name = "/".join(address[-2:])
+        else:
+            name = str(self._field(piece, "file_name"))
         if name.startswith("/"):
             self._refuse(piece, "its file_name is absolute: a release would name the original")
         paths = (posixpath.normpath(posixpath.join(each, name)) for each in self._folders)

@@ -77,6 +77,22 @@ def test_which_image_an_entry_means(
     assert [each["id"] for each in left["annotations"]] == [21, 31, 22, 32]
 
 
+def test_lvis_has_an_address_in_place_of_a_name(tmp_path: Path) -> None:
+    put(tmp_path, "train2017/1.png", "val2017/1.png", "val2017/2.png")
+    value = document("")
+    at = "http://images.cocodataset.org"
+    value["images"] = [
+        {"id": n, "coco_url": f"{at}/{path}"}
+        for n, path in enumerate(("val2017/1.png", "train2017/1.png", "val2017/2.png"))
+    ]
+    put_json(tmp_path / "lvis_v1_train.json", value)
+    reader = CocoReader(tmp_path)
+    ids(reader)
+    assert reader.passed_over() == {}
+    (left,) = left_of(reader, "val2017/1.png", "val2017/2.png")
+    assert [image["id"] for image in left["images"]] == [1]
+
+
 def test_one_name_in_several_folders(tmp_path: Path) -> None:
     put(tmp_path, "train2017/x.png", "val2017/x.png", "x.png")
     for split in ("train2017", "val2017", "test2017"):
