@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an update costs beside a run from scratch: some photographs are added to a release.
 
-    python benchmarks/update.py PHOTOS NEW [--n-new 10] [--rounds 3]
+    python benchmarks/update.py PHOTOS NEW [--n-new 10] [--rounds 3] [--effort balanced]
 
 PHOTOS are released once. Each round adds the first of NEW to a copy of that release with
 ``veilset run --update``, and releases all of them from scratch, one after the other on the same
@@ -67,15 +67,16 @@ def measure(work: Path, args: argparse.Namespace) -> None:
     photos, old = work / "photos", pictures(args.photos)
     new = pictures(args.new)[: args.n_new]
     copy(old, args.photos, photos)
-    release(photos, work / "base")
+    effort = ("--effort", args.effort)
+    release(photos, work / "base", *effort)
     copy(new, args.new, photos / "new")
     ratios: dict[str, list[float]] = {"wall": [], "CPU": []}
     for number in range(1, args.rounds + 1):
         out, scratch = work / f"update-{number}", work / f"scratch-{number}"
         for ending in ("", ".veilset"):
             shutil.copytree(work / f"base{ending}", work / f"{out.name}{ending}")
-        update_s = release(photos, out, "--update")
-        scratch_s = release(photos, scratch)
+        update_s = release(photos, out, *effort, "--update")
+        scratch_s = release(photos, scratch, *effort)
         if results(out) != results(scratch):
             raise SystemExit(f"Round {number}: the update gave something else.")
         counts = json.loads(out.with_suffix(".json").read_bytes())
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("new", type=Path)
     parser.add_argument("--n-new", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--effort", default="balanced")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         measure(Path(work), args)
