@@ -5,7 +5,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from veilset.errors import RunError
 
 # Hidden, so that no reader takes a half-written file for an image; the same name every
 # time, so that a killed run leaves nothing behind once it has been resumed.
@@ -56,12 +60,33 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     A process killed at any instant leaves the old file, or none, or the new one. It is
     not forced to the disk: after a power cut, digests tell what was lost.
+
+    Raises:
+        RunError: If it cannot be written: the disk is full, or read-only.
     """
     part = part_path(path)
     try:
-        with part.open("wb") as stream:
+        with writing(path), part.open("wb") as stream:
             stream.write(data)
-        part.replace(path)
+        with writing(path):
+            part.replace(path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a block that writes a file that it cannot be written, if it cannot.
+
+    Raises:
+        RunError: If the system refuses it: the disk is full, or read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise RunError(
+            f"{path} cannot be written ({why}). "
+            "Mend that, then run the same command again: it goes on from here."
+        ) from error

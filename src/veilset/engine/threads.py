@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from itertools import islice
 from typing import TypeVar
 
@@ -62,5 +62,5 @@ def ordered_map(
             pending.extend(executor.submit(function, item) for item in islice(source, 1))
             yield result
     finally:
-        for future in pending:
-            future.cancel()
+        # What is under way uses what the caller is about to close.
+        wait([future for future in pending if not future.cancel()])

@@ -26,7 +26,7 @@ from veilset.dataset.stores import Store
 from veilset.engine.drive import OnProgress, Progress
 from veilset.engine.threads import ordered_map, resolve_workers
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import part_path, sha256_file, sha256_hex, write_atomically
+from veilset.files import part_path, sha256_file, sha256_hex, write_atomically, writing
 from veilset.tables import ShardedTable
 from veilset.types import ImageRecord
 from veilset.verify.trees import Found, digest_file, keyed, list_tree, open_output
@@ -123,10 +123,11 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
     path = folder / FILES
     part = part_path(path)
     try:
-        with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+        with writing(path), pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
             for group in _groups(ShardedTable(folder, n_shards).rows(SCHEMA.names)):
                 writer.write_table(group, row_group_size=_ROWS_IN_GROUP)
-        part.replace(path)
+        with writing(path):
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     document = {"format": FORMAT, **release, "files": FILES, "files_sha256": sha256_file(path)}

@@ -54,6 +54,24 @@ def test_an_error_is_raised_in_order_and_the_rest_cancelled() -> None:
             next(results)
 
 
+def test_nothing_is_under_way_any_more_when_an_error_is_raised() -> None:
+    begun, at_work = threading.Event(), threading.Event()
+
+    def fail_at_once_or_work_on(n: int) -> None:
+        if n == 0:
+            assert begun.wait(20)
+            raise ValueError("first")
+        at_work.set()
+        begun.set()
+        time.sleep(0.05)
+        at_work.clear()
+
+    with ThreadPoolExecutor(2) as pool:
+        with pytest.raises(ValueError, match="first"):
+            list(ordered_map(pool, fail_at_once_or_work_on, range(2), window=4))
+        assert not at_work.is_set()
+
+
 def test_workers() -> None:
     assert resolve_workers(3) == 3
     assert resolve_workers(None) >= 1
