@@ -8,7 +8,10 @@ from pathlib import Path
 from veilset.dataset.locations import Location
 from veilset.dataset.stores import open_store
 from veilset.errors import RunError
-from veilset.runs import STARTED, make_folder
+from veilset.runs import STARTED, has_counted, make_folder
+
+_WRITTEN = ("obfuscated", "untouched")
+"""Outcomes of images that are in the output."""
 
 
 def check_output(out: Location, record: Path) -> None:
@@ -20,7 +23,7 @@ def check_output(out: Location, record: Path) -> None:
 
     Raises:
         RunError: If it is not empty and there is nothing to resume, if it is a file, cannot be
-            reached, or if it is a folder and gone although a run wrote into it.
+            reached, or if it is gone, or empty, although a run wrote into it.
     """
     store = open_store(out)
     started = (record / STARTED).exists()
@@ -45,6 +48,11 @@ def check_output(out: Location, record: Path) -> None:
         raise RunError(
             f"{store.root} cannot be written to: there is no such bucket, or a file of that name. "
             "Check the URL."
+        )
+    if started and is_empty and has_counted(record, _WRITTEN):
+        raise RunError(
+            f"The record {record} tells of images in {out}, which is empty. "
+            "Restore them, or delete the record to start again."
         )
     if not started and not is_empty:
         raise RunError(
