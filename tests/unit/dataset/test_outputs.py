@@ -64,5 +64,5 @@ def test_a_damaged_ledger_is_said(tmp_path: Path) -> None:
     folder = record(tmp_path, {})
     (folder / "ledger" / "00000.json").write_text("{")
     (tmp_path / "out").mkdir()
-    with pytest.raises(RunError, match="00000.json is not an entry"):
+    with pytest.raises(RunError, match=r"00000\.json is not an entry"):
         check_output(tmp_path / "out", folder)
