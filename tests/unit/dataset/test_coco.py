@@ -195,14 +195,16 @@ def test_a_json_in_a_folder_without_images_does_not_stand_for_all_above(tmp_path
 
 
 def test_other_json_files_are_passed_over(tmp_path: Path) -> None:
-    put(tmp_path, "a.png")
+    put(tmp_path, "a.png", "b.png")
     put_json(tmp_path / "x.json", document("a.png"))
     put_json(tmp_path / "results.json", [{"image_id": 1, "bbox": [1, 2, 3, 4]}])
     put_json(tmp_path / "words.json", {"annotations": [1, 2], "images": {}})
     reader = CocoReader(tmp_path)
-    assert ids(reader) == ["a.png"]
-    assert reader.passed_over() == {"not an image": 2}
+    assert ids(reader) == ["a.png", "b.png"]
+    assert reader.passed_over() == {"not an image": 2, NO_ENTRY: 1}
     copy = pickle.loads(pickle.dumps(reader))
+    # What it needs to count them is not carried to every worker.
+    assert copy.passed_over() == {"not an image": 2}
     assert [each.name for each in copy.sidecars()] == ["x.json"]
     assert copy.read(next(copy.shards(1)).records[0]) == PNG
 
