@@ -314,7 +314,7 @@ class ContainerWriter:
         """
         if not isinstance(source, OpenContainer):
             raise TypeError(f"a container is made from another, not from {type(source).__name__}")
-        place = self.store.place(shard.container)
+        place = self.store.room(shard.container)
         try:
             with self.store.spool(shard.container) as stream:
                 spool = Spool(stream)

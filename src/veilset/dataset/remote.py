@@ -188,6 +188,10 @@ class RemoteStore:
         except OSError:
             return None
 
+    def room(self, name: str) -> str:
+        """Give the folder of temporary files."""
+        return tempfile.gettempdir()
+
     @contextmanager
     def spool(self, name: str) -> Iterator[BinaryIO]:
         """Open a nameless file among the temporary ones of this machine."""
@@ -210,8 +214,11 @@ class RemoteStore:
         self._check_target(name)
         try:
             with tempfile.TemporaryFile() as stream:
-                yield cast(BinaryIO, stream)
-                stream.flush()
+                try:
+                    yield cast(BinaryIO, stream)
+                    stream.flush()
+                except OSError as error:
+                    raise unwritable(tempfile.gettempdir(), error) from error
                 fs, path = self._connect()
                 with self._asking():
                     fs.put_file(f"/proc/self/fd/{stream.fileno()}", f"{path}/{name}")
@@ -269,8 +276,13 @@ class RemoteStore:
                 return fetched
             fetched = Fetched()
             fs, path = self._connect()
-            with self._asking():
-                fs.get_file(f"{path}/{name}", f"/proc/self/fd/{fetched.descriptor}")
+            try:
+                with self._asking():
+                    fs.get_file(f"{path}/{name}", f"/proc/self/fd/{fetched.descriptor}")
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    error.strerror = f"{tempfile.gettempdir()} has no room for it: set TMPDIR"
+                raise
             if facts_of(self._info(name)) != before or fetched.size() != before[0]:
                 raise OSError(errno.EBUSY, "it changed while it was fetched")
             with self._lock:

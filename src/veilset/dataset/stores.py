@@ -126,6 +126,9 @@ class Store(Protocol):
         As it is now, and of what a link leads to.
         """
 
+    def room(self, name: str) -> str:
+        """Give where the spool of a file takes its room, for messages."""
+
     def spool(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open a file without a name, to write and read, where there is room for that one.
 
@@ -257,6 +260,10 @@ class LocalStore:
             return _numbers((self.root / name).stat())
         except OSError:
             return None
+
+    def room(self, name: str) -> str:
+        """Give the path of the file: its spool lies beside it."""
+        return self.place(name)
 
     @contextmanager
     def spool(self, name: str) -> Iterator[BinaryIO]:

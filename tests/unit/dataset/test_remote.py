@@ -6,9 +6,11 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -160,6 +162,21 @@ def test_a_file_is_fetched_once_by_all_threads_until_it_changes(
     assert fetched == ["x.tar", *"abcd", "x.tar"]
     put_files(place, {"x.tar": data[::-1]})
     assert read(0) == data[::-1][:10]
+
+
+def test_no_room_for_temporary_files_is_said(place: str) -> None:
+    put_files(place, {"x.tar": bytes(30_000)})
+    store = open_store(place)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match="has no room for it: set TMPDIR"), store.open("x.tar"):
+            pass
+        with pytest.raises(RunError, match=f"{tempfile.gettempdir()} cannot be written"):
+            write_large(store)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [name for name, _ in store.everything()] == ["x.tar"]
 
 
 def test_one_image(place: str) -> None:
