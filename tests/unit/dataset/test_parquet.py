@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
@@ -106,6 +107,43 @@ def test_columns_that_datasets_calls_something_else_are_judged_by_their_values(
     path = store(tmp_path / "x.parquet", [row], schema)
     (shard,) = ParquetReader(path).shards()
     assert [record.image_id for record in shard.records] == ["x.parquet/00000000"]
+
+
+DUCK_TYPES = """
+    image blob, id uuid, big hugeint, price decimal(9, 2), words varchar[], class enum('a', 'b'),
+    facts json, at_time time, at_day date, moment timestamptz, took interval, pair struct(a int),
+    counts map(varchar, int)
+"""
+DUCK_ROW = """
+    ?, uuid(), 5, 1.5, ['a', null], 'a', '{"a": 1}', '12:00:00', '2020-01-01',
+    '2020-01-01 00:00:00+00', interval 1 day, {'a': 1}, map {'k': 1}
+"""
+
+
+def test_a_file_of_another_program_with_types_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "in" / "x.parquet"
+    path.parent.mkdir()
+    connection = duckdb.connect()
+    connection.execute(f"create table made({DUCK_TYPES})")
+    for at in range(3):
+        connection.execute(f"insert into made values ({DUCK_ROW})", [PICTURE + bytes([at])])
+    connection.execute(f"copy made to '{path}' (format parquet, compression zstd)")
+    connection.close()
+    reader, writer = ParquetReader(path.parent), ContainerWriter(tmp_path / "out")
+    (shard,) = reader.shards()
+    assert len(shard.records) == 3
+    new = {record.image_id: PICTURE + b"new" for record in shard.records[1:]}
+    with reader.open_shard(shard) as source, writer.open_shard(shard, source) as target:
+        for record in shard.records[1:]:
+            target.write(record, new[record.image_id])
+        target.discard(shard.records[0])
+    out = tmp_path / "out" / "x.parquet"
+    with reader.open_container("x.parquet") as source, out.open("rb") as other:
+        sizes = {name: len(data) for name, data in new.items()}
+        assert not source.find_difference(other, sizes)
+    before, after = (pq.read_table(each).drop(["image"]) for each in (path, out))
+    assert after.to_pylist() == before.to_pylist()[1:]
+    assert [field.type for field in after.schema] == [field.type for field in before.schema]
 
 
 def test_a_reader_can_be_carried_to_another_process(packed: Path) -> None:
