@@ -376,6 +376,14 @@ def test_a_removal_under_way_stops_all_else_until_it_is_finished(folder: Release
             work(folder)
     with pytest.raises(RunError, match="was not finished"):
         remove_images(folder.out, asked("b/none.jpg"), dry_run=True)
+    again = shutil.copytree(folder.base, folder.base.with_name("again"))
     assert remove_images(folder.out).image_ids == (row.image_id,)
     assert intact(folder)
     assert read_log(folder.record) == [removal]
+    # With another image it is finished first.
+    both = Release(again)
+    summary = remove_images(both.out, asked("b/none.jpg"))
+    assert summary.image_ids == (row.image_id, "b/none.jpg")
+    assert summary.manifest_sha256
+    assert intact(both)
+    assert len(read_log(both.record)) == 2

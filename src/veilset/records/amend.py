@@ -25,7 +25,7 @@ class Amendment:
 
     Attributes:
         folder: Folder of the run.
-        manifest: Its ``run.json`` as it was when the record was opened.
+        manifest: Its ``run.json``, as it was when the record was opened or last settled.
     """
 
     def __init__(self, folder: Path, manifest: Mapping[str, Any]) -> None:
@@ -96,6 +96,7 @@ class Amendment:
             "amended_at": at,
         }
         write_atomically(self.folder / FINISHED, json_bytes(manifest))
+        self.manifest = manifest
 
     def _entry(self, index: int) -> dict[str, Any]:
         path = self._entry_path(index)
