@@ -14,7 +14,7 @@ from tests.unit.dataset.test_folder import PNG, put
 from veilset.dataset.coco import NO_ENTRY, NO_FILE, CocoReader
 from veilset.dataset.folder import FolderReader
 from veilset.dataset.places import open_reader, open_release, open_writer
-from veilset.errors import DatasetError
+from veilset.errors import DatasetError, RunError
 
 
 def document(*names: str, **more: Any) -> dict[str, Any]:
@@ -149,6 +149,18 @@ def test_in_two_steps_as_in_one(tmp_path: Path) -> None:
     last = open_release(tmp_path / "out", reader.describe())
     assert isinstance(last, CocoReader)
     assert json.loads(b"".join(last.sidecars()[0].released(()))) == document()
+
+
+def test_an_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    put(tmp_path / "in", "val/a.png")
+    put_json(tmp_path / "in" / "annotations" / "val.json", document("a.png"))
+    writer = open_writer(tmp_path / "out", like=CocoReader(tmp_path / "in"))
+    put(tmp_path / "out", "annotations")
+    with pytest.raises(RunError, match=r"annotations/val.json cannot be written \("):
+        writer.finish([])
+    (tmp_path / "out" / "annotations").unlink()
+    writer.finish([])
+    assert (tmp_path / "out" / "annotations" / "val.json").exists()
 
 
 def test_ids_that_are_texts_and_annotations_before_images(tmp_path: Path) -> None:
