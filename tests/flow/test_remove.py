@@ -223,6 +223,19 @@ def test_asked_for_in_several_ways(folder: Release, tmp_path: Path) -> None:
     assert len(read_log(folder.record)) == 5
 
 
+def test_a_copy_under_another_name_goes_with_it(tmp_path: Path) -> None:
+    release = Release(tmp_path)
+    draw_photos(release.photos)
+    shutil.copy(release.photos / "a/one.jpg", release.photos / "c/copy.jpg")
+    with planted_detectors():
+        make_release(tmp_path)
+        release.verify()
+        summary = remove_images(release.out, asked("a/one.jpg"))
+        assert summary.image_ids == ("a/one.jpg", "c/copy.jpg")
+        assert not (release.out / "c/copy.jpg").exists()
+        assert intact(release)
+
+
 def test_a_failed_image_can_be_withdrawn_so_that_no_later_run_releases_it(folder: Release) -> None:
     summary = remove_images(folder.out, asked("c/cut.jpg"))
     assert summary.image_ids == ("c/cut.jpg",)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -41,6 +41,10 @@ class RecordTable(Generic[RowT]):
     def __iter__(self) -> Iterator[RowT]:
         """Go through all images in order, holding one shard at a time."""
         return (self._parse(row) for row in self._table.rows())
+
+    def columns(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Go through some columns of all images, holding one shard at a time."""
+        return self._table.rows(names)
 
     def shards_of(self, image_ids: Iterable[str]) -> dict[int, list[str]]:
         """Give the indices of the shards that hold some images, and which each of them holds."""

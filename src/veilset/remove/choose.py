@@ -71,6 +71,9 @@ class Chosen:
 def choose(config: RemoveConfig, outcomes: OutcomeTable, removals: Removals) -> Chosen:
     """Find the images that are asked for.
 
+    What has the very content of such an image goes with it, whatever it is called: a later run
+    would not release it either.
+
     Args:
         config: The request.
         outcomes: What became of the images of the release.
@@ -85,6 +88,7 @@ def choose(config: RemoveConfig, outcomes: OutcomeTable, removals: Removals) -> 
     if config.annotations is not None:
         known = AnnotationSet(Path(config.annotations))
         rows |= {row.image_id: row for row in _with_kinds(config.kinds, known, outcomes)}
+    rows |= {row.image_id: row for row in _copies(list(rows.values()), outcomes)}
     ordered = sorted(rows.values(), key=lambda row: ImageRecord(row.image_id).order_key)
     return Chosen(
         tuple(row for row in ordered if row.outcome is not Outcome.REMOVED),
@@ -149,6 +153,16 @@ def _with_kinds(
             f"{known.folder} has no region of kind {_some(sorted(kinds))} in an image of the "
             f"release. It has: {', '.join(sorted(seen)) or 'no region'}. Nothing was removed."
         )
+
+
+def _copies(rows: Collection[ImageOutcome], outcomes: OutcomeTable) -> Iterator[ImageOutcome]:
+    """Go through the images whose original is one of some images, or what was released of one."""
+    digests = {digest for row in rows for digest in (row.sha256_in, row.sha256_out)} - {""}
+    for row in outcomes.columns(["image_id", "sha256_in"]) if digests else ():
+        if row["sha256_in"] in digests:
+            copy = outcomes.find(ImageRecord(row["image_id"]))
+            if copy:
+                yield copy
 
 
 def _some(names: list[str]) -> str:
