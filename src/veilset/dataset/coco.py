@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -47,6 +48,8 @@ Hashes: TypeAlias = NDArray[np.int64]
 _TELLS_OF_IMAGES = "tells of images"
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _GROUP = 4096
+# Of a system, of another one, or an address.
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +154,7 @@ class CocoFile:
             name = "/".join(address[-2:])
         else:
             name = str(self._field(piece, "file_name"))
-        if name.startswith("/"):
+        if _ABSOLUTE.match(name):
             self._refuse(piece, "its file_name is absolute: a release would name the original")
         paths = (posixpath.normpath(posixpath.join(each, name)) for each in self._folders)
         inside = dict.fromkeys(path for path in paths if path.split("/")[0] != "..")
@@ -195,7 +198,6 @@ class CocoReader(FolderReader):
         Raises:
             DatasetError: If the place is missing, or may not be read.
         """
-        self.location = location
         store, name = open_place(location)
         above, folder = _parent(store.root)
         if name and folder.lower() in FOR_ANNOTATIONS and not _has_image(store):
@@ -220,8 +222,9 @@ class CocoReader(FolderReader):
             found = (CocoFile(self.store, name) for name in self._names())
             self._sidecars = tuple(each for each in found if each.is_coco())
         if not self._sidecars:
+            place = self.store.place(self._only) if self._only else self.root
             raise DatasetError(
-                f"{self.location} is, or holds, no JSON of COCO's form: an object with a list "
+                f"{place} is, or holds, no JSON of COCO's form: an object with a list "
                 "'images'. Check the path, or give --layout folder."
             )
         return self._sidecars
@@ -249,7 +252,7 @@ class CocoReader(FolderReader):
             return
         for record in self.store.files(_not_a_json, Counter()):
             if record.problem:
-                raise DatasetError(f"{self.location}: {record.image_id}: {record.problem}")
+                raise DatasetError(f"{self.root}: {record.image_id}: {record.problem}")
             yield record.image_id
 
     def _records(self) -> Iterator[ImageRecord]:

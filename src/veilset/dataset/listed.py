@@ -59,6 +59,7 @@ class ListFile:
 
     Attributes:
         name: Name of the file in its folder.
+        place: Where it lies, for messages.
     """
 
     def __init__(self, location: Location) -> None:
@@ -67,11 +68,11 @@ class ListFile:
         Raises:
             DatasetError: If there is no such file.
         """
-        self.location = location
         self.store, self.name = open_place(location)
-        if not self.name:
-            raise DatasetError(f"{location} is no file. Give the text file that lists the images.")
         root = self.store.root
+        if not self.name:
+            raise DatasetError(f"{root} is no file. Give the text file that lists the images.")
+        self.place = self.store.place(self.name)
         self._folders: tuple[bytes, ...] = ()
         if isinstance(root, Path):
             self._folders = (os.fsencode(root.absolute()), os.fsencode(root.resolve()))
@@ -90,7 +91,7 @@ class ListFile:
                     yield self._line(number, data)
         except OSError as error:
             raise DatasetError(
-                f"The list {self.location} cannot be read ({error.strerror}). Check that it is "
+                f"The list {self.place} cannot be read ({error.strerror}). Check that it is "
                 "there and may be read."
             ) from error
 
@@ -132,7 +133,7 @@ class ListFile:
         return name
 
     def _refuse(self, number: int, what: str) -> None:
-        raise DatasetError(f"The list {self.location}, line {number:,}: {what}.")
+        raise DatasetError(f"The list {self.place}, line {number:,}: {what}.")
 
 
 class ListReader(FolderReader):
@@ -199,7 +200,7 @@ class ListReader(FolderReader):
             chunks.append(pa.array(group, pa.large_binary()))
         if not chunks:
             raise DatasetError(
-                f"The list {self.list_file.location} names no image. Write one path a line, "
+                f"The list {self.list_file.place} names no image. Write one path a line, "
                 "relative to the folder of the list."
             )
         keys = pa.concat_arrays(chunks)
@@ -214,7 +215,7 @@ class ListReader(FolderReader):
         first, second = islice((number for number, line in lines if line.name == name), 2)
         image_id = named(name.decode("utf-8", "surrogateescape")).image_id
         raise DatasetError(
-            f"The list {self.list_file.location} names {image_id!r} in the "
+            f"The list {self.list_file.place} names {image_id!r} in the "
             f"lines {first:,} and {second:,}. Take one of them out."
         )
 

@@ -225,6 +225,8 @@ def test_other_json_files_are_passed_over(tmp_path: Path) -> None:
     ("value", "says"),
     [
         (document("/data/a.png"), "'images', item 1: its file_name is absolute"),
+        (document("a.png", r"C:\data\a.png"), "'images', item 2: its file_name is absolute"),
+        (document("https://example.org/a.png"), "'images', item 1: its file_name is absolute"),
         (document("a.png", images=["a.png"]), "'images', item 1: it has no file_name"),
         (document("a.png", images=[{"file_name": "a.png"}]), "'images', item 1: it has no id"),
         (document("a.png", annotations=[{"image_id": 1}, {}]), "'annotations', item 2: it has no"),
