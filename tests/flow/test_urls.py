@@ -152,6 +152,31 @@ def test_an_object_that_vanishes_is_a_recorded_failure(
     assert "a/one.jpg" not in files_below(tmp_path / "out")
 
 
+def test_a_place_that_is_out_of_reach_stops_the_run_and_it_goes_on_later(
+    pictures: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos, annotations = "memory://bucket/folder", tmp_path / "annotations"
+    plain = MemoryFileSystem.cat_file
+    left = [3]
+
+    def lost(*_: object, **__: object) -> None:
+        raise ConnectionError("the line is dead")
+
+    def count_down(self: MemoryFileSystem, path: str, **limits: int) -> object:
+        left[0] -= 1
+        if not left[0]:
+            monkeypatch.setattr(MemoryFileSystem, "cat_file", lost)
+            monkeypatch.setattr(MemoryFileSystem, "info", lost)
+        return plain(self, path, **limits)
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", count_down)
+    with pytest.raises(RunError, match=r"cannot be reached \(the line is dead\)"):
+        detect_dataset(photos, annotations, CONFIG.detect, workers=2)
+    monkeypatch.undo()
+    summary = detect_dataset(photos, annotations, CONFIG.detect, workers=2)
+    assert (summary.counts["looked"], summary.counts["could_not_look"]) == (6, 1)
+
+
 KILLED_AT = """
 import os, signal, sys
 from pathlib import Path

@@ -199,6 +199,8 @@ class LookTask:
                 image, _ = decode_image(data, max_pixels=self.config.max_pixels)
         except DecodeError as error:
             return Seen(row).failed(error.reason, str(error)), None
+        except _OF_THE_RUN:
+            raise
         except Exception as error:  # noqa: BLE001  one bad file never stops the run
             return Seen(row).failed("error", describe_failure(record.image_id, error)), None
         if row.width and (row.height, row.width) != image.shape[:2]:

@@ -11,16 +11,15 @@ import errno
 import tempfile
 import threading
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeVar, cast
 
 from veilset.dataset.fetched import Fetched, fetched_stream
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
 from veilset.dataset.stores import HEAD_BYTES
 from veilset.dataset.tree import WhyNot
-from veilset.dataset.urls import answers, connect, facts_of, public_url
+from veilset.dataset.urls import Listed, answers, connect, facts_of, listed_entry, public_url
 from veilset.errors import ConfigError, DatasetError, RunError
 from veilset.types import ImageRecord
 
@@ -32,17 +31,11 @@ _N_KEPT = 4
 _N_NOTED = 8192
 """Files of which is known what their listing said: more than a shard has."""
 
+_OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _MEMORY = "memory"
 _IN_MEMORY = threading.RLock()
 
-
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """One entry of a folder: its last part, ``file``, ``folder``, ``link`` or ``other``."""
-
-    name: str
-    kind: str
-    facts: tuple[object, ...]
+_Answer = TypeVar("_Answer")
 
 
 class RemoteStore:
@@ -153,20 +146,20 @@ class RemoteStore:
     def is_file(self, name: str) -> bool:
         """Whether there is a file of this name."""
         try:
-            return bool(self._info(name)["type"] == "file")
+            return bool(self._patiently(lambda: self._info(name))["type"] == "file")
         except OSError:
             return False
 
     @contextmanager
     def open(self, name: str, *, follow: bool = True) -> Iterator[BinaryIO]:
-        """Open a file that was fetched into one without a name; the last two are kept."""
-        with fetched_stream(self._fetch(name)) as stream:
+        """Open a file that was fetched into one without a name; some are kept."""
+        with fetched_stream(self._patiently(lambda: self._fetch(name))) as stream:
             yield stream
 
     def read(self, name: str, max_bytes: int, *, follow: bool = True) -> bytes:
         """Give all of a file, by one request."""
         try:
-            data = self._first_bytes(name, max_bytes + 1)
+            data = self._patiently(lambda: self._first_bytes(name, max_bytes + 1))
             if len(data) > max_bytes:
                 check_size(int(self._info(name)["size"]), max_bytes)
             return data
@@ -175,7 +168,7 @@ class RemoteStore:
 
     def head(self, name: str) -> bytes:
         """Give the first bytes of a file."""
-        return self._first_bytes(name, HEAD_BYTES)
+        return self._patiently(lambda: self._first_bytes(name, HEAD_BYTES))
 
     def facts(self, name: str) -> object:
         """Give size, digest and time, as the listing at hand has them, or asked for."""
@@ -184,7 +177,7 @@ class RemoteStore:
     def version(self, name: str) -> object:
         """Give size, digest and time of a file as they are now; None if there is none."""
         try:
-            return facts_of(self._info(name))
+            return facts_of(self._patiently(lambda: self._info(name)))
         except OSError:
             return None
 
@@ -256,6 +249,35 @@ class RemoteStore:
         with self._asking():
             return cast(Mapping[str, Any], fs.info(f"{path}/{name}" if name else path or "/"))
 
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask about one file, once more if that fails while the place is there.
+
+        Raises:
+            OSError: If the file cannot be had.
+            RunError: If the whole place is out of reach. Else every further image would be
+                written down as a failure, and a resumed run passes over those.
+        """
+        try:
+            return ask()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if error.errno in _OF_THIS_MACHINE:
+                raise
+            self._check_reach()
+            return ask()
+
+    def _check_reach(self) -> None:
+        try:
+            self._info("")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise RunError(
+                f"{self.root} cannot be reached ({error.strerror}). "
+                "Mend that, then run the same command again: it goes on from here."
+            ) from error
+
     def _first_bytes(self, name: str, n_bytes: int) -> bytes:
         fs, path = self._connect()
         try:
@@ -280,7 +302,7 @@ class RemoteStore:
                 with self._asking():
                     fs.get_file(f"{path}/{name}", f"/proc/self/fd/{fetched.descriptor}")
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                if error.errno in _OF_THIS_MACHINE:
                     error.strerror = f"{tempfile.gettempdir()} has no room for it: set TMPDIR"
                 raise
             if facts_of(self._info(name)) != before or fetched.size() != before[0]:
@@ -330,7 +352,7 @@ class RemoteStore:
         if len(self._listed) > _N_NOTED:
             self._listed.popitem(last=False)
 
-    def _list(self, folder: str, ignored: Counter[str] | None) -> list[_Listed]:
+    def _list(self, folder: str, ignored: Counter[str] | None) -> list[Listed]:
         """Give what is in a folder, sorted; without what is hidden if that is counted."""
         fs, root = self._connect()
         path = f"{root}/{folder}" if folder else root
@@ -353,7 +375,7 @@ class RemoteStore:
             if name.startswith(".") and ignored is not None:
                 ignored["hidden"] += 1
                 continue
-            listed.append(_entry(name, entry))
+            listed.append(listed_entry(name, entry))
         if ignored is not None and any(not entry.name.strip("/") for entry in listed):
             raise DatasetError(
                 f"{self.place(folder)} holds names with an empty part, as in a//b.jpg. "
@@ -361,13 +383,3 @@ class RemoteStore:
             )
         listed.sort(key=lambda each: (each.name, each.kind == "folder"))
         return listed
-
-
-def _entry(name: str, entry: Mapping[str, Any]) -> _Listed:
-    kinds = {"file": "file", "directory": "folder", "link": "link"}
-    kind = kinds.get(str(entry["type"]), "other")
-    stripped = name.rstrip("/")
-    # What has an empty part can be a folder of its own name, and would be walked for ever.
-    if not stripped or (kind == "file" and stripped != name) or "/" in stripped:
-        return _Listed(name or "/", "other", ())
-    return _Listed(stripped, kind, facts_of(entry) if kind == "file" else ())

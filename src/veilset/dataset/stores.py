@@ -3,6 +3,7 @@
 
 A name is a POSIX path below the root. What goes wrong with a file is an ``OSError`` with a
 ``strerror``, whatever the place is: those who know what the file was for make a sentence of it.
+A place that is out of reach is a ``RunError``: it is not one file that is wrong.
 """
 
 from __future__ import annotations

@@ -7,10 +7,20 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from veilset.errors import ConfigError, MissingExtraError
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One entry of a folder: its last part, ``file``, ``folder``, ``link`` or ``other``."""
+
+    name: str
+    kind: str
+    facts: tuple[object, ...]
 
 
 def connect(url: str) -> tuple[Any, str]:
@@ -61,6 +71,17 @@ def public_url(url: str) -> str:
     if at and ":" in user:
         host = address
     return f"{protocol}://{host}{slash}{path}".rstrip("/") if rest.strip("/") else f"{protocol}://"
+
+
+def listed_entry(name: str, entry: Mapping[str, Any]) -> Listed:
+    """Give what a file system told of one entry of a folder; ``name`` is its last part."""
+    kinds = {"file": "file", "directory": "folder", "link": "link"}
+    kind = kinds.get(str(entry["type"]), "other")
+    stripped = name.rstrip("/")
+    # What has an empty part can be a folder of its own name, and would be walked for ever.
+    if not stripped or (kind == "file" and stripped != name) or "/" in stripped:
+        return Listed(name or "/", "other", ())
+    return Listed(stripped, kind, facts_of(entry) if kind == "file" else ())
 
 
 def facts_of(info: Mapping[str, Any]) -> tuple[object, ...]:

@@ -226,6 +226,9 @@ def _open(
             image, _ = decode_image(data, max_pixels=config.max_pixels)
     except DecodeError as error:
         return _failed(record.image_id, error.reason, str(error)), None
+    except RunError:
+        # The place of the images is out of reach: see _search.
+        raise
     except Exception as error:  # noqa: BLE001  one bad file never stops the run
         message = describe_failure(record.image_id, error)
         return _failed(record.image_id, "error", message), None

@@ -231,9 +231,8 @@ def test_what_cannot_be_reached_is_one_sentence(
     with _rights_enforced(server):
         with pytest.raises(DatasetError, match=r"cannot be read .*Check the URL and the cred"):
             FolderReader(s3)
-        with pytest.raises(DecodeError, match="cannot be read") as caught:
+        with pytest.raises(RunError, match=f"{s3} cannot be reached .*it goes on") as caught:
             store.read("a.jpg", 9)
-        assert caught.value.reason == "unreadable"
         with pytest.raises(RunError, match=f"{s3}/a.jpg cannot be written"):
             store.write("a.jpg", b"2")
         assert "secret" not in str(caught.value)
@@ -244,6 +243,29 @@ def test_what_cannot_be_reached_is_one_sentence(
     with pytest.raises(DatasetError, match="Unable to locate credentials"):
         FolderReader(s3)
     fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
+def test_one_file_that_cannot_be_read_is_no_end_of_the_run(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_files(place, {"a.jpg": b"1", "b.jpg": b"2"})
+    store, (fs, _) = open_store(place), connect(place)
+    plain, asked = fs.cat_file, Counter[str]()
+
+    def refuse(path: str, **limits: int) -> bytes:
+        asked[path[-5:]] += 1
+        if path.endswith("a.jpg") or asked["b.jpg"] == 1:
+            raise PermissionError("Access Denied.")
+        return bytes(plain(path, **limits))
+
+    monkeypatch.setattr(fs, "cat_file", refuse)
+    monkeypatch.setattr("veilset.dataset.remote.connect", lambda url: (fs, connect(url)[1]))
+    with pytest.raises(DecodeError, match=r"cannot be read \(Access Denied\)") as caught:
+        store.read("a.jpg", 9)
+    assert caught.value.reason == "unreadable"
+    # What the line swallowed for a moment is asked for again.
+    assert store.read("b.jpg", 9) == b"2"
+    assert asked == {"a.jpg": 2, "b.jpg": 2}
 
 
 class _rights_enforced:  # noqa: N801
