@@ -16,7 +16,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeAlias
 
 import numpy as np
@@ -32,6 +31,7 @@ from veilset.dataset.folder import (
 )
 from veilset.dataset.json_pieces import WINDOW, Piece, split_json
 from veilset.dataset.locations import Location
+from veilset.dataset.sidecars import parent_of
 from veilset.dataset.stores import Store, open_place, open_store
 from veilset.errors import DatasetError
 from veilset.protocols import Shard
@@ -198,11 +198,14 @@ class CocoReader(FolderReader):
         Raises:
             DatasetError: If the place is missing, or may not be read.
         """
-        store, name = open_place(location)
-        above, folder = _parent(store.root)
-        if name and folder.lower() in FOR_ANNOTATIONS and not _has_image(store):
-            store, name = open_store(above), f"{folder}/{name}"
-        super().__init__(store.root, max_file_bytes=max_file_bytes)
+        _, name = open_place(location)
+        folder = location
+        if name:
+            folder, _ = parent_of(location)
+            above, last = parent_of(folder)
+            if last.lower() in FOR_ANNOTATIONS and not _has_image(open_store(folder)):
+                folder, name = above, f"{last}/{name}"
+        super().__init__(folder, max_file_bytes=max_file_bytes)
         self._only = name
         self._sidecars: tuple[CocoFile, ...] = ()
         self._hashes = array("q")
@@ -318,15 +321,6 @@ def _folders(name: str) -> tuple[str, ...]:
 def _has(piece: Piece, key: str) -> bool:
     entry = piece.value
     return isinstance(entry, dict) and isinstance(entry.get(key), (str, int, float))
-
-
-def _parent(root: Location) -> tuple[Location, str]:
-    """Give the folder above a place, and the name of the place in it."""
-    if isinstance(root, Path):
-        root = root.absolute()
-        return root.parent, root.name
-    above, _, name = root.rstrip("/").rpartition("/")
-    return above, name
 
 
 def _has_image(store: Store) -> bool:

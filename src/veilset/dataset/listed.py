@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 
 from veilset.dataset.folder import MAX_FILE_BYTES, FolderReader
 from veilset.dataset.locations import Location
-from veilset.dataset.stores import open_place
+from veilset.dataset.sidecars import parent_of
+from veilset.dataset.stores import Store, open_place
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError, DecodeError
 from veilset.types import ImageRecord
@@ -62,17 +63,11 @@ class ListFile:
         place: Where it lies, for messages.
     """
 
-    def __init__(self, location: Location) -> None:
-        """Name the file; it is not opened yet.
-
-        Raises:
-            DatasetError: If there is no such file.
-        """
-        self.store, self.name = open_place(location)
-        root = self.store.root
-        if not self.name:
-            raise DatasetError(f"{root} is no file. Give the text file that lists the images.")
-        self.place = self.store.place(self.name)
+    def __init__(self, store: Store, name: str) -> None:
+        self.store = store
+        self.name = name
+        self.place = store.place(name)
+        root = store.root
         self._folders: tuple[bytes, ...] = ()
         if isinstance(root, Path):
             self._folders = (os.fsencode(root.absolute()), os.fsencode(root.resolve()))
@@ -149,8 +144,13 @@ class ListReader(FolderReader):
         Raises:
             DatasetError: If the list is missing, or its folder may not be read.
         """
-        self.list_file = ListFile(location)
-        super().__init__(self.list_file.store.root, max_file_bytes=max_file_bytes)
+        store, name = open_place(location)
+        if not name:
+            raise DatasetError(
+                f"{store.root} is no file. Give the text file that lists the images."
+            )
+        super().__init__(parent_of(location)[0], max_file_bytes=max_file_bytes)
+        self.list_file = ListFile(self.store, name)
         self._known: tuple[object, pa.LargeBinaryArray] | None = None
 
     def __getstate__(self) -> dict[str, object]:

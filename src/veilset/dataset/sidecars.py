@@ -7,11 +7,27 @@ A release has them too, each without what it says of images that are not in the 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 from veilset.dataset.folder import FolderWriter
-from veilset.dataset.locations import Location
+from veilset.dataset.locations import Location, location_of
 from veilset.types import ImageRecord
+
+
+def parent_of(place: Location) -> tuple[Location, str]:
+    """Give the folder that a place lies in, and the name of the place there.
+
+    Example:
+        >>> parent_of(Path("photos/train.txt")), parent_of("s3://bucket/train.txt")
+        ((PosixPath('photos'), 'train.txt'), ('s3://bucket', 'train.txt'))
+    """
+    place = location_of(place)
+    if isinstance(place, Path):
+        place = place if place.name not in ("", "..") else place.resolve()
+        return place.parent, place.name
+    above, _, name = place.rstrip("/").rpartition("/")
+    return above, name
 
 
 class Sidecar(Protocol):

@@ -8,6 +8,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 
 from tests.unit.dataset.test_folder import PNG, put
@@ -197,6 +198,43 @@ def test_one_json_stands_for_its_folder_or_the_one_above(tmp_path: Path) -> None
     assert len(whole.sidecars()) == 2
     # A folder is one of images only, unless it is said that it is more.
     assert type(open_reader(tmp_path / "coco")) is FolderReader
+
+
+@pytest.mark.parametrize(
+    ("here", "place"),
+    [
+        (".", "annotations/val.json"),
+        ("annotations", "val.json"),
+        ("val", "../annotations/val.json"),
+        ("annotations/deep", "../val.json"),
+    ],
+)
+def test_wherever_one_is_when_one_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str, place: str
+) -> None:
+    put(tmp_path, "val/x.png")
+    put_json(tmp_path / "annotations" / "val.json", document("x.png"))
+    (tmp_path / here).mkdir(exist_ok=True)
+    monkeypatch.chdir(tmp_path / here)
+    reader = open_reader(place)
+    assert isinstance(reader, CocoReader)
+    assert ids(reader) == ["val/x.png"]
+    assert reader.describe() == {
+        "layout": "coco", "root": str(tmp_path), "json": "annotations/val.json",
+    }  # fmt: skip
+
+
+def test_what_a_url_says_of_its_user_is_kept_out_of_messages(tmp_path: Path) -> None:
+    files = fsspec.filesystem("memory")
+    files.pipe("/me:secret@kept/a.png", PNG)
+    files.pipe("/me:secret@kept/list.txt", b"a.png\n../b.png")
+    files.pipe("/me:secret@kept/x.json", b"[]")
+    for name, says in (("list.txt", "line 2: it names what is not below"), ("x.json", "COCO's")):
+        reader = open_reader(f"memory://me:secret@kept/{name}")
+        with pytest.raises(DatasetError, match=says) as caught:
+            next(reader.shards(1))
+        assert f"memory://kept/{name}" in str(caught.value)
+        assert "secret" not in str(caught.value) + str(reader.describe())
 
 
 def test_a_json_in_a_folder_without_images_does_not_stand_for_all_above(tmp_path: Path) -> None:
