@@ -98,7 +98,11 @@ class RemoteStore:
             raise DatasetError(f"{self.root} is not a folder. Give the place that holds the files.")
 
     def is_there(self) -> bool:
-        """Whether files can be there: folders of object stores come and go with their files."""
+        """Whether files can be there: folders of object stores come and go with their files.
+
+        Raises:
+            OSError: If it cannot be reached.
+        """
         fs, path = self._connect()
         with self._asking():
             if fs.exists(path):
@@ -305,7 +309,7 @@ class RemoteStore:
                 if error.errno in _OF_THIS_MACHINE:
                     error.strerror = f"{tempfile.gettempdir()} has no room for it: set TMPDIR"
                 raise
-            if facts_of(self._info(name)) != before or fetched.size() != before[0]:
+            if facts_of(self._info(name)) != before or before[0] not in (None, fetched.size()):
                 raise OSError(errno.EBUSY, "it changed while it was fetched")
             with self._lock:
                 kept = [(k, v) for k, v in self._kept.items() if k != name]

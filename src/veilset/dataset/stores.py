@@ -53,7 +53,11 @@ class Store(Protocol):
         """
 
     def is_there(self) -> bool:
-        """Whether there is such a place; an object store has it once it has its bucket."""
+        """Whether there is such a place; an object store has it once it has its bucket.
+
+        Raises:
+            OSError: If it cannot be reached.
+        """
 
     def is_empty(self) -> bool:
         """Whether nothing is there; OSError if it cannot be listed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ def facts_of(info: Mapping[str, Any]) -> tuple[object, ...]:
     if isinstance(time, datetime):
         # The listing and the file itself give the same instant in other time zones.
         time = time.timestamp()
-    return info.get("size"), str(digest), str(info.get("VersionId") or ""), str(time)
+    # Not the version: S3 tells it of a file that is asked for, and not in a listing.
+    return info.get("size"), str(digest), str(time)
 
 
 @contextmanager
@@ -115,4 +117,7 @@ def answers() -> Iterator[None]:
 
 def _text(error: Exception) -> str:
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split()).rstrip(".")[:200] or type(error).__name__
+    text = re.sub(r"(\w://)[^/@\s]+@", r"\1", " ".join(text.split()))
+    # What a server was asked is of no use to people, and may hold a token.
+    text = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']*", r"\1", text)
+    return text.rstrip(".")[:200] or type(error).__name__

@@ -80,7 +80,8 @@ def make_thumbnails(out: Location, candidates: Iterable[Candidate], n: int) -> l
 
 def _is_there(out: Location) -> bool:
     try:
-        return open_store(out).is_there()
+        store = open_store(out)
+        return store.is_there() and not store.is_empty()
     except OSError:
         # A place that cannot be reached has no pictures; the report says so all the same.
         return False

@@ -25,6 +25,8 @@ from veilset.pages.histogram import (
 Item = TypeVar("Item")
 
 # An absolute path tells the name of a user and of their machine; the last part is enough.
+# A bucket is a place too; an address of the web is where something can be got.
+_URL = re.compile(r"\b(?!https?:|file:)[A-Za-z][\w+.\-]*://(?:[^/\s'\",;]+/)*")
 _ABSOLUTE = re.compile(r"(?<![\w.\-/])/(?:[^/\s'\",;]+/)+")
 
 
@@ -247,10 +249,12 @@ def without_folders(text: str, roots: Iterable[str] = ()) -> str:
     Example:
         >>> without_folders("No /home/ann lee/set/a.jpg or /etc/x/y.", ["/home/ann lee/set"])
         'No set/a.jpg or …/y.'
+        >>> without_folders("s3://bucket/set/a.jpg cannot be read.")
+        '…/a.jpg cannot be read.'
     """
     for root in sorted((root for root in roots if root), key=len, reverse=True):
         text = text.replace(root, PurePath(root).name)
-    return _ABSOLUTE.sub("…/", text)
+    return _ABSOLUTE.sub("…/", _URL.sub("…/", text))
 
 
 def without_places(value: Any, roots: Iterable[str] = ()) -> Any:

@@ -275,8 +275,14 @@ def open_output(out: Location, what_to_do: str) -> Store:
         RunError: If it is missing.
     """
     store = open_store(out)
-    if not store.is_there():
-        raise RunError(f"There is no folder {out}. {what_to_do}")
+    try:
+        is_there = store.is_there()
+    except OSError as error:
+        raise RunError(
+            f"{store.root} cannot be reached ({error.strerror}). Check the URL and the credentials."
+        ) from error
+    if not is_there:
+        raise RunError(f"There is no folder {store.root}. {what_to_do}")
     return store
 
 

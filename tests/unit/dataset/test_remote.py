@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import pickle
+import re
 import resource
 import signal
 import subprocess
@@ -28,7 +29,7 @@ from tests.s3 import get_files, put_files, s3_server
 from veilset.dataset.folder import FolderReader, check_apart
 from veilset.dataset.remote import RemoteStore
 from veilset.dataset.stores import LocalStore, Store, open_place, open_store
-from veilset.dataset.urls import connect
+from veilset.dataset.urls import answers, connect
 from veilset.errors import ConfigError, DatasetError, DecodeError, MissingExtraError, RunError
 
 FILES = {
@@ -291,7 +292,7 @@ KILLED_WITHIN = """
 import os, signal, sys
 import s3fs
 from veilset.dataset.remote import RemoteStore
-from veilset.dataset.urls import connect
+from veilset.dataset.urls import answers, connect
 
 async def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -367,6 +368,23 @@ def test_places_that_lie_in_each_other(tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match="lie in each other") as caught:
             check_apart(source, target)
         assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "Forbidden,\n  url='https://me:secret@host/a.jpg?token=secret'",
+            "url='https://host/a.jpg'",
+        ),
+        ("no route to https://host/a?X-Amz-Signature=secret.", "no route to https://host/a"),
+        ("", "ValueError"),
+    ],
+)
+def test_no_credentials_are_repeated(text: str, expected: str) -> None:
+    with pytest.raises(OSError, match=re.escape(expected)) as caught, answers():
+        raise ValueError(text)
+    assert "secret" not in str(caught.value)
 
 
 def test_carried_to_another_process(s3: str) -> None:

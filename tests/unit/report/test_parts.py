@@ -33,6 +33,8 @@ def test_every_metadata_policy_is_described() -> None:
         ("'/srv/x y/a.jpg' is gone", "'…/x y/a.jpg' is gone"),
         ("see file:///home/ann/a", "see file:///home/ann/a"),
         ("/home/ann/set", "…/set"),
+        ("s3://bucket/set/a.jpg is gone", "…/a.jpg is gone"),
+        ("https://example.org/a/b", "https://example.org/a/b"),
     ],
 )
 def test_places_are_taken_out_of_texts(text: str, expected: str) -> None:
