@@ -298,24 +298,6 @@ class Run:
         return entry
 
 
-def has_counted(folder: Path, names: Collection[str]) -> bool:
-    """Whether the ledger of a run, finished or not, counts an image under one of some names.
-
-    Raises:
-        RunError: If an entry of it is damaged.
-    """
-    for path in (folder / LEDGER).glob("[0-9]*.json"):
-        try:
-            counts = json.loads(path.read_bytes())["counts"]
-        except (ValueError, KeyError) as error:
-            raise RunError(
-                f"{path} is not an entry of a ledger. Delete it to redo that shard."
-            ) from error
-        if any(counts.get(name) for name in names):
-            return True
-    return False
-
-
 def discard_run(folder: Path) -> None:
     """Delete the run in a folder, under its lock, so that it can be started anew.
 

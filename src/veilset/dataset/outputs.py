@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from pathlib import Path
 
 from veilset.dataset.locations import Location
 from veilset.dataset.stores import open_store
 from veilset.errors import RunError
-from veilset.runs import STARTED, has_counted, make_folder
+from veilset.runs import LEDGER, STARTED, make_folder
 
 _WRITTEN = ("obfuscated", "untouched")
 """Outcomes of images that are in the output."""
@@ -49,7 +51,7 @@ def check_output(out: Location, record: Path) -> None:
             f"{store.root} cannot be written to: there is no such bucket, or a file of that name. "
             "Check the URL."
         )
-    if started and is_empty and has_counted(record, _WRITTEN):
+    if started and is_empty and _has_counted(record, _WRITTEN):
         raise RunError(
             f"The record {record} tells of images in {out}, which is empty. "
             "Restore them, or delete the record to start again."
@@ -70,3 +72,21 @@ def make_output(out: Location) -> None:
     root = open_store(out).root
     if isinstance(root, Path):
         make_folder(root)
+
+
+def _has_counted(folder: Path, names: Collection[str]) -> bool:
+    """Whether the ledger of a run, finished or not, counts an image under one of some names.
+
+    Raises:
+        RunError: If an entry of it is damaged.
+    """
+    for path in (folder / LEDGER).glob("[0-9]*.json"):
+        try:
+            counts = json.loads(path.read_bytes())["counts"]
+        except (ValueError, KeyError) as error:
+            raise RunError(
+                f"{path} is not an entry of a ledger. Delete it to redo that shard."
+            ) from error
+        if any(counts.get(name) for name in names):
+            return True
+    return False
