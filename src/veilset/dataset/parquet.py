@@ -143,8 +143,9 @@ class ParquetReader(ContainerReader[ParquetIndex, OpenParquet]):
         return pictures
 
     def _index(self, stream: BinaryIO, name: str, place: str) -> ParquetIndex:
-        parquet_rewrite.check_possible(open_parquet(stream, place), place)
-        return read_index(stream, name, place)
+        file = open_parquet(stream, place)
+        parquet_rewrite.check_possible(file, place)
+        return read_index(file, name, place)
 
     @contextmanager
     def _opened(self, stream: BinaryIO, index: ParquetIndex, name: str) -> Iterator[OpenParquet]:

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from veilset.dataset.parquet_footer import check_footer
 from veilset.errors import DatasetError
 
 ARROW_KEY = b"ARROW:schema"
@@ -90,12 +91,14 @@ def open_parquet(stream: BinaryIO, place: str) -> Any:
             buffer_size=1 << 20,
             page_checksum_verification=True,
         )
-    # A footer that is readable and signed belongs to a file with encrypted columns; to ask
-    # pyarrow for one of these ends the whole process.
-    if file.metadata.serialized_size != int.from_bytes(ends[1][:4], "little"):
-        raise _encrypted(place)
+    n_footer, n_used = int.from_bytes(ends[1][:4], "little"), file.metadata.serialized_size
     with reading(place):
+        data = os.pread(descriptor, n_used, n_bytes - _TAIL - n_footer)
+        is_secret = check_footer(data, [file.schema.column(at) for at in range(len(file.schema))])
         names_in = (leaves(file), file.schema_arrow.names)
+    # A signature behind the footer belongs to a file with encrypted columns.
+    if is_secret or n_footer != n_used:
+        raise _encrypted(place)
     for names in names_in:
         if len(set(names)) < len(names):
             raise DatasetError(

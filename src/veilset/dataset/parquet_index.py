@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from veilset.dataset.parquet_columns import (
     ImageColumn,
     find_image_columns,
 )
-from veilset.dataset.parquet_file import batches, damaged, key_values, leaves, open_parquet, reading
+from veilset.dataset.parquet_file import batches, damaged, key_values, leaves, reading
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
 from veilset.types import ImageRecord
@@ -107,20 +107,19 @@ def name_image(
     return named(f"{container}/{number:0{_N_DIGITS}d}{name}")
 
 
-def read_index(stream: BinaryIO, container: str, place: str) -> ParquetIndex:
+def read_index(file: Any, container: str, place: str) -> ParquetIndex:
     """Find out which images a Parquet file holds.
 
     Pixels are read only where the statistics do not say that every row has an image.
 
     Args:
-        stream: The file, open for reading, with a descriptor.
+        file: The file, as ``open_parquet`` gives it.
         container: Its path below the root of the data set: images are named below it.
         place: Where it lies, for messages.
 
     Raises:
         DatasetError: If it cannot be used, or holds no column of images.
     """
-    file = open_parquet(stream, place)
     with reading(place):
         metadata = key_values(file)
         known = _what_went(metadata, place)

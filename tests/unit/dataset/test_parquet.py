@@ -217,6 +217,44 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(
     assert "\n" not in str(raised.value)
 
 
+FLIP = """
+import sys
+from pathlib import Path
+from veilset.dataset.parquet import ParquetReader
+from veilset.errors import VeilsetError
+
+path = Path(sys.argv[1])
+data = path.read_bytes()
+n_footer = int.from_bytes(data[-8:-4], "little")
+n_refused = 0
+for at in range(len(data) - 8 - n_footer, len(data) - 8):
+    for flip in (6, 0xFF):
+        changed = bytearray(data)
+        changed[at] ^= flip
+        path.write_bytes(changed)
+        reader = ParquetReader(path)
+        try:
+            (shard,) = reader.shards()
+            with reader.open_shard(shard) as container:
+                container.read(shard.records[0])
+        except VeilsetError:
+            n_refused += 1
+print(n_footer, n_refused)
+"""
+
+
+def test_no_damaged_byte_of_a_footer_ends_the_process(tmp_path: Path) -> None:
+    """pyarrow ends the process where it is asked about a column that contradicts the schema."""
+    schema = pa.schema([("image", IMAGE), ("label", pa.list_(pa.int8()))])
+    rows: list[Row] = [{"image": {"bytes": PICTURE, "path": None}, "label": [at]} for at in (1, 2)]
+    path = store(tmp_path / "x.parquet", rows, schema, store_schema=False)
+    words = [sys.executable, "-c", FLIP, str(path)]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    n_footer, n_refused = map(int, done.stdout.split())
+    assert n_refused > n_footer
+
+
 @contextmanager
 def full_disk(n_bytes: int) -> Iterator[None]:
     """Let no file grow beyond that."""
