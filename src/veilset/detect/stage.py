@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.held import held
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
@@ -36,9 +37,6 @@ from veilset.protocols import (
 from veilset.records.former import open_former
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
-
-HELD_PIXELS = 1 << 26
-"""Pixels after which the images of a batch that were decoded are searched, and let go of."""
 
 _Opened: TypeAlias = tuple[Annotations, Image | None]
 
@@ -182,7 +180,7 @@ class DetectTask:
                     opened = (
                         _open(source, record, self.config, steps, former) for record in records
                     )
-                    for group in _held(opened):
+                    for group in held(opened, _n_pixels):
                         reused.extend(
                             r.image_id for r, i in group if i is None and r.status is Status.LOOKED
                         )
@@ -244,18 +242,9 @@ def _open(
     return row, image
 
 
-def _held(opened: Iterable[_Opened]) -> Iterator[list[_Opened]]:
-    """Go through the images of a batch, no more at a time than memory is to hold."""
-    group: list[_Opened] = []
-    n_pixels = 0
-    for row, image in opened:
-        group.append((row, image))
-        n_pixels += row.width * row.height if image is not None else 0
-        if n_pixels >= HELD_PIXELS:
-            yield group
-            group, n_pixels = [], 0
-    if group:
-        yield group
+def _n_pixels(opened: _Opened) -> int:
+    row, image = opened
+    return row.width * row.height if image is not None else 0
 
 
 def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:

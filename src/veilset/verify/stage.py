@@ -22,6 +22,7 @@ from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.dataset.stores import open_store
 from veilset.engine.drive import OnProgress, drive
+from veilset.engine.held import held
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
@@ -180,10 +181,13 @@ class VerifyTask:
             reused: list[str] = []
 
             def treat(records: Sequence[ImageRecord], steps: Steps) -> list[ImageVerdict]:
-                exams = [examiner.examine(_entry(record), steps) for record in records]
-                reused.extend(exam.entry.image_id for exam in exams if exam.taken)
-                _look_again(exams, eyes, self.contract, self.config, steps)
-                return [exam.verdict() for exam in exams]
+                rows: list[ImageVerdict] = []
+                opened = (examiner.examine(_entry(record), steps) for record in records)
+                for exams in held(opened, _n_pixels):
+                    reused.extend(exam.entry.image_id for exam in exams if exam.taken)
+                    _look_again(exams, eyes, self.contract, self.config, steps)
+                    rows += [exam.verdict() for exam in exams]
+                return rows
 
             yield OpenShard(treat, n_reused=lambda: len(reused))
 
@@ -202,6 +206,10 @@ def _entry(record: ImageRecord) -> Entry:
     if not isinstance(record, Entry):
         raise TypeError(f"verify works on Entry, not on {type(record).__name__}")
     return record
+
+
+def _n_pixels(exam: Exam) -> int:
+    return 0 if exam.image is None else exam.image.shape[0] * exam.image.shape[1]
 
 
 def _look_again(

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image as PilImage
 
 import veilset
 from veilset.annotations.store import AnnotationSet
+from veilset.engine.held import held
 from veilset.types import Annotations, Image, ModelCard, Region, Status
 
 SIDE_PX = 20
@@ -65,7 +67,7 @@ def test_a_detector_gets_as_many_images_as_it_likes(
 def test_large_images_are_searched_before_the_batch_is_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("veilset.detect.stage.HELD_PIXELS", 2 * SIDE_PX**2)
+    monkeypatch.setattr("veilset.detect.stage.held", partial(held, most=2 * SIDE_PX**2))
     detector = Batching()
     check(found_by(detector, tmp_path, monkeypatch))
     assert max(detector.calls) == 2
