@@ -33,7 +33,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 unit: client
-	$(BIN)/pytest
+	$(BIN)/pytest --durations 20 --durations-min 5
 
 client: $(VENV)/.installed-dev
 	$(BIN)/python build_client.py
