@@ -81,9 +81,12 @@ def watched(device: str) -> Iterator[Use]:
             watcher.wait()
         answers.seek(0)
         for line in answers:
-            busy, memory = line.split(",")
-            use.busy.append(float(busy))
-            use.memory_mib.append(float(memory))
+            try:
+                busy, memory = map(float, line.split(","))
+            except ValueError:
+                continue  # the last line, cut off; or a GPU that does not tell
+            use.busy.append(busy)
+            use.memory_mib.append(memory)
 
 
 def make_set(photos: Path, folder: Path, n_images: int) -> int:
@@ -142,10 +145,10 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, ob
             "thread_seconds": dict(steps),
         }
         found[name] = row
-        busy = f"{row['gpu_busy_percent']:5.1f} %" if use.busy else "no GPU"
+        busy = f"GPU {row['gpu_busy_percent']:.1f} % busy" if use.busy else "GPU not told"
         most = ", ".join(f"{step} {spent:.1f}" for step, spent in steps)
         print(
-            f"{name:<10} {seconds:8.1f} s {row['images_per_s']:8.1f} images/s   {busy} busy   "
+            f"{name:<10} {seconds:8.1f} s {row['images_per_s']:8.1f} images/s   {busy}   "
             f"thread-seconds: {most}",
             flush=True,
         )
