@@ -27,6 +27,7 @@ from veilset.errors import ConfigError, DatasetError, RunError
 from veilset.obfuscate.stage import obfuscate_dataset
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import VerdictTable
+from veilset.remove.stage import RemoveConfig, remove_images
 from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
 from veilset.runs import FINISHED
 from veilset.verify.manifest import verify_manifest
@@ -183,10 +184,11 @@ from pathlib import Path
 from tests.flow.test_urls import CONFIG
 from tests.unit.verify.drawn import planted_detectors
 from veilset.dataset.remote import RemoteStore
+from veilset.remove.stage import RemoveConfig, remove_images
 from veilset.run.stage import run_dataset
 
-photos, out, record, method, n = sys.argv[1:]
-left, plain = [int(n)], getattr(RemoteStore, method)
+photos, out, record, n = sys.argv[1:]
+left, plain = [int(n)], RemoteStore.create
 
 def count_down(*args):
     result = plain(*args)
@@ -195,17 +197,17 @@ def count_down(*args):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 
-setattr(RemoteStore, method, count_down)
+RemoteStore.create = count_down
 with planted_detectors():
     run_dataset(photos, out, CONFIG, record=Path(record), workers=2)
 """
 
 
+@pytest.mark.parametrize("all_three", ["tars"], indirect=True)
 def test_killed_and_resumed(all_three: list[tuple[Place, ReleaseSummary]], tmp_path: Path) -> None:
     local, there = all_three[0][0], all_three[1][0]
-    method = "create" if str(there.out).endswith("tars") else "write"
     place = Place(there.photos, f"{there.out}-killed", tmp_path / "record")
-    words = [place.photos, place.out, place.record, method, 3]
+    words = [place.photos, place.out, place.record, 3]
     done = subprocess.run([sys.executable, "-c", KILLED_AT, *map(str, words)], check=False)
     assert done.returncode == -signal.SIGKILL
     whole, left = local.files(), get_files(str(place.out))
@@ -255,6 +257,24 @@ def test_no_bucket_no_record_no_rights_are_a_sentence_each(
         assert says in told
         assert "\n" not in told
     assert not list(tmp_path.iterdir())
+
+
+def test_an_image_is_withdrawn_and_others_are_added_there(
+    pictures: dict[str, Path], tmp_path: Path
+) -> None:
+    place = Place("memory://withdrawn/tars", "memory://withdrawn/out", tmp_path / "record")
+    put_files(str(place.photos), files_below(pictures["tars"]))
+    place.run()
+    before = place.files()
+    removed = "00000.tar/a/one.jpg"
+    remove_images(place.out, RemoveConfig("asked for", (removed,)), record=place.record)
+    after = place.files()
+    assert {name for name in before if before[name] != after[name]} == {"00000.tar"}
+    assert len(after["00000.tar"]) < len(before["00000.tar"])
+    put_files(str(place.photos), {"new.tar": files_below(pictures["tars"])["00001.tar"]})
+    updated = run_dataset(place.photos, place.out, CONFIG, record=place.record, update=True)
+    assert updated.verify.extra["overall"] == "passed"
+    assert place.files() == after | {"new.tar": after["00001.tar"]}
 
 
 def test_audit_reads_at_a_url(pictures: dict[str, Path], tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from veilset.dataset.folder import MAX_FILE_BYTES
 from veilset.dataset.locations import Location
 from veilset.dataset.sentences import unwritable
 from veilset.dataset.spools import Shelf, Spool
-from veilset.dataset.stores import open_place, open_store
+from veilset.dataset.stores import Store, open_place, open_store
 from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
@@ -122,10 +122,11 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
         self._listings: Shelf[tuple[object, Listing]] = Shelf()
         self._indices: dict[tuple[str, tuple[int, ...]], _Index] = {}
 
-    def __getstate__(self) -> tuple[Location, int]:
-        return self._location, self.max_file_bytes
+    def __getstate__(self) -> tuple[Location, int, Store]:
+        # The store is carried only because it may refuse that.
+        return self._location, self.max_file_bytes, self.store
 
-    def __setstate__(self, state: tuple[Location, int]) -> None:
+    def __setstate__(self, state: tuple[Location, int, Store]) -> None:
         # Made anew as by a call; mypy wants __init__ called on classes only.
         self.__init__(state[0], max_file_bytes=state[1])  # type: ignore[misc]
 

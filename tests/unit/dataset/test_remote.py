@@ -30,6 +30,7 @@ from veilset.dataset.folder import FolderReader, check_apart
 from veilset.dataset.remote import RemoteStore
 from veilset.dataset.stores import LocalStore, Store, open_place, open_store
 from veilset.dataset.urls import answers, connect
+from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import ConfigError, DatasetError, DecodeError, MissingExtraError, RunError
 
 FILES = {
@@ -393,8 +394,10 @@ def test_carried_to_another_process(s3: str) -> None:
     assert reader.count() == 1
     copy = pickle.loads(pickle.dumps(reader))
     assert list(copy.shards()) == list(reader.shards())
-    with pytest.raises(ConfigError, match="memory of this process"):
-        pickle.dumps(open_store("memory://x"))
+    put_files("memory://carried", {"a.jpg": b"", "b.tar": b""})
+    for each in (FolderReader, WebDatasetReader):
+        with pytest.raises(ConfigError, match="memory of this process"):
+            pickle.dumps(each("memory://carried"))
 
 
 def test_written_only_where_files_appear_whole(tmp_path: Path) -> None:
