@@ -22,6 +22,8 @@ from veilset.protocols import Reader
 from veilset.tables import table_path
 
 _NAMES_AT_ONCE = 65_536
+_FILES_AT_ONCE = 512
+"""Files that a statement reads: while it does, the database keeps what each says of itself."""
 
 PARTS_PER_SHARE = 1_000_000_000
 """Shares that are summed are counted in billionths: sums of whole numbers are exact."""
@@ -92,6 +94,15 @@ def read_shards(database: Database, annotations: AnnotationSet, name: str) -> No
         AnnotationError: If the set is empty, or lost rows.
         DatasetError: If a file of it is missing or damaged.
     """
+    files = ", ".join(_files(annotations))
+    what = _what(annotations)
+    database.read(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])", what)
+    ((n_rows,),) = database.read(f"SELECT count(*) FROM {name}", what)
+    _check_n_rows(annotations, n_rows)
+
+
+def _files(annotations: AnnotationSet) -> list[str]:
+    """Give the paths of the files of a set, as literals of SQL."""
     folder, n_shards = annotations.folder, int(annotations.manifest["n_shards"])
     paths = [table_path(folder, index) for index in range(n_shards)]
     missing = [path for path in paths if not path.exists()]
@@ -99,13 +110,13 @@ def read_shards(database: Database, annotations: AnnotationSet, name: str) -> No
         raise DatasetError(f"{missing[0]} is missing. Make its folder again.")
     if not paths:
         raise _empty(annotations)
-    files = ", ".join(quoted(str(path)) for path in paths)
-    what = _what(annotations)
-    database.read(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{files}])", what)
-    ((n_rows,),) = database.read(f"SELECT count(*) FROM {name}", what)
+    return [quoted(str(path)) for path in paths]
+
+
+def _check_n_rows(annotations: AnnotationSet, n_rows: int) -> None:
     if n_rows != annotations.manifest["n_images"]:
         raise AnnotationError(
-            f"The annotation set {folder} has {n_rows:,} images, its run.json says "
+            f"The annotation set {annotations.folder} has {n_rows:,} images, its run.json says "
             f"{annotations.manifest['n_images']:,}. It is damaged: make it again."
         )
     if not n_rows:
@@ -113,21 +124,30 @@ def read_shards(database: Database, annotations: AnnotationSet, name: str) -> No
 
 
 def _read_set(database: Database, annotations: AnnotationSet, config: AuditConfig) -> None:
-    folder = annotations.folder
-    read_shards(database, annotations, "shards")
+    files, what, n_rows = _files(annotations), _what(annotations), 0
     below = f"WHERE starts_with(image_id, {quoted(_prefix(config))})" if config.within else ""
-    # The number is only a key, shorter than a name; nothing depends on which image has which.
-    columns = "row_number() OVER () AS no, image_id, status, reason, width, height, sha256, regions"
-    database.read(f"CREATE TABLE found AS SELECT {columns} FROM shards {below}", _what(annotations))
+    for at in range(0, len(files), _FILES_AT_ONCE):
+        source = f"read_parquet([{', '.join(files[at : at + _FILES_AT_ONCE])}])"
+        # The number is only a key, shorter than a name; nothing depends on which image has which.
+        rows = (
+            f"SELECT {n_rows} + row_number() OVER () AS no, image_id, status, reason, width, "
+            f"height, sha256, regions FROM {source} {below}"
+        )
+        database.read(f"INSERT INTO found {rows}" if at else f"CREATE TABLE found AS {rows}", what)
+        ((n_more,),) = database.read(f"SELECT count(*) FROM {source}", what)
+        n_rows += n_more
+    _check_n_rows(annotations, n_rows)
     (n_found, n_names) = database.row("SELECT count(*), count(DISTINCT image_id) FROM found")
     if not n_found:
         raise AnnotationError(
-            f"No image of the annotation set {folder} lies below {config.within!r}. Its first "
-            f"image is {_first_id(database, 'shards')!r}. Give a folder that its names begin with."
+            f"No image of the annotation set {annotations.folder} lies below {config.within!r}. "
+            f"Its first image is {next(annotations.image_ids())!r}. Give a folder that its names "
+            "begin with."
         )
     if n_found != n_names:
         raise AnnotationError(
-            f"The annotation set {folder} names an image twice. It is damaged: make it again."
+            f"The annotation set {annotations.folder} names an image twice. It is damaged: make it "
+            "again."
         )
 
 

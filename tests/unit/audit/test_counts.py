@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.audit.drawn_set import face, failed, looked, not_looked, write_photos, write_set
+from veilset.audit import tables
 from veilset.audit.stage import AuditConfig, audit_dataset
 from veilset.intervals import wilson
 
@@ -38,6 +39,18 @@ def test_images_are_counted_by_number_of_regions(tmp_path: Path) -> None:
     assert found["per_image"]["share_with"]["low"] == pytest.approx(low)
     assert found["per_image"]["share_with"]["high"] == pytest.approx(high)
     assert found["per_image"]["share_with"]["n"] == 4
+
+
+@pytest.mark.parametrize("within", ["", "b"])
+def test_files_of_a_set_are_read_a_few_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: str
+) -> None:
+    rows = [looked(f"{'ab'[i % 2]}/{i}.jpg", *[face()] * (i % 4)) for i in range(23)]
+    rows.append(failed("b/x.jpg"))
+    found = audit(tmp_path / "one", rows, AuditConfig(within=within))
+    monkeypatch.setattr(tables, "_FILES_AT_ONCE", 2)
+    assert audit(tmp_path / "few", rows, AuditConfig(within=within)) == found
+    assert found["per_image"]["n_looked"] == (11 if within else 23)
 
 
 def test_pixels_under_several_regions_count_once(tmp_path: Path) -> None:
