@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -303,6 +305,21 @@ def test_an_unfinished_run_is_refused(folder: Release) -> None:
     (folder.record / "obfuscate" / "run.json").unlink()
     with pytest.raises(RunError, match="is not finished"):
         remove_images(folder.out, asked("a/one.jpg"))
+
+
+def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(
+    tars: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("veilset.records.amend.write_atomically", refuse)
+        with pytest.raises(RunError, match=r"json cannot be written \(No space left"):
+            remove_images(tars.out, asked("00000.tar/a/two.png"))
+    assert remove_images(tars.out, asked("00000.tar/a/two.png")).manifest_sha256
+    assert intact(tars)
+    assert len(read_log(tars.record)) == 1
 
 
 def test_without_a_verification_it_is_withdrawn_and_verified_later(folder: Release) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -242,6 +244,22 @@ def test_an_unfinished_release_is_refused(release: Release) -> None:
         run(release, update=True)
     with pytest.raises(RunError, match="holds no run"):
         run_dataset(release.photos, release.base / "new", CONFIG, update=True)
+
+
+def test_records_that_cannot_be_put_aside_are_a_sentence(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = results(release)
+
+    def refuse(path: Path, _target: Path) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(RunError, match=r"cannot be moved to .*before/1 .Read-only"):
+            run(release, update=True)
+    run(release, update=True)
+    assert results(release) == before
 
 
 def test_a_reviewed_release_is_refused(release: Release) -> None:

@@ -176,6 +176,16 @@ def _begin(release: _Release, rows: Sequence[ImageOutcome], reason: str) -> None
 
 def _finish(release: _Release) -> RemovalSummary:
     """Do what is written down, from wherever it was left."""
+    try:
+        return _carry_out(release)
+    except OSError as error:
+        raise RunError(
+            f"{error.filename or release.base} cannot be written ({error.strerror}). "
+            "Mend that, then run the same command again: it goes on from here."
+        ) from error
+
+
+def _carry_out(release: _Release) -> RemovalSummary:
     base, made, verified = release.base, release.made, release.verified
     pending = read_pending(base)
     if pending is None:

@@ -45,8 +45,14 @@ def begin_update(record: Path) -> Path:
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{mark} is damaged. Restore it: it says how far the update is.") from error
     if not is_aside:
-        _put_aside(record, folder)
-        _write_mark(mark, state["before"], is_aside=True)
+        try:
+            _put_aside(record, folder)
+            _write_mark(mark, state["before"], is_aside=True)
+        except OSError as error:
+            raise RunError(
+                f"The records in {record} cannot be moved to {folder} ({error.strerror}). "
+                "Mend that, then run the same command again: it goes on from here."
+            ) from error
     return folder
 
 
