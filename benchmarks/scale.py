@@ -169,6 +169,7 @@ class Passed:
 
     entry: Any
     image: None = None
+    taken: None = None
 
     def verdict(self) -> ImageVerdict:
         outcome = self.entry.outcome
@@ -220,7 +221,7 @@ def without_pixels(n_images: int, root: Path) -> Iterator[None]:
         "verify.stage.open_eyes": lambda *_: Eyes({}, {}),
         "verify.stage.Examiner": Examiner,
         "verify.manifest.digest_file": digest_as_written,
-        "remove.stage.open_reader": lambda out, _layout: FolderReader(out),
+        "remove.stage.open_release": lambda out, *_: FolderReader(out),
         "remove.stage.open_writer": lambda out, like: FolderWriter(out),
     }
     with ExitStack() as patches:
