@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 import os
 import pickle
 import re
@@ -11,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 import urllib.request
 from collections import Counter
@@ -21,12 +24,16 @@ from typing import Any
 
 import boto3
 import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import s3fs
 from fsspec.registry import _registry
 
 from tests.s3 import get_files, put_files, s3_server
+from tests.unit.dataset.test_folder import PNG
 from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.places import open_reader, open_writer
 from veilset.dataset.remote import RemoteStore
 from veilset.dataset.stores import LocalStore, Store, open_place, open_store
 from veilset.dataset.urls import answers, connect
@@ -292,6 +299,7 @@ class _rights_enforced:  # noqa: N801
 KILLED_WITHIN = """
 import os, signal, sys
 import s3fs
+from veilset.dataset.places import open_reader, open_writer
 from veilset.dataset.remote import RemoteStore
 from veilset.dataset.urls import answers, connect
 
@@ -386,6 +394,56 @@ def test_no_credentials_are_repeated(text: str, expected: str) -> None:
     with pytest.raises(OSError, match=re.escape(expected)) as caught, answers():
         raise ValueError(text)
     assert "secret" not in str(caught.value)
+
+
+def drawn_layouts() -> dict[str, tuple[str, dict[str, bytes]]]:
+    """Give data sets of every layout: where to open each below its place, and its files."""
+    images = {"a/1.png": PNG + b"1", "b.png": PNG + b"2"}
+    entries = [{"id": n, "file_name": name} for n, name in enumerate(images)]
+    tar, table = io.BytesIO(), io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as target:
+        for name, data in {**images, "b.txt": b"words"}.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            target.addfile(info, io.BytesIO(data))
+    rows = [{"bytes": data, "path": name} for name, data in images.items()]
+    pq.write_table(pa.table({"image": rows, "label": [1, 2]}), table)
+    return {
+        "folder": ("", images),
+        "webdataset": ("", {"x/1.tar": tar.getvalue()}),
+        "parquet": ("", {"x/1.parquet": table.getvalue()}),
+        "list": ("/a.txt", images | {"a.txt": b"b.png 1\na/1.png 2\n"}),
+        "coco": ("/c.json", images | {"c.json": json.dumps({"images": entries}).encode()}),
+    }
+
+
+@pytest.mark.parametrize("layout", drawn_layouts())
+def test_every_layout_is_read_and_written_there(layout: str, place: str, tmp_path: Path) -> None:
+    below, files = drawn_layouts()[layout]
+    local = LocalStore(tmp_path / "in")
+    for name, data in files.items():
+        local.write(name, data)
+    put_files(f"{place}/in", files)
+    written = []
+    for base in (str(tmp_path), place):
+        reader = open_reader(f"{base}/in{below}")
+        assert reader.describe()["layout"] == layout
+        writer = open_writer(f"{base}/out", like=reader)
+        shards = list(reader.shards(9))
+        first, *others = [record for shard in shards for record in shard.records]
+        for shard in shards:
+            with reader.open_shard(shard) as source, writer.open_shard(shard, source) as target:
+                target.discard(first)
+                for record in others:
+                    target.write(record, source.read(record) + b"new")
+        writer.finish([first.image_id])
+        written.append((shards, [reader.read(record) for record in (first, *others)]))
+    assert written[0] == written[1]
+    out = tmp_path / "out"
+    found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*.*")}
+    assert get_files(f"{place}/out") == found
+    assert any(PNG + b"2new" in data for data in found.values())
+    assert not any(PNG + b"1" in data for data in found.values())
 
 
 def test_carried_to_another_process(s3: str) -> None:
