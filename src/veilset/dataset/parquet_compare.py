@@ -62,13 +62,16 @@ def find_difference(
     except DatasetError as error:
         return str(error)
     is_kept = kept_rows(index, written)
-    expected = rows_metadata(index, is_kept)
-    return (
-        _find_in_schema(source, target, expected)
-        or _find_in_groups(source, target, is_kept)
-        or _find_stray_bytes(target, os.fstat(other.fileno()).st_size)
-        or _find_in_values(source, target, index, place, is_kept, written)
-    )
+    try:
+        return (
+            _find_in_schema(source, target, rows_metadata(index, is_kept))
+            or _find_in_groups(source, target, is_kept)
+            or _find_stray_bytes(target, os.fstat(other.fileno()).st_size)
+            or _find_in_values(source, target, index, place, is_kept, written)
+        )
+    except (pa.ArrowException, ValueError) as error:
+        # Of the source, errors are another kind by now.
+        return f"It holds what cannot be read ({type(error).__name__})."
 
 
 def _find_in_schema(source: Any, target: Any, expected: dict[bytes, bytes]) -> str:
