@@ -32,6 +32,7 @@ _N_NOTED = 8192
 """Files of which is known what their listing said: more than a shard has."""
 
 _OF_THIS_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_BUCKET = "bucket does not exist"
 _MEMORY = "memory"
 _IN_MEMORY = threading.RLock()
 
@@ -105,10 +106,14 @@ class RemoteStore:
         """
         fs, path = self._connect()
         with self._asking():
-            if fs.exists(path):
-                return bool(fs.isdir(path))
-            top = path.strip("/").partition("/")[0]
-            return path.startswith("/") or bool(fs.exists(top))
+            if fs.exists(path or "/"):
+                return bool(fs.isdir(path or "/"))
+            try:
+                fs.ls(path, detail=True)
+            except FileNotFoundError as error:
+                # Whether the bucket is there cannot be asked by those who may use a part of it.
+                return _NO_BUCKET not in str(error)
+        return True
 
     def is_empty(self) -> bool:
         """Whether no file is there."""
@@ -139,7 +144,7 @@ class RemoteStore:
                     yield ImageRecord(name)
         except OSError as error:
             raise DatasetError(
-                f"{error.filename} cannot be listed ({error.strerror}). "
+                f"{error.filename or self.root} cannot be listed ({error.strerror}). "
                 "Check the URL and the credentials."
             ) from error
 
