@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,7 +100,11 @@ def test_the_command_line_says_nothing_of_ray_and_leaves_the_environment(tmp_pat
         code=watch,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "detect: 11 looked, 22 regions, 8 with regions\n"
+    counts, time = done.stderr.splitlines()
+    assert counts == "detect: 11 looked, 22 regions, 8 with regions"
+    assert re.fullmatch(
+        r"detect: [\d.]+ s, bottleneck: detect, \d+% of the work of the cores", time
+    )
     place, talk = done.stdout.splitlines()
     assert place == str(out)
     assert talk == "[] set()"
