@@ -277,6 +277,40 @@ def test_one_file_that_cannot_be_read_is_no_end_of_the_run(
     assert asked == {"a.jpg": 2, "b.jpg": 2}
 
 
+def test_who_may_use_only_a_part_of_a_bucket(
+    server: str, s3: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_files(f"{s3}/in", {"a.jpg": b"1"})
+    put_files("s3://bucket/others", {"a.jpg": b"1"})
+    mine = s3.replace("s3://", "arn:aws:s3:::") + "/*"
+    files = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    rights = [
+        {"Effect": "Allow", "Action": files, "Resource": mine},
+        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket"},
+    ]
+    iam = boto3.client("iam")
+    iam.create_user(UserName="guest")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": rights})
+    iam.put_user_policy(UserName="guest", PolicyName="part", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="guest")["AccessKey"]
+    iam.close()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    source, target, foreign = map(open_store, (f"{s3}/in", f"{s3}/out", "s3://bucket/others"))
+    with _rights_enforced(server):
+        assert target.is_there()
+        target.write("b.jpg", source.read("a.jpg", 9) + b"2")
+        assert list(target.everything()) == [("b.jpg", "file")]
+        with pytest.raises(RunError, match=r"others/b.jpg cannot be written \(Access Denied\)"):
+            foreign.write("b.jpg", b"")
+        with pytest.raises(RunError, match=r"others cannot be reached \(Forbidden\)"):
+            foreign.read("a.jpg", 9)
+    assert target.read("b.jpg", 9) == b"12"
+    assert names(foreign)[0] == ["a.jpg"]
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+
+
 class _rights_enforced:  # noqa: N801
     """The server knows no user, so that every request is one without rights."""
 
