@@ -27,6 +27,10 @@ _BYTES, _PATH = "bytes", "path"
 _HEAD = 16
 # Too short to be no accident among the values of, say, a column of embeddings.
 _SHORT_MAGIC = (b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
+# JPEG 2000 and JPEG XL: in a folder they are known by their names, which bytes do not have.
+_NAMELESS = (
+    b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0", b"\0\0\0\x0cJXL \r\n\x87\n",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def is_picture(value: bytes) -> bool:
         except DecodeError as error:
             return error.reason not in ("unreadable", "truncated")
         return True
-    return begins_like_an_image(value[:_HEAD])
+    return value.startswith(_NAMELESS) or begins_like_an_image(value[:_HEAD])
 
 
 def holds_bytes(data_type: Any) -> bool:
@@ -160,8 +164,8 @@ def _has_picture(array: Any) -> bool:
         array = array.cast(pa.large_binary())
     heads = pc.binary_slice(array, 0, _HEAD).to_pylist()
     for at, head in enumerate(heads):
-        is_suspect = head and (head.startswith(_SHORT_MAGIC) or begins_like_an_image(head))
-        if is_suspect and is_picture(array[at].as_py()):
+        # The whole value is needed only where its beginning is too short to tell.
+        if head and is_picture(array[at].as_py() if head.startswith(_SHORT_MAGIC) else head):
             return True
     return False
 

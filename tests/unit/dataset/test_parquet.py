@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import os
 import pickle
@@ -22,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.parquet.encryption as pe
 import pytest
+from PIL import Image as PillowImage
 
 from tests.unit.dataset.drawn_parquet import (
     FIRST,
@@ -93,6 +95,21 @@ def test_an_image_far_down_a_column_of_other_bytes_is_refused(tmp_path: Path) ->
         assert container.read(first.records[7]) == PICTURE
     with pytest.raises(DatasetError, match=r"'vector' holds an image"), reader.open_shard(second):
         pass
+
+
+@pytest.mark.parametrize(
+    "head", [b"\0\0\0\x0cjP  \r\n\x87\n", b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x4f\xff\x51\0", b"BM"]
+)
+def test_formats_without_a_name_are_known_by_their_bytes(tmp_path: Path, head: bytes) -> None:
+    value = head + bytes(90)
+    if head == b"BM":
+        stream = io.BytesIO()
+        PillowImage.new("RGB", (9, 9)).save(stream, "BMP")
+        value = stream.getvalue()
+    schema = pa.schema([("image", IMAGE), ("mask", pa.binary())])
+    rows: list[Row] = [{"image": {"bytes": PICTURE, "path": None}, "mask": value}]
+    (shard,) = ParquetReader(store(tmp_path / "x.parquet", rows, schema)).shards()
+    assert [record.image_id.split(".")[-1] for record in shard.records] == ["image", "mask"]
 
 
 def test_columns_that_datasets_calls_something_else_are_judged_by_their_values(
