@@ -252,14 +252,16 @@ def _pairs(files: Path, store: Store) -> Iterator[dict[str, Any]]:
 
 def _listed(files: Path) -> Iterator[_Listed]:
     table = pq.ParquetFile(files)
-    for batch in table.iter_batches(_ROWS_AT_ONCE):
-        for row in batch.to_pylist():
-            yield _Listed(
-                row["image_id"],
-                sha256=row["sha256"],
-                n_bytes=row["n_bytes"],
-                verdict=row["verdict"],
-            )
+    # Asked for all groups at once, it would hold those that it has given already.
+    for group in range(table.num_row_groups):
+        for batch in table.iter_batches(_ROWS_AT_ONCE, row_groups=[group]):
+            for row in batch.to_pylist():
+                yield _Listed(
+                    row["image_id"],
+                    sha256=row["sha256"],
+                    n_bytes=row["n_bytes"],
+                    verdict=row["verdict"],
+                )
 
 
 def _read_document(path: Path) -> dict[str, Any]:

@@ -7,8 +7,10 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from tests.unit.verify.drawn import Release, make_release, planted_detectors
 from veilset.engine.drive import Progress
 from veilset.errors import DatasetError, RunError
-from veilset.files import sha256_file
+from veilset.files import sha256_file, sha256_hex
 from veilset.records.verdicts import ImageVerdict, Verdict, write_verdicts
 from veilset.verify import manifest as module
 from veilset.verify.manifest import ManifestFinding, verify_manifest, write_manifest
@@ -189,6 +191,25 @@ def test_rows_are_kept_in_groups_of_bounded_size(
     sizes = [listed.metadata.row_group(at).num_rows for at in range(listed.num_row_groups)]
     assert sizes == [4, 4, 3]
     assert listed.read().column("image_id").to_pylist() == names
+
+
+def test_a_list_of_any_length_is_read_group_by_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ROWS_AT_ONCE", 512)
+    monkeypatch.setattr(module, "_ROWS_IN_GROUP", 512)
+    rows = [
+        ImageVerdict(f"{number:05d}.jpg", Verdict.PASSED, sha256=sha256_hex(b"%d" % number))
+        for number in range(20_000)
+    ]
+    write_verdicts(tmp_path, 0, rows)
+    write_manifest(tmp_path, 1, {"overall": "passed"})
+    listed = module._listed(tmp_path / "manifest.parquet")
+    first = [next(listed) for _ in range(1000)]
+    before = pa.total_allocated_bytes()
+    rest = list(islice(listed, 18_000))
+    assert pa.total_allocated_bytes() - before < 64 * 512
+    assert [row.image_id for row in first + rest] == [row.image_id for row in rows[:19_000]]
 
 
 def test_missing_pieces_are_told_apart(release: Release, tmp_path: Path) -> None:
