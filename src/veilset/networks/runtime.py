@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError
 from veilset.networks.free_sizes import free_sizes
+from veilset.networks.page_locked import Staging, find_cuda_runtime
 from veilset.networks.silent_imports import import_onnxruntime, import_openvino
 from veilset.protocols import DEVICES, PRECISIONS, RuntimeSettings
 from veilset.types import Image
@@ -306,6 +307,7 @@ class OnnxRuntimeSession:
             )
         self._input = inputs[0].name
         self._preparation = preparation
+        self._staging = Staging(find_cuda_runtime() if on_gpu else None)
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self.batch_size = batch_size
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
@@ -326,18 +328,20 @@ class OnnxRuntimeSession:
             # keeps a picture's numbers free of how many others came with it.
             filler = np.zeros((missing, *pictures.shape[1:]), np.uint8)
             pictures = np.concatenate([pictures, filler])
-        yield self._session.run(None, {self._input: _prepare(pictures, self._preparation)})
+        count, height, width, _ = pictures.shape
+        prepared = self._staging.array((count, 3, height, width))
+        _prepare(pictures, self._preparation, prepared)
+        yield self._session.run(None, {self._input: prepared})
 
 
-def _prepare(pictures: Image, preparation: Preparation) -> NDArray[np.float32]:
-    """Do to the pixels what the network wants: ``(N, 3, H, W)`` float32."""
+def _prepare(pictures: Image, preparation: Preparation, prepared: NDArray[np.float32]) -> None:
+    """Do to the pixels what the network wants, into ``(N, 3, H, W)`` float32."""
     channels = pictures[..., ::-1] if preparation.is_bgr else pictures
-    prepared = channels.transpose(0, 3, 1, 2).astype(np.float32, order="C")
+    prepared[...] = channels.transpose(0, 3, 1, 2)
     if any(preparation.mean):
         prepared -= np.asarray(preparation.mean, np.float32).reshape(3, 1, 1)
     if preparation.scale != 1.0:
         prepared /= np.float32(preparation.scale)
-    return prepared
 
 
 def _providers(settings: RuntimeSettings) -> Sequence[str | tuple[str, dict[str, str]]]:
