@@ -15,6 +15,7 @@ their cores; ``wall_s`` of the run counts, without the start of Python and of th
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -108,8 +109,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         (work / "photos").mkdir()
-        found = (p for p in sorted(chosen.photos.rglob("*")) if p.suffix.lower() in SUFFIXES)
-        for number, path in zip(range(chosen.images), found, strict=False):
+        found = [p for p in sorted(chosen.photos.rglob("*")) if p.suffix.lower() in SUFFIXES]
+        for number, path in zip(range(chosen.images), itertools.cycle(found), strict=False):
             (work / "photos" / f"{number:05d}{path.suffix}").hardlink_to(path)
         report(chosen, work, cores)
 
