@@ -148,12 +148,16 @@ def make_classifier(name: str, settings: RuntimeSettings) -> Classifier:
     return classifier
 
 
-def make_engine(engine: str | EngineSettings, *, n_threads: int) -> Engine:
+def make_engine(
+    engine: str | EngineSettings, *, n_threads: int, threads_per_process: int = 1
+) -> Engine:
     """Build an engine.
 
     Args:
         engine: Name of the engine plugin, or its settings with the name in them.
         n_threads: Threads that the task will start in each worker, at least 1.
+        threads_per_process: How many of them a process of one machine has at least, unless
+            the settings say how many processes there are.
 
     Raises:
         UnknownPluginError, PluginError: As ``load_factory``, or if it is no engine.
@@ -161,7 +165,8 @@ def make_engine(engine: str | EngineSettings, *, n_threads: int) -> Engine:
         MissingExtraError: If it needs a library that is not installed.
     """
     settings = EngineSettings(engine) if isinstance(engine, str) else engine
-    made = load_factory("engine", settings.name)(replace(settings, n_threads=n_threads))
+    settings = replace(settings, n_threads=n_threads, threads_per_process=threads_per_process)
+    made = load_factory("engine", settings.name)(settings)
     if not isinstance(made, Engine):
         raise PluginError(f"The plugin {settings.name!r} does not give an Engine. Tell its author.")
     return made

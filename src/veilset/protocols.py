@@ -381,12 +381,18 @@ class EngineSettings:
         address: Cluster to run on; "" for the engine's own choice.
         n_gpus: GPUs for each worker; a fraction lets several share one.
         n_threads: Threads that the task starts in each worker; the stage sets it.
+        n_processes: Processes of one machine that share its ``n_threads``; 0 for the engine's
+            own choice.
+        threads_per_process: How many of them each process has at least, if the engine chooses;
+            the stage sets it.
     """
 
     name: str = "local"
     address: str = ""
     n_gpus: float = 0.0
     n_threads: int = 1
+    n_processes: int = 0
+    threads_per_process: int = 1
 
 
 @runtime_checkable

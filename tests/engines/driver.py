@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A command that can be killed: python -m tests.engines.driver FOLDER ADDRESS N_SHARDS SECONDS."""
+"""A command that can be killed: python -m tests.engines.driver FOLDER ADDRESS N_SHARDS SECONDS.
+
+The address is that of a Ray cluster, or ``processes`` for two of this machine.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ class Names:
 
 def main(folder: str, address: str, n_shards: str, seconds: str) -> None:
     names = Names(int(n_shards))
-    engine = make_engine(EngineSettings("ray", address=address), n_threads=1)
+    if address == "processes":
+        engine = make_engine(EngineSettings("local", n_processes=2), n_threads=2)
+    else:
+        engine = make_engine(EngineSettings("ray", address=address), n_threads=1)
     with Run.open(Path(folder), "writing", {}, names.describe()) as run:
         task = WritingTask(Path(folder), float(seconds))
         drive(run, engine, task, cast(Reader, names), shard_size=4, on_progress=None)

@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilset.engine.shard_work import Body, OpenShard, shard_worker
+from veilset.engine.steps import Steps
 from veilset.errors import DecodeError
 from veilset.files import sha256_hex, write_atomically
 from veilset.protocols import Places, Shard, ShardReport, ShardWork, Tick
 from veilset.types import ImageRecord
 
 PER_SHARD = 4
+
+log = logging.getLogger("veilset.planted")
 
 
 def make_shards(n_shards: int) -> Iterator[Shard]:
@@ -34,7 +39,8 @@ class WritingTask:
         seconds: How long each image takes.
         bad_shard: Shard at whose second image something happens, -1 for none.
         n_deaths: How often the process is killed there.
-        error: What is raised there: "", ``decode``, ``value`` or ``unpicklable``.
+        error: What is raised there: "", ``decode``, ``value`` or ``unpicklable``; or ``opening``
+            when the work is built, ``dies opening`` where it is the process that ends.
         reads: Paths to be checked on every node.
     """
 
@@ -52,6 +58,12 @@ class WritingTask:
     def open(self) -> Iterator[ShardWork]:
         gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         (self.folder / f"built-{os.getpid()}").write_text(gpus)
+        if self.error == "dies opening":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.error == "opening":
+            raise DecodeError("truncated", "The weights end early.")
+        log.info("opened %s", "it")
+        log.debug("not wanted")
         yield self._work
         (self.folder / f"closed-{os.getpid()}").touch()
 
@@ -88,6 +100,47 @@ class WritingTask:
             raise ValueError("seven is too many")
         if self.error == "unpicklable":
             raise UnpicklableError(7, self.folder.name)
+
+
+@dataclass(frozen=True, slots=True)
+class BusyTask:
+    """Notes for each image how many of its process are worked on at that moment.
+
+    Attributes:
+        folder: Folder of the run.
+        seconds: How long each image takes.
+        n_threads: What the stage asks for.
+    """
+
+    folder: Path
+    seconds: float
+    n_threads: int
+
+    def places(self) -> Places:
+        return Places(self.folder)
+
+    @contextmanager
+    def open(self) -> Iterator[ShardWork]:
+        busy: list[str] = []
+
+        @contextmanager
+        def open_shard(_shard: Shard) -> Iterator[OpenShard[int]]:
+            def treat(records: Sequence[ImageRecord], _steps: Steps) -> list[int]:
+                busy.append("")
+                seen = len(busy)
+                time.sleep(self.seconds)
+                busy.pop()
+                return [seen] * len(records)
+
+            yield OpenShard(treat)
+
+        def write(index: int, rows: list[int]) -> str:
+            (self.folder / f"busy-{index}").write_text(" ".join(map(str, rows)))
+            return ""
+
+        body = Body(open_shard, lambda _row: {}, write, lambda _row: False)
+        with shard_worker(body, self.n_threads) as work:
+            yield work
 
 
 class UnpicklableError(Exception):

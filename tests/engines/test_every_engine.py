@@ -16,13 +16,14 @@ from veilset.errors import DecodeError
 from veilset.plugins import list_plugins, make_engine
 from veilset.protocols import Engine, EngineSettings, Shard, ShardReport
 
-N_WORKERS = {"local": 1, "ray": 2}
+N_WORKERS = {"local": 1, "local in processes": 2, "ray": 2}
+N_OPEN = {"local": 1, "local in processes": 4, "ray": 2}
 
 MakeEngine = Callable[[], Engine]
 
 
 def test_every_registered_engine_is_run_here() -> None:
-    assert {info.name for info in list_plugins("engine")} == set(N_WORKERS)
+    assert {info.name for info in list_plugins("engine")} == {n.split()[0] for n in N_WORKERS}
 
 
 @pytest.fixture(params=sorted(N_WORKERS))
@@ -34,6 +35,8 @@ def name(request: pytest.FixtureRequest) -> str:
 def engine(name: str, request: pytest.FixtureRequest) -> Engine:
     if name == "local":
         return make_engine("local", n_threads=1)
+    if name == "local in processes":
+        return make_engine(EngineSettings("local", n_processes=2), n_threads=2)
     cluster: Any = request.getfixturevalue("cluster")
     return make_engine(EngineSettings(name, address=cluster.address), n_threads=1)
 
@@ -63,7 +66,7 @@ def test_shards_are_not_taken_ahead(engine: Engine, name: str, tmp_path: Path) -
             yield shard
 
     for n_done, _ in enumerate(engine.run(WritingTask(tmp_path), shards(), tick=Tally()), start=1):
-        assert n_taken <= n_done + N_WORKERS[name]
+        assert n_taken <= n_done + N_OPEN[name]
     assert n_taken == 30
 
 

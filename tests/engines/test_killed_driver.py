@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command on a Ray cluster is killed, or stopped by Ctrl+C: the next one goes on at once."""
+"""A command with workers is killed, or stopped by Ctrl+C: the next one goes on at once."""
 
 from __future__ import annotations
 
@@ -45,17 +45,26 @@ def await_entries(folder: Path, process: subprocess.Popen[str], n: int) -> set[s
     raise AssertionError(process.communicate()[1])
 
 
+@pytest.fixture(params=["processes", "ray"])
+def address(request: pytest.FixtureRequest) -> str:
+    """Where the command runs."""
+    if request.param == "processes":
+        return "processes"
+    cluster: Any = request.getfixturevalue("cluster")
+    return str(cluster.address)
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=lambda how: how.name)
-def test_the_next_command_goes_on(cluster: Any, tmp_path: Path, how: signal.Signals) -> None:
+def test_the_next_command_goes_on(address: str, tmp_path: Path, how: signal.Signals) -> None:
     folder, local = tmp_path / "run", tmp_path / "local"
-    process = start(folder, cluster.address)
+    process = start(folder, address)
     kept = await_entries(folder, process, 3)
     process.send_signal(how)
     process.communicate(timeout=30)
     assert process.returncode != 0
     if how is signal.SIGINT:
         assert not (folder / FILE).exists()
-    again = start(folder, cluster.address)
+    again = start(folder, address)
     out, err = again.communicate(timeout=90)
     assert (again.returncode, out, err) == (0, "", "")
     local.mkdir()
@@ -65,13 +74,14 @@ def test_the_next_command_goes_on(cluster: Any, tmp_path: Path, how: signal.Sign
     assert read_manifest(folder)["n_images"] == N_SHARDS * 4
     times = {i: len((folder / f"did-{i}").read_text().split()) for i in range(N_SHARDS)}
     assert all(times[int(name)] == 1 for name in kept)
-    # At most what the two actors had in hand was done again.
-    assert sum(times.values()) <= N_SHARDS + 4
+    # At most what the two workers had in hand was done again.
+    assert sum(times.values()) <= N_SHARDS + 6
     assert not (folder / FILE).exists()
 
 
-def test_ctrl_c_ends_a_cluster_of_its_own(tmp_path: Path) -> None:
-    process = start(tmp_path / "run", "local")
+@pytest.mark.parametrize("address", ["local", "processes"])
+def test_ctrl_c_ends_what_the_command_has_started(address: str, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", address)
     await_entries(tmp_path / "run", process, 1)
     # A terminal tells every process of the command.
     os.killpg(process.pid, signal.SIGINT)

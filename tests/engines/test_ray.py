@@ -142,7 +142,10 @@ def test_a_gpu_that_nobody_has_is_asked_for_in_vain(cluster: Any, tmp_path: Path
         (EngineSettings("ray", n_gpus=1.5), r"--gpus is 1\.5"),
         (EngineSettings("ray", n_gpus=-1), "--gpus is -1"),
         (EngineSettings("local", address="auto"), "knows no --address"),
+        (EngineSettings("ray", n_processes=2), "--processes is for the local engine"),
         (EngineSettings("local", n_gpus=1), "knows no --gpus"),
+        (EngineSettings("local", n_processes=2), "--processes is 2, with 1 workers"),
+        (EngineSettings("local", n_processes=-1), "--processes is -1"),
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused(settings: EngineSettings, says: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Real stages on a cluster: the same bytes as on one machine. Without Ray: a sentence."""
+"""Real stages in processes and on a cluster: the same bytes as in one process."""
 
 from __future__ import annotations
 
@@ -45,14 +45,17 @@ def test_a_release_is_the_same_to_the_byte(
     make_photos(tmp_path / "photos")
     # Relative paths mean the same to the actors, whose own folder is another one.
     monkeypatch.chdir(tmp_path)
-    engine = EngineSettings("ray", address=cluster.address)
-    far = run_dataset("photos", "far", CONFIG, workers=1, engine=engine)
     near = run_dataset("photos", "near", CONFIG, workers=2)
-    found, expected = digests(tmp_path / "far"), digests(tmp_path / "near")
+    expected = digests(tmp_path / "near")
     assert len(expected) > 11
-    assert found == expected
-    assert far.verify.counts == near.verify.counts
-    assert far.obfuscate.counts == near.obfuscate.counts
+    for out, workers, engine in (
+        ("far", 1, EngineSettings("ray", address=cluster.address)),
+        ("beside", 2, EngineSettings("local", n_processes=2)),
+    ):
+        done = run_dataset("photos", out, CONFIG, workers=workers, engine=engine)
+        assert digests(tmp_path / out) == expected
+        assert done.verify.counts == near.verify.counts
+        assert done.obfuscate.counts == near.obfuscate.counts
 
 
 def veilset(*arguments: str, code: str = "") -> subprocess.CompletedProcess[str]:

@@ -20,6 +20,7 @@ from veilset.audit.annotated import GONE, AnnotatedImages
 from veilset.audit.config import OFF, AuditConfig
 from veilset.audit.estimators import Estimators, open_estimators
 from veilset.audit.seen import Seen, tell_failures, write_seen
+from veilset.engine.cores import threads_per_process
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
@@ -89,7 +90,9 @@ def look_dataset(
     annotations.require_images()
     images = AnnotatedImages(annotations, photos, config.within)
     images.require_some()
-    runner = make_engine(engine, n_threads=workers)
+    runner = make_engine(
+        engine, n_threads=workers, threads_per_process=threads_per_process(config.device)
+    )
     task = LookTask(images, out, config, workers, estimators)
     with _open_run(images, out, config, estimators) as run:
         drive(run, runner, task, images, shard_size=config.shard_size, on_progress=on_progress)

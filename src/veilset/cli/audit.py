@@ -118,6 +118,7 @@ def audit(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    processes: opt.Processes = 0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -156,7 +157,8 @@ def audit(
         summary = audit_dataset(
             photos, annotations, out, config,
             mapping=mapping, hierarchy=hierarchy, reference=reference,
-            workers=workers, memory_mb=memory, engine=opt.engine_settings(engine, address, gpus),
+            workers=workers, memory_mb=memory,
+            engine=opt.engine_settings(engine, address, gpus, processes),
             on_step=progress.say_step, on_progress=progress, on_notice=say,
         )  # fmt: skip
     give(summary_json(summary) if as_json else str(summary.folder / "index.html"))

@@ -33,6 +33,7 @@ def detect(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    processes: opt.Processes = 0,
     reuse: Annotated[
         Path | None,
         typer.Option(
@@ -73,7 +74,7 @@ def detect(
             config,
             workers=workers,
             layout=layout,
-            engine=opt.engine_settings(engine, address, gpus),
+            engine=opt.engine_settings(engine, address, gpus, processes),
             reuse=reuse,
             on_progress=progress,
         )

@@ -50,6 +50,7 @@ def obfuscate(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    processes: opt.Processes = 0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -79,7 +80,7 @@ def obfuscate(
             record=record,
             workers=workers,
             layout=layout,
-            engine=opt.engine_settings(engine, address, gpus),
+            engine=opt.engine_settings(engine, address, gpus, processes),
             on_progress=progress,
         )
     conclude(summary, place=out, as_json=as_json, bad=["failed"])

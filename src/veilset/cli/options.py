@@ -47,6 +47,14 @@ Gpus = Annotated[
     float,
     typer.Option(help="GPUs for each Ray actor; 0.5 lets two share one.", min=0.0),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        help="Processes of this machine that share the workers; 0: as many, if there is enough "
+        "to do for them. Each loads its own network.",
+        min=0,
+    ),
+]
 Detector = Annotated[str, typer.Option(help="Detector plugin; 'veilset plugins' lists them.")]
 Weights = Annotated[
     str | None, typer.Option(help="Weight file, for detectors that bring none of their own.")
@@ -149,9 +157,9 @@ def one_of_two(annotations: Path | None, layer: Path | None) -> Path:
     return layer
 
 
-def engine_settings(engine: str, address: str, gpus: float) -> EngineSettings:
+def engine_settings(engine: str, address: str, gpus: float, processes: int) -> EngineSettings:
     """Put the options of the engine together."""
-    return EngineSettings(engine, address, gpus)
+    return EngineSettings(engine, address, gpus, n_processes=processes)
 
 
 def parse_seconds(names: list[str] | None) -> tuple[str, ...] | None:

@@ -46,6 +46,7 @@ def run(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    processes: opt.Processes = 0,
     update: Annotated[
         bool,
         typer.Option(
@@ -102,7 +103,7 @@ def run(
     with ProgressLine(quiet=quiet) as progress:
         summary = run_dataset(
             photos, out, config, record=record, workers=workers, layout=layout,
-            engine=opt.engine_settings(engine, address, gpus), update=update,
+            engine=opt.engine_settings(engine, address, gpus, processes), update=update,
             on_progress=progress,
         )  # fmt: skip
     _tell(summary, as_json=as_json)

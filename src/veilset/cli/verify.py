@@ -59,6 +59,7 @@ def verify(
     engine: opt.Engine = "local",
     address: opt.Address = "",
     gpus: opt.Gpus = 0.0,
+    processes: opt.Processes = 0,
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -96,7 +97,7 @@ def verify(
             record=record,
             workers=workers,
             layout=layout,
-            engine=opt.engine_settings(engine, address, gpus),
+            engine=opt.engine_settings(engine, address, gpus, processes),
             on_progress=progress,
         )
     conclude(summary, place=summary.folder, as_json=as_json, bad=["leak", "error"])

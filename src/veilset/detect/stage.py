@@ -13,6 +13,7 @@ from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.dataset.folder import SHARD_SIZE, check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
+from veilset.engine.cores import threads_per_process
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.held import held
 from veilset.engine.roots import roots_of
@@ -125,7 +126,9 @@ def detect_dataset(
     reader = open_reader(photos, layout)
     check_apart(photos, out)
     n_threads = resolve_workers(workers)
-    runner = make_engine(engine, n_threads=n_threads)
+    runner = make_engine(
+        engine, n_threads=n_threads, threads_per_process=threads_per_process(config.device)
+    )
     detector = make_detector(config.detector, config.settings(n_threads))
     check_licence(detector.card, commercial=config.commercial_ok)
     manifest = _manifest(config, detector)

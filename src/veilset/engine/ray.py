@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from veilset.engine.ray_actor import Briefing, Broken, Ready, ShardActor
+from veilset.engine.carried import Broken
+from veilset.engine.ray_actor import Briefing, Ready, ShardActor
 from veilset.engine.ray_cluster import check_address, count_slots, import_ray, joined, require_slots
 from veilset.engine.same_places import sight, take_signs
 from veilset.engine.shard_locks import ShardLocks, await_earlier_workers
@@ -40,12 +41,18 @@ def make(settings: EngineSettings) -> RayEngine:
 
     Raises:
         MissingExtraError: If Ray is not installed.
-        ConfigError: If the address or the number of GPUs cannot be used.
+        ConfigError: If the address or the number of GPUs cannot be used, or a number of
+            processes is given.
     """
     ray = import_ray()
     check_address(settings.address)
     if settings.n_gpus < 0 or (settings.n_gpus > 1 and settings.n_gpus % 1):
         raise ConfigError(f"--gpus is {settings.n_gpus:g}. Give 0, a part of 1, or a whole number.")
+    if settings.n_processes:
+        raise ConfigError(
+            "--processes is for the local engine. Leave it out: Ray starts an actor for each "
+            "--workers cores."
+        )
     return RayEngine(ray, settings)
 
 

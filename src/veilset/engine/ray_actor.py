@@ -7,22 +7,18 @@ the very error that a single machine would have raised.
 
 from __future__ import annotations
 
-import logging
 import os
-import pickle
 import socket
-import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from veilset.engine.carried import Broken, portable
 from veilset.engine.same_places import Sighting, check_places, leave_signs
 from veilset.engine.shard_locks import ShardLocks
 from veilset.errors import RunError
 from veilset.protocols import Shard, ShardReport, ShardTask, ShardWork
 from veilset.runs import package_versions
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +62,6 @@ class Done:
     n_failed: int
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """The work has stopped with an exception.
-
-    Attributes:
-        error: What to raise.
-    """
-
-    error: Exception
-
-
 class ShardActor:
     """Does shards with one task. ``seen`` may be called from a second thread."""
 
@@ -103,7 +88,7 @@ class ShardActor:
             self._work = self._stack.enter_context(task.open())
             signs = leave_signs(places, number, node)
         except Exception as error:  # noqa: BLE001  raised again by the engine
-            return Broken(_portable(error, node))
+            return _broken(error, node)
         return Ready(node, signs)
 
     def work(self, shard: Shard) -> Done | Broken:
@@ -115,7 +100,7 @@ class ShardActor:
             with self._locks.shard(shard.index):
                 report = self._work(shard, self._tick)
         except Exception as error:  # noqa: BLE001  raised again by the engine
-            return Broken(_portable(error, socket.gethostname()))
+            return _broken(error, socket.gethostname())
         _, n_done, n_failed = self._seen
         return Done(report, n_done, n_failed)
 
@@ -147,20 +132,5 @@ def _check_versions(wanted: dict[str, str], found: dict[str, str], node: str) ->
             )
 
 
-def _portable(error: Exception, node: str) -> Exception:
-    """Give an exception that survives the way to the driver; the log tells where it was."""
-    place = "".join(traceback.format_tb(error.__traceback__))
-    log.error("%s on %s\n%s", type(error).__name__, node, place)
-    try:
-        copy: Exception = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
-        is_whole = type(copy) is type(error) and copy.args == error.args
-    except Exception:  # noqa: BLE001  any class may fail to pickle in its own way
-        is_whole = False
-    if not is_whole:
-        # Its text may hold what is in a file, so only its name goes on.
-        copy = RunError(
-            f"An unexpected error stopped the work on the node {node} ({type(error).__name__}). "
-            "Please report it; the log of that actor has the place."
-        )
-    copy.add_note(f"Raised on the node {node}:\n{place}")
-    return copy
+def _broken(error: Exception, node: str) -> Broken:
+    return Broken(portable(error, f"on the node {node}", log_of="that actor"))

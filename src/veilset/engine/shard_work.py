@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from veilset.engine.cores import cores_for
 from veilset.engine.steps import Steps
 from veilset.engine.threads import Item, ordered_map
 from veilset.errors import RunError
@@ -81,20 +82,22 @@ class Body(Generic[Row]):
 def shard_worker(body: Body[Row], workers: int) -> Iterator[ShardWork]:
     """Give the function that does a shard, ``workers`` images at work at a time.
 
-    They fill the cores already: matrix products stay on the thread that asks for them, in
-    the whole process while the block lasts. Left alone, the threads of NumPy's OpenBLAS
-    wait for each other; on two busy cores a product of 1 ms took 17 ms.
+    (As many as its share of the cores, where the engine has given this process one.) They
+    fill the cores already: matrix products stay on the thread that asks for them, in the
+    whole process while the block lasts. Left alone, the threads of NumPy's OpenBLAS wait
+    for each other; on two busy cores a product of 1 ms took 17 ms.
 
     There are more threads than that: one that waits for storage (``Steps.waiting``) lends
     its core to another. The function may be called for a second shard while it does the
     first: the images of the second come behind those of the first.
     """
-    n_threads = workers * (1 + WAITING_PER_CORE)
+    cores = cores_for(workers)
+    n_threads = cores.n * (1 + WAITING_PER_CORE)
     with (
         threadpool_limits(1, user_api="blas"),
         ThreadPoolExecutor(n_threads, thread_name_prefix="veilset") as executor,
     ):
-        crew = _Crew(executor, n_threads, Semaphore(workers), Lock(), WINDOW_PER_THREAD * workers)
+        crew = _Crew(executor, n_threads, cores.free, Lock(), WINDOW_PER_THREAD * cores.n)
         yield lambda shard, tick: _work(body, crew, shard, tick)
 
 

@@ -21,6 +21,7 @@ from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.dataset.stores import open_store
+from veilset.engine.cores import threads_per_process
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.held import held
 from veilset.engine.roots import roots_of
@@ -105,7 +106,9 @@ def verify_dataset(
     contract.make_obfuscator()
     effort = config.effort or effort_above(contract.effort)
     n_threads = resolve_workers(workers)
-    runner = make_engine(engine, n_threads=n_threads)
+    runner = make_engine(
+        engine, n_threads=n_threads, threads_per_process=threads_per_process(config.device)
+    )
     eyes = open_eyes(config, effort, n_threads)
     state = trees.state()
     inputs = {
