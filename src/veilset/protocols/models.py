@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What looks at images, and what changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from veilset.types import Image, IntBoxes, ModelCard, Region
+
+EFFORTS = ("fast", "balanced", "thorough")
+PRECISIONS = ("full", "fast")
+DEVICES = ("cpu", "cuda")
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How a network is to be run. A factory refuses what it cannot honour.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        precision: ``full`` (float32) or ``fast`` (bfloat16 or int8 where the CPU has it).
+        runtime: ``openvino``, ``onnxruntime`` or ``auto``.
+        n_threads: How many threads will call at the same time.
+    """
+
+    device: str = "cpu"
+    precision: str = "full"
+    runtime: str = "auto"
+    n_threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings(RuntimeSettings):
+    """How a detector is to work. A factory refuses what it cannot honour.
+
+    Attributes:
+        weights: Path of a weight file, for detectors that bring none; None for their own.
+        weights_licence: Licence of that file as its owner states it, "" if not stated.
+        effort: ``fast``, ``balanced`` or ``thorough``.
+        threshold: Lowest score that counts, in [0, 1]; None for the detector's own
+            choice at that effort.
+        is_asked_for: False where nobody named the detector and it is only tried because it
+            is installed. One that costs far more than others do then refuses with a
+            ``ConfigError`` that says how to ask for it.
+    """
+
+    weights: str | None = None
+    weights_licence: str = ""
+    effort: str = "balanced"
+    threshold: float | None = None
+    is_asked_for: bool = True
+
+
+@runtime_checkable
+class Detector(Protocol):
+    """Finds regions. Safe to call from several threads at once."""
+
+    @property
+    def card(self) -> ModelCard:
+        """Where the weights come from."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many images a call likes to get; 1 where batching buys nothing."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        """Find the regions of each image, strongest first, boxes inside the image.
+
+        The result for an image does not depend on the others of the call.
+        """
+
+
+@runtime_checkable
+class FaceEstimator(Protocol):
+    """Estimates facts about faces, such as age and gender. Safe to call from several threads.
+
+    The names of the attributes that the audit counts are ``age``, ``age_low``, ``age_high``
+    (years), ``gender`` (a text) and ``gender_score`` (its probability, in [0, 1]).
+    """
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    def estimate(
+        self, image: Image, faces: Sequence[Region]
+    ) -> list[Mapping[str, str | int | float | bool]]:
+        """Give the attributes of each face, in the same order; empty where it cannot judge.
+
+        Args:
+            image: The whole image, ``(H, W, 3)`` uint8 RGB.
+            faces: Regions of it, boxes inside or across its border.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """One label that a classifier gives an image.
+
+    Attributes:
+        label: The label; for ImageNet's categories the WordNet identifier.
+        score: Its probability, in [0, 1].
+    """
+
+    label: str
+    score: float
+
+
+@runtime_checkable
+class Classifier(Protocol):
+    """Says what an image shows. Safe to call from several threads."""
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Every label that it knows, and its name for people."""
+
+    def classify(self, images: Sequence[Image]) -> list[tuple[Guess, ...]]:
+        """Give the five most likely labels of each image, likeliest first.
+
+        The result for an image does not depend on the others of the call.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class MethodCard:
+    """What an obfuscation method promises.
+
+    Attributes:
+        name: Name of the method, as the command line takes it.
+        version: Counts up whenever the same input would give other bytes.
+        summary: One sentence for people.
+        parameters: Every setting with its value, resolved.
+        reversible: True if the face can be computed back from the output.
+        weak: Why the method should not be relied upon, "" if it may.
+        max_survival: The contract that ``verify`` measures: the largest share of the
+            region's identity-carrying detail, in [0, 1], that may be left in the output.
+        source: Paper or code that the method follows, "" for our own.
+    """
+
+    name: str
+    version: int
+    summary: str
+    parameters: Mapping[str, str | int | float | bool]
+    reversible: bool
+    weak: str
+    max_survival: float
+    source: str = ""
+
+
+@runtime_checkable
+class Obfuscator(Protocol):
+    """Makes regions unreadable. Defined for every region size from 1 px up.
+
+    Regions may overlap, cross the border or lie outside; their order does not matter.
+    """
+
+    @property
+    def card(self) -> MethodCard:
+        """What the method promises."""
+
+    def core(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
+        """Pixels of each region, ``(N, 4)``, in which nothing of the original shows through
+        beyond the method's contract. Always contains the region, rounded outward."""
+
+    def footprint(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
+        """Pixels that each region may change, ``(N, 4)``; contains ``core``.
+
+        Pixels outside every footprint are never changed.
+        """
+
+    def obfuscate(self, image: Image, regions: Sequence[Region], *, seed: int = 0) -> Image:
+        """Give a copy of the image with the regions obfuscated; the input is untouched.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+            regions: Any number; none gives an equal copy.
+            seed: Decides whatever is random; same seed, same bytes.
+        """
