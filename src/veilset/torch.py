@@ -30,17 +30,25 @@ from veilset.obfuscate.produce import Treatment, check_known, image_seed, produc
 from veilset.protocols import Obfuscator
 from veilset.types import Annotations, ImageRecord
 
-__all__ = ["ObfuscateSamples", "ObfuscatedImages"]
+__all__ = ["AppliedLayer", "ObfuscateSamples", "ObfuscatedImages"]
 
 ON_REFUSED = ("raise", "skip")
 
 
 @dataclass(slots=True)
-class _Applied:
-    """A layer, and the method that it asks for; the method is built again where it is unpickled."""
+class AppliedLayer:
+    """A layer, and the method that it asks for; the method is built again where it is unpickled.
+
+    Everything here raises ``DecodeError`` for a file that the layer does not know.
+
+    Attributes:
+        layer: The layer, mapped into memory.
+        max_pixels: Images with more pixels are refused before they are decoded.
+        obfuscator: Its method.
+    """
 
     layer: Layer
-    max_pixels: int
+    max_pixels: int = DEFAULT_MAX_PIXELS
     obfuscator: Obfuscator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,7 +58,12 @@ class _Applied:
         return type(self), (self.layer, self.max_pixels)
 
     def find(self, name: str, data: bytes) -> Annotations:
-        """Give what the layer says of a file; DecodeError if it does not know these bytes."""
+        """Give what the layer says of a file.
+
+        Args:
+            name: What the file is called, for messages.
+            data: The file.
+        """
         digest = sha256_hex(data)
         known = self.layer.find(ImageRecord(name), digest)
         check_known(known, digest)
@@ -78,8 +91,8 @@ class _Applied:
         return PillowImage.fromarray(unorient(image, info.orientation))
 
 
-def _applied(layer: str | Path | Layer, max_pixels: int) -> _Applied:
-    return _Applied(layer if isinstance(layer, Layer) else Layer(layer), max_pixels)
+def _applied(layer: str | Path | Layer, max_pixels: int) -> AppliedLayer:
+    return AppliedLayer(layer if isinstance(layer, Layer) else Layer(layer), max_pixels)
 
 
 class ObfuscatedImages:
