@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """How well the local engine fills the cores, and what slow storage costs.
 
-    python benchmarks/pipeline.py PHOTOS [--images 200] [--rounds 3] [--delay-ms 50]
+    python benchmarks/pipeline.py PHOTOS [--stage detect] [--images 1500] [--rounds 3]
+                                         [--delay-ms 50] [--effort fast]
 
-Three questions, each answered by ratios within a round, of child processes that are bound to
-their cores; ``wall_s`` of the run counts, without the start of Python and of the network:
+Ratios within a round, of child processes that are bound to their cores; ``wall_s`` of the run
+counts, without the start of the first process. Photographs are used several times if there are
+fewer than asked for.
 
-- *Efficiency*: images/s of ``detect`` and ``obfuscate`` on all cores by those on one.
-- *Slowest step alone*: images/s of the whole of ``detect`` by those of its network alone, on
-  pictures that were decoded before, with as many threads.
+- *Efficiency*: images/s on all cores by those on one.
+- *What the machine gives*: images/s of a run on each core, at the same time, by those of one
+  run alone: two runs that have nothing to do with each other share the memory's bandwidth, too.
+- *Network alone*: images/s of the whole of ``detect`` by those of its network, on pictures that
+  were decoded before and of sizes that it has seen before, with as many threads.
 - *Slow storage*: images/s when every read sleeps for so many milliseconds, by those without.
 """
 
@@ -30,6 +34,19 @@ from typing import Any
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
+SLOW_READS = """
+import time
+from veilset.dataset.folder import FolderReader
+read = FolderReader.read
+def slow_read(self, record):
+    time.sleep({delay_s})
+    return read(self, record)
+FolderReader.read = slow_read
+"""
+# Python imports a module of this name in every process that finds it.
+CUSTOM = "sitecustomize.py"
+
+
 def detect_alone(photos: Path, effort: str, workers: int) -> float:
     """Search pictures that were decoded before; give images/s."""
     from veilset.images.decode import decode_image
@@ -48,41 +65,34 @@ def detect_alone(photos: Path, effort: str, workers: int) -> float:
 def run_stage(job: dict[str, Any]) -> float:
     """Run one stage; give images/s."""
     import veilset
-    from veilset.dataset.folder import FolderReader
 
     photos, work = Path(job["photos"]), Path(job["work"])
-    workers, delay_s = job["workers"], job["delay_s"]
-    if job["stage"] == "network alone":
+    workers = len(job["cores"])
+    if job["what"] == "network alone":
         return detect_alone(photos, job["effort"], workers)
-    read = FolderReader.read
-
-    def slow_read(self: FolderReader, record: Any) -> bytes:
-        time.sleep(delay_s)
-        return read(self, record)
-
     config = veilset.DetectConfig(effort=job["effort"])
-    regions = work / "annotations"
-    if job["stage"] == "detect":
-        # Kernels are compiled for each size of picture: not what is measured here.
-        veilset.detect_dataset(photos, work / "warm", config, workers=workers)
-    if delay_s:
-        FolderReader.read = slow_read  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory(dir=work) as folder:
+        out = Path(folder) / "out"
         if job["stage"] == "detect":
-            done = veilset.detect_dataset(photos, Path(folder) / "out", config, workers=workers)
+            done = veilset.detect_dataset(photos, out, config, workers=workers)
         else:
-            out = Path(folder) / "out"
-            done = veilset.obfuscate_dataset(photos, regions, out, workers=workers)
+            done = veilset.obfuscate_dataset(photos, work / "annotations", out, workers=workers)
     return sum(1 for _ in photos.iterdir()) / done.wall_s
 
 
-def child(job: dict[str, Any]) -> float:
-    """Run a job in a process of its own, on so many cores."""
-    done = subprocess.run(
+def start(job: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start a job in a process of its own, on its cores."""
+    found = os.pathsep.join(filter(None, [job["customs"], os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
         [sys.executable, __file__, "--job", json.dumps(job)],
-        stdout=subprocess.PIPE, check=True,
+        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": found},
     )  # fmt: skip
-    return float(done.stdout)
+
+
+def rate_of(*jobs: dict[str, Any]) -> float:
+    """Run jobs at the same time; give the sum of their images/s."""
+    processes = [start(job) for job in jobs]
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def spread(values: list[float]) -> str:
@@ -94,7 +104,8 @@ def main() -> None:
     """Measure, and print ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path, nargs="?")
-    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--stage", choices=["detect", "obfuscate"], default="detect")
+    parser.add_argument("--images", type=int, default=1500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=50.0)
     parser.add_argument("--effort", default="fast")
@@ -119,35 +130,44 @@ def report(chosen: argparse.Namespace, work: Path, cores: list[int]) -> None:
     """Run the rounds and print a table."""
     import veilset
 
-    config = veilset.DetectConfig(effort=chosen.effort)
-    veilset.detect_dataset(work / "photos", work / "annotations", config)
-    n_images = sum(1 for _ in (work / "photos").iterdir())
-    print(f"{n_images} images, {len(cores)} cores, {chosen.rounds} rounds, effort {chosen.effort}")
-    ratios: dict[str, list[float]] = {}
+    if chosen.stage == "obfuscate":
+        config = veilset.DetectConfig(effort=chosen.effort)
+        veilset.detect_dataset(work / "photos", work / "annotations", config)
+    slow = work / "slow"
+    slow.mkdir()
+    (slow / CUSTOM).write_text(SLOW_READS.format(delay_s=chosen.delay_ms / 1000))
+    print(
+        f"{chosen.stage}, {chosen.images} images, {len(cores)} cores, {chosen.rounds} rounds, "
+        f"effort {chosen.effort}",
+        flush=True,
+    )
+
+    def job(cores: list[int], what: str = "", customs: str = "") -> dict[str, Any]:
+        return {
+            "stage": chosen.stage, "effort": chosen.effort, "cores": cores, "what": what,
+            "customs": customs, "photos": str(work / "photos"), "work": str(work),
+        }  # fmt: skip
+
+    n = len(cores)
+    slowly = f"reads of {chosen.delay_ms:g} ms"
+    by = {f"on {n}": "on 1", "one run on each": "on 1", slowly: f"on {n}"}
+    if chosen.stage == "detect":
+        by[f"on {n} "] = "network alone"
+    ratios: dict[str, list[float]] = {f"{one} by {other}": [] for one, other in by.items()}
     for _ in range(chosen.rounds):
-        rates: dict[tuple[str, int, float], float] = {}
-        delay_s = chosen.delay_ms / 1000
-        jobs = [(stage, n, 0.0) for stage in ("detect", "obfuscate") for n in (1, len(cores))]
-        jobs += [("network alone", len(cores), 0.0)]
-        jobs += [(stage, len(cores), delay_s) for stage in ("detect", "obfuscate")]
-        for stage, n, delay in jobs:
-            job = {"stage": stage, "workers": n, "cores": cores[:n], "delay_s": delay,
-                   "photos": str(work / "photos"), "work": str(work),
-                   "effort": chosen.effort}  # fmt: skip
-            rates[stage, n, delay] = child(job)
-        n = len(cores)
-        for stage in ("detect", "obfuscate"):
-            fast, slow = rates[stage, n, 0.0], rates[stage, n, delay_s]
-            ratios.setdefault(f"{stage}: {n} cores by 1", []).append(fast / rates[stage, 1, 0.0])
-            name = f"{stage}: reads of {chosen.delay_ms:g} ms by none"
-            ratios.setdefault(name, []).append(slow / fast)
-        whole = rates["detect", n, 0.0] / rates["network alone", n, 0.0]
-        ratios.setdefault("detect: whole by network alone", []).append(whole)
-        print(
-            "  ".join(f"{s} on {n}, {d * 1000:g} ms: {r:.1f}/s" for (s, n, d), r in rates.items())
-        )
+        rates = {
+            "on 1": rate_of(job(cores[:1])),
+            f"on {n}": rate_of(job(cores)),
+            "one run on each": rate_of(*(job([core]) for core in cores)),
+            slowly: rate_of(job(cores, customs=str(slow))),
+        }
+        if chosen.stage == "detect":
+            rates["network alone"] = rate_of(job(cores, "network alone"))
+        print("  ".join(f"{what}: {rate:.1f}/s" for what, rate in rates.items()), flush=True)
+        for one, other in by.items():
+            ratios[f"{one} by {other}"].append(rates[one.strip()] / rates[other])
     for name, values in ratios.items():
-        print(f"{name:<44} {spread(values)}")
+        print(f"{name:<40} {spread(values)}")
 
 
 if __name__ == "__main__":
