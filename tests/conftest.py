@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,16 @@ settings.register_profile(
     "default", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
 )
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=600)
+
+IS_THOROUGH = bool(os.environ.get("VEILSET_THOROUGH_TESTS"))
+settings.load_profile("thorough" if IS_THOROUGH else "ci" if os.environ.get("CI") else "default")
+
+
+def times(n: int, thorough: int) -> int:
+    """Give how often something slow is repeated: in every run, and in a thorough one."""
+    return thorough if IS_THOROUGH else n
+
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -39,3 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def real_data() -> Path:
     """The folder of real photographs, for tests marked ``real``."""
     return real_data_folder()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def small_figures() -> Iterator[None]:
+    """Draw the figures of audits small: in full size each takes as long as all of its counts."""
+    from veilset.audit import raster
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(raster, "PNG_WIDTH_PX", 200)
+        yield

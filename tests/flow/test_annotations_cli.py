@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.flow.test_cli import veilset
+from tests.flow.command import command
 from veilset.annotations.formats.registry import FORMATS
 from veilset.annotations.store import AnnotationSet
 from veilset.types import Annotations
@@ -46,49 +46,49 @@ def boxes(annotations: Path) -> dict[str, list[tuple[str, tuple[float, ...]]]]:
 
 def test_every_format_takes_a_set_out_and_brings_it_back(folder: Path) -> None:
     photos, ann = ("--photos", folder / "photos"), folder / "ann"
-    veilset("annotations", "import", folder / "tasks.json", "-f", "label-studio", *photos,
+    command("annotations", "import", folder / "tasks.json", "-f", "label-studio", *photos,
             "-o", ann, "--label", "Head=face")  # fmt: skip
     expected = {"a/one.png": [("face", (20.0, 30.0, 40.0, 45.0))], "a/two.png": []}
     assert boxes(ann) == expected
     for name in FORMATS:
         there, back = folder / f"there.{name}", folder / f"back.{name}"
-        veilset("annotations", "export", ann, "-f", name, "-o", there)
-        veilset("annotations", "import", there, "-f", name, *photos, "-o", back)
+        command("annotations", "export", ann, "-f", name, "-o", there)
+        command("annotations", "import", there, "-f", name, *photos, "-o", back)
         assert boxes(back) == expected
-    listed = veilset("annotations", "formats").stdout
+    listed = command("annotations", "formats").stdout
     assert [line.split()[0] for line in listed.splitlines()] == list(FORMATS)
 
 
 def test_a_set_without_its_photographs_hides_nothing(folder: Path) -> None:
     ann = folder / "ann"
-    said = veilset("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann)
+    said = command("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann)
     assert "audits and exports only" in said.stderr
     for verb in (
         ("obfuscate", folder / "photos", "-a", ann, "-o", folder / "out"),
         ("review", "open", folder / "photos", "-a", ann, "-d", folder / "review.sqlite"),
     ):
-        assert "without its photographs" in veilset(*verb, code=1).stderr
+        assert "without its photographs" in command(*verb, code=1).stderr
     assert not (folder / "out").exists()
 
 
 def test_a_set_without_its_photographs_can_be_audited(folder: Path) -> None:
     ann, out = folder / "ann", folder / "audit"
-    veilset("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann,
+    command("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann,
             "--label", "Head=face")  # fmt: skip
-    done = veilset("audit", "-a", ann, "-o", out, "--name", "Two pictures", "--quiet")
+    done = command("audit", "-a", ann, "-o", out, "--name", "Two pictures", "--quiet")
     assert done.stdout.strip() == str(out / "index.html")
     assert "Of 2 searched images, 1 holds a face: 50.0 %" in done.stderr
     assert "Two pictures" in (out / "index.html").read_text()
     known = json.loads((out / "audit.json").read_text())
     assert known["per_image"]["images_by_regions"] == [[0, 1], [1, 1]]
-    said = veilset("audit", folder / "no", "-a", ann, "-o", out, code=1).stderr
+    said = command("audit", folder / "no", "-a", ann, "-o", out, code=1).stderr
     assert "no" in said
-    assert "--annotations" in veilset("audit", folder / "photos", "-o", out, code=2).stderr
+    assert "--annotations" in command("audit", folder / "photos", "-o", out, code=2).stderr
 
 
 def test_wrong_input_is_one_sentence(folder: Path) -> None:
     def error(*arguments: str | Path) -> str:
-        said = veilset("annotations", *arguments, "-o", folder / "x", code=1).stderr
+        said = command("annotations", *arguments, "-o", folder / "x", code=1).stderr
         assert "Traceback" not in said
         return said
 

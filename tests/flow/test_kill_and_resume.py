@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from demo_photos import make_photos
+from tests.conftest import times
+from tests.flow.command import command
 from veilset.files import PART_PREFIX
 
-N_KILLS = 20
+N_KILLS = times(8, 20)
 PROGRAM = Path(sys.executable).with_name("veilset")
 
 
@@ -118,11 +120,8 @@ def test_changed_settings_are_refused_with_both_values(tmp_path: Path) -> None:
         ("--method", "blackout", "'veil'"),
         ("--metadata", "strip", "metadata changed from 'safe' to 'strip'"),
     ):
-        done = subprocess.run(
-            [PROGRAM, "run", photos, out, "--effort", "fast", "--shard-size", "2", option, value],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 1
+        words = ("--effort", "fast", "--shard-size", "2", option, value)
+        done = command("run", photos, out, *words, code=1)
         assert "Cannot resume the" in done.stderr
         assert says in done.stderr
         assert value in done.stderr

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Review as its owner runs it: real processes, a real server, two people, obfuscation after."""
+"""Review as its owner runs it: the commands, a real server, two people, obfuscation after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.flow.test_cli import PROGRAM, veilset
+from tests.flow.command import command
+from tests.flow.test_cli import PROGRAM
 from tests.unit.review.store.world import write_set
 from veilset.annotations.store import AnnotationSet
 from veilset.files import sha256_hex
@@ -89,7 +90,7 @@ class Callers:
 
     def invited(self, n: int, job: list[str], role: str = "worker") -> list[Caller]:
         address = self.owner_link.split("/#")[0]
-        said = veilset(
+        said = command(
             "review", "invite", "--workers", str(n), "--role", role, "--address", address, *job
         ).stdout
         return [self.sign_in(link) for link in re.findall(r"http\S+", said)]
@@ -130,7 +131,7 @@ def folder(tmp_path: Path) -> Path:
 def job(folder: Path) -> list[str]:
     """A job with two replicas; the options that name its database."""
     database = ["--database", str(folder / "review.sqlite")]
-    veilset(
+    command(
         "review", "open", folder / "photos", "-a", folder / "ann", "--gold", folder / "gold",
         "--replicas", "2", "--set", "batch_size=8", "--set", "gold_per_batch=2", *database,
     )  # fmt: skip
@@ -159,13 +160,13 @@ def test_two_people_agree_and_the_release(folder: Path, job: list[str], callers:
     for each in callers.invited(2, job):
         assert each.work([box(FACE, 0), box(MISSED)]) == 8
 
-    said = veilset("review", "status", *job).stdout
+    said = command("review", "status", *job).stdout
     assert "6 of 9 images settled, 0 open, 0 disputed, 1 unreadable, 2 gold" in said
-    agreed = veilset("review", "agreement", *job).stdout
+    agreed = command("review", "agreement", *job).stdout
     assert "images that several people saw: 6" in agreed
     assert re.search(r"mean F1 of pairs: 1 \[0\.\d+, 1\] \(n = 6\)", agreed)
 
-    veilset("review", "export", "-o", folder / "ann2", *job)
+    command("review", "export", "-o", folder / "ann2", *job)
     rows = {row.image_id: row for row in AnnotationSet(folder / "ann2")}
     assert rows["b/broken.jpg"].status is Status.COULD_NOT_LOOK
     assert rows["a/2.png"].regions[0].landmarks_xy == DETECTED.landmarks_xy
@@ -176,33 +177,33 @@ def test_two_people_agree_and_the_release(folder: Path, job: list[str], callers:
         assert {region.box_xyxy for region in regions} == {FACE, MISSED}
 
     out = folder / "out"
-    veilset("obfuscate", folder / "photos", "-a", folder / "ann2", "-o", out,
+    command("obfuscate", folder / "photos", "-a", folder / "ann2", "-o", out,
             "--method", "blackout", code=3)  # fmt: skip
     written = np.asarray(Image.open(out / "a/2.png"))
     x0, y0, x1, y1 = (int(value) for value in MISSED)
     assert not written[y0:y1, x0:x1].any()
     assert not (out / "b/broken.jpg").exists()
-    veilset("verify", folder / "photos", out, "-a", folder / "ann2", "--recheck", "none")
-    page = veilset("report", out, "-a", folder / "ann2").stdout.strip()
+    command("verify", folder / "photos", out, "-a", folder / "ann2", "--recheck", "none")
+    page = command("report", out, "-a", folder / "ann2").stdout.strip()
     text = Path(page).read_text()
     assert "People decided on 8 images; 1 image kept the regions from before." in text
     assert "veilset review export -o ANN" in text
 
 
 def test_an_expert_s_sample_says_what_is_missed(job: list[str], callers: Callers) -> None:
-    said = veilset("review", "missed", *job).stdout
+    said = command("review", "missed", *job).stdout
     assert "sample: 0 images" in said
     assert "audit-sample" in said
     assert "recapture: no image was seen by two people yet" in said
 
-    veilset("review", "audit-sample", "--n", "6", *job)
+    command("review", "audit-sample", "--n", "6", *job)
     (expert,) = callers.invited(1, job, "expert")
     assert expert.work([box(FACE, 0), box(MISSED)]) == 6
     first, second = callers.invited(2, job)
     first.work([box(FACE, 0), box(MISSED)])
     second.work([box(FACE, 0), box(MISSED)])
 
-    said = veilset("review", "missed", *job).stdout
+    said = command("review", "missed", *job).stdout
     assert "6 images, 6 of them finished by an expert, 6 of those settled" in said
     assert re.search(r"a face, before review: 1 \[0\.541, 1\] \(n = 6\)", said)
     assert re.search(r"a face, after review: 0 \[0, 0\.459\] \(n = 6\)", said)
@@ -242,18 +243,18 @@ def test_a_dispute_is_settled_and_undone(folder: Path, job: list[str], callers: 
     path = f"/api/owner/disputes/{dispute['image_pk']}"
     decision = owner.ask("POST", path, regions=[box(FACE, 0), box(MISSED)])
     assert decision["kind"] == "adjudicated"
-    assert "1 of 9 images settled, 0 open, 5 disputed" in veilset("review", "status", *job).stdout
+    assert "1 of 9 images settled, 0 open, 5 disputed" in command("review", "status", *job).stdout
     owner.ask("POST", f"/api/owner/decisions/{decision['decision_id']}/undo")
-    assert "0 of 9 images settled, 0 open, 6 disputed" in veilset("review", "status", *job).stdout
+    assert "0 of 9 images settled, 0 open, 6 disputed" in command("review", "status", *job).stdout
     # What is disputed is not decided: the export keeps what the detector said.
-    veilset("review", "export", "-o", folder / "ann2", *job)
+    command("review", "export", "-o", folder / "ann2", *job)
     rows = {row.image_id: row for row in AnnotationSet(folder / "ann2")}
     assert rows["a/2.png"].regions == (DETECTED,)
 
 
 def test_wrong_input_is_one_sentence(folder: Path, job: list[str]) -> None:
     def error(*arguments: str | Path) -> str:
-        said = veilset(*arguments, code=1).stderr
+        said = command(*arguments, code=1).stderr
         assert "Traceback" not in said
         return said
 
@@ -271,4 +272,4 @@ def test_wrong_input_is_one_sentence(folder: Path, job: list[str]) -> None:
     assert "no page may show them" in error("review", "serve", "--submit-to", "https://x", *job)
     assert "role" in error("review", "invite", "--role", "boss", *job)
     assert "No expert" in error("review", "export", "--experts", "-o", folder / "x", *job)
-    assert "several people saw: 0" in veilset("review", "agreement", *job).stdout
+    assert "several people saw: 0" in command("review", "agreement", *job).stdout

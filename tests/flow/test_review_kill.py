@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.conftest import times
 from tests.review_databases import *  # noqa: F403
 from tests.unit.review.store.world import World, correct, make_world, recount
 from veilset.review.database import tables
@@ -26,7 +27,7 @@ from veilset.review.job.jobs import find_job
 from veilset.review.values import drawing_to_json
 from veilset.review.views import Person
 
-N_KILLS = 20
+N_KILLS = times(8, 20)
 N_PEOPLE = 4
 
 # Children are forked from a process that has imported everything already.

@@ -14,13 +14,14 @@ import pytest
 from benchmarks.review_load import check_database
 from benchmarks.review_workers import Plan, Report, work_all
 
+from tests.conftest import times
 from tests.review_databases import database_url, postgresql_cluster
 from tests.web.review_site import FACE, Server, Site, make_site, served, start_server
 from veilset.review.settings import JobSettings
 
 __all__ = ["database_url", "postgresql_cluster"]
 
-N_KILLS = 7
+N_KILLS = times(4, 7)
 SETTINGS = JobSettings(
     batch_size=12, gold_per_batch=2, gold_exposures=1_000, max_attempts=9, max_failed_batches=99,
     order="dataset",
@@ -72,7 +73,7 @@ def test_what_was_acknowledged_survives_kills(tmp_path: Path, database_url: str)
         killer.is_over.set()
         killer.join(30)
         killer.server.kill()
-    assert killer.n_kills >= 5
+    assert killer.n_kills >= N_KILLS - 1
     assert not report.problems
     assert len(report.submitted) == 8 * 3
     assert not check_database(site.url, report)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image as PilImage
 
+from veilset.audit import raster
 from veilset.audit.raster import PNG_WIDTH_PX, rasterize, write_figures
 from veilset.errors import ConfigError, MissingExtraError
 from veilset.pages.audit_figures import Figure
@@ -100,7 +101,8 @@ def test_letters_that_the_own_font_lacks_are_drawn_as_something() -> None:
     assert png == rasterize(ranges("犬種"), 752)
 
 
-def test_every_figure_is_written_twice(tmp_path: Path) -> None:
+def test_every_figure_is_written_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raster, "PNG_WIDTH_PX", PNG_WIDTH_PX)  # not small, as in all other tests
     drawing = draw_ranges([RangeRow("a", "a", [(0.5, 0.4, 0.6)])], ["age"], "Ages", "x")
     write_figures(tmp_path / "figures", {"age": Figure("age", "Ages", "", drawing)})
     assert sorted(each.name for each in (tmp_path / "figures").iterdir()) == ["age.png", "age.svg"]
