@@ -316,7 +316,8 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(
     photos = tmp_path / "photos"
     shutil.copytree(both[1].photos, photos)
     spoil(photos)
-    done = command("run", photos, tmp_path / "out", "--effort", "fast", "--quiet", code=1)
+    words = ("--detector", "planted", "--effort", "fast", "--quiet")
+    done = command("run", photos, tmp_path / "out", *words, code=1)
     assert says in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else True
