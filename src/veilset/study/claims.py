@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who works on which run: a lock on its folder, which the system frees however a process ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from veilset.errors import RunError
+from veilset.files import writing
+
+LOCK = "lock"
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+
+
+class Claim:
+    """A run that is this process's alone until the ``with`` block ends."""
+
+    def __init__(self, lock_fd: int) -> None:
+        self._lock_fd = lock_fd
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        os.close(self._lock_fd)
+
+
+def claim(folder: Path) -> Claim | None:
+    """Claim the run in a folder, which is made if missing; None if another process has it.
+
+    What the run's folder holds has to be read after this, not before: the process that had it
+    may just have finished it.
+
+    Raises:
+        RunError: If files cannot be locked there, or the folder cannot be written to.
+    """
+    path = folder / LOCK
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not handed on to programs that are started: they would hold it after this process.
+        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock_fd)
+        if isinstance(error, BlockingIOError):
+            return None
+        if error.errno in _NO_LOCKS:
+            raise RunError(
+                f"{folder} lies where files cannot be locked, so that processes cannot share the "
+                "runs. Run one process on a local disk, or use a file system with locks."
+            ) from error
+        raise RunError(f"{path} cannot be locked ({error.strerror}).") from error
+    return Claim(lock_fd)

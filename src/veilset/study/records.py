@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The record of one training: what was asked (``started.json``), what came out, why it failed.
+
+``run.json`` is written last: its presence means that the run is finished. A run that failed has
+a ``failure.json`` instead, and nothing of it is reported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from veilset.errors import ResumeMismatchError, RunError
+from veilset.files import write_atomically
+from veilset.runs import json_bytes, package_versions
+from veilset.types import ModelCard
+
+FORMAT = "veilset-study-run/1"
+STARTED, FINISHED, FAILED = "started.json", "run.json", "failure.json"
+
+FAILURES = ("nan-loss", "damaged-checkpoint", "data", "memory", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        kind: One of ``FAILURES``.
+        step: Step at which it did, from 0; None if in none.
+        message: What is wrong, where, and what to do.
+    """
+
+    kind: str
+    step: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a training took.
+
+    Attributes:
+        n_steps: Steps of the optimizer; 0 for published weights.
+        n_images_seen: Images that it was trained on, counted each time.
+        seconds: Time spent on training, over all sessions.
+        sessions: How many there were.
+        final_loss: Mean of the last epoch, in nats; None without training.
+    """
+
+    n_steps: int = 0
+    n_images_seen: int = 0
+    seconds: float = 0.0
+    sessions: int = 1
+    final_loss: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A finished run.
+
+    Attributes:
+        run_id: Its name.
+        started: What was asked, as in ``started.json``.
+        weights_sha256: Digest of ``weights.safetensors``.
+        work: What it took.
+    """
+
+    run_id: str
+    started: Mapping[str, Any]
+    weights_sha256: str
+    work: Work
+
+
+def check_started(folder: Path, started: Mapping[str, Any]) -> None:
+    """Write down what a run is, or compare it with what was written.
+
+    Args:
+        folder: Folder of the run.
+        started: JSON values; ``run_id`` among them.
+
+    Raises:
+        ResumeMismatchError: If the run in the folder is another; the message names the first
+            value that differs.
+        RunError: If the file is damaged, or cannot be written.
+    """
+    path = folder / STARTED
+    now = json.loads(json.dumps(started))
+    before = _read(path)
+    if before is None:
+        write_atomically(path, json_bytes(now))
+        return
+    old, new = _flat(before), _flat(now)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            raise ResumeMismatchError(
+                f"Cannot resume {now['run_id']}: {key} changed from {old.get(key, 'not set')!r} "
+                f"to {new.get(key, 'not set')!r}. Restore it, or delete {folder} to train anew."
+            )
+
+
+def finish_run(
+    folder: Path, weights_sha256: str, work: Work, *, device: str, models: Iterable[ModelCard] = ()
+) -> RunRecord:
+    """Write ``run.json``; everything else of the run must be in place.
+
+    Args:
+        folder: Folder of the run.
+        weights_sha256: Digest of its weights.
+        work: What it took.
+        device: What it ran on, in words.
+        models: Where published weights come from.
+    """
+    started = _read(folder / STARTED) or {}
+    speed = work.n_images_seen / work.seconds if work.seconds else 0.0
+    values = started | asdict(work) | {
+        "seconds": round(work.seconds, 3),
+        "weights_sha256": weights_sha256,
+        "images_per_s": round(speed, 1),
+        "packages": package_versions(),
+        "machine": {
+            "python": platform.python_version(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "n_cores": os.cpu_count(),
+            "device": device,
+        },
+        "models": [asdict(card) for card in models],
+    }  # fmt: skip
+    write_atomically(folder / FINISHED, json_bytes(values))
+    return RunRecord(started["run_id"], started, weights_sha256, work)
+
+
+def read_run(folder: Path) -> RunRecord | None:
+    """Read the record of a finished run; None if it is not finished.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    values = _read(folder / FINISHED)
+    if values is None:
+        return None
+    try:
+        work = Work(**{name: values[name] for name in Work.__slots__})
+        return RunRecord(values["run_id"], values, values["weights_sha256"], work)
+    except KeyError as error:
+        raise _damaged(folder / FINISHED, f"{error} is missing") from error
+
+
+def write_failure(folder: Path, failure: Failure) -> None:
+    """Write down why a run failed."""
+    if failure.kind not in FAILURES:
+        raise ValueError(f"{failure.kind!r} is not one of {FAILURES}")
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_atomically(folder / FAILED, json_bytes(asdict(failure) | {"at": at}))
+
+
+def read_failure(folder: Path) -> Failure | None:
+    """Read why a run failed; None if it did not.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    values = _read(folder / FAILED)
+    if values is None:
+        return None
+    try:
+        return Failure(values["kind"], values["step"], values["message"])
+    except KeyError as error:
+        raise _damaged(folder / FAILED, f"{error} is missing") from error
+
+
+def forget_failure(folder: Path) -> None:
+    """Delete the record of a failure, once the run got past it."""
+    (folder / FAILED).unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise _damaged(path, "it is not JSON") from error
+    if not isinstance(values, dict):
+        raise _damaged(path, "it is no object")
+    return values
+
+
+def _damaged(path: Path, why: str) -> RunError:
+    return RunError(
+        f"{path} is damaged ({why}). Delete {path.parent} to train anew, or restore the file."
+    )
+
+
+def _flat(value: object, prefix: str = "") -> dict[str, object]:
+    if isinstance(value, dict) and value:
+        flat: dict[str, object] = {}
+        for key, inner in value.items():
+            flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+        return flat
+    return {prefix: value}
