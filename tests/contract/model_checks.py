@@ -36,19 +36,27 @@ def check_plain(values: Mapping[str, object]) -> None:
         assert isinstance(value, str | int | float | bool)
 
 
-def check_images_are_left_alone(look: Look, images: Sequence[Image]) -> None:
+def look_once(look: Look, images: Sequence[Image]) -> Sequence[Any]:
+    """Give what a model finds; pictures that it could write into must stay as they are."""
+    copies = [image.copy() for image in images]
+    found = look(images)
+    for copy, image in zip(copies, images, strict=True):
+        np.testing.assert_array_equal(copy, image)
+    return found
+
+
+def check_may_be_read_only(look: Look, images: Sequence[Image], found: Sequence[Any]) -> None:
     copies = [image.copy() for image in images]
     for copy in copies:
         copy.setflags(write=False)
-    assert look(copies) == look(images)
-    for copy, image in zip(copies, images, strict=True):
-        np.testing.assert_array_equal(copy, image)
+    assert look(copies) == found
 
 
-def check_depends_on_the_image_alone(look: Look, images: Sequence[Image]) -> None:
-    together = look(images)
-    assert together == [look([image])[0] for image in images]
-    assert together == look(images[::-1])[::-1]
-    with ThreadPoolExecutor(3) as pool:
-        for again in pool.map(lambda _: look(images), range(3)):
-            assert again == together
+def check_depends_on_the_image_alone(
+    look: Look, images: Sequence[Image], found: Sequence[Any]
+) -> None:
+    assert found == [look([image])[0] for image in images]
+    assert found == look(images[::-1])[::-1]
+    with ThreadPoolExecutor(2) as pool:
+        for again in pool.map(lambda _: look(images), range(2)):
+            assert again == found
