@@ -282,12 +282,13 @@ def test_it_goes_on_where_it_was_stopped(place: Place, monkeypatch: pytest.Monke
 
     faces = PlantedFaces()
     plant(monkeypatch, faces=faces)
-    commit = Run.commit
+    commit, committed = Run.commit, list[int]()
 
     def killed(run: Run, report: Any) -> None:
         if report.index == 2:
             raise StopError
         commit(run, report)
+        committed.append(report.index)
 
     with monkeypatch.context() as stopped:
         stopped.setattr(Run, "commit", killed)
@@ -295,12 +296,14 @@ def test_it_goes_on_where_it_was_stopped(place: Place, monkeypatch: pytest.Monke
             place.look()
     with pytest.raises(AnnotationError, match="not finished"):
         AnnotationSet(place.out)
-    before = {p: p.stat().st_mtime_ns for p in place.out.rglob("shard-0000[01].parquet")}
-    assert len(before) == 4
+    # Two are under way at a time: the third may end before one of the first two.
+    written = [p for each in committed for p in place.out.rglob(f"shard-0000{each}.parquet")]
+    before = {p: p.stat().st_mtime_ns for p in written}
+    assert len(before) == 2 * len(committed) > 0
     faces.n_seen = 0
     summary = place.look()
     assert summary.counts["looked"] == 8
-    assert faces.n_seen < 5
+    assert faces.n_seen <= 8 - 2 * len(committed)
     assert {p: p.stat().st_mtime_ns for p in before} == before
     faces.n_seen = 0
     assert place.look().counts == summary.counts
