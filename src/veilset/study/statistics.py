@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Means, intervals and tests of a few numbers, each of them checked against SciPy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+FloatVector = NDArray[np.float64]
+
+ALL_ALIKE = 1e-12
+"""Standard deviation below which numbers are the same but for rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeanSem:
+    """A mean with its standard error.
+
+    Attributes:
+        mean: The mean.
+        sem: Standard error of it; None where there are too few values for one.
+        n: How many values.
+    """
+
+    mean: float
+    sem: float | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A 95 % interval, in the unit of the values."""
+
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether all of it lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Correlation:
+    """How two quantities move together.
+
+    Attributes:
+        r: Pearson's coefficient, in [-1, 1]; None where it is not defined.
+        p: Two-sided probability of such an r, or a larger one, without any relation.
+        low: Lower end of Fisher's 95 % interval; None for fewer than 4 pairs.
+        high: Upper end.
+        rank: Spearman's coefficient, for comparison.
+        n: How many pairs.
+        reason: Why there is no r, "" if there is one.
+    """
+
+    r: float | None
+    p: float | None
+    low: float | None
+    high: float | None
+    rank: float | None
+    n: int
+    reason: str = ""
+
+
+def mean_sem(values: ArrayLike, ddof: int = 1) -> MeanSem:
+    """Give the mean of some values and its standard error, ``sd(ddof) / sqrt(n)``.
+
+    Args:
+        values: ``(n,)``, at least one.
+        ddof: What is taken off n in the standard deviation. 1 is usual; the published tables
+            of the face study used 2, which is ``sqrt(2)`` too large for n = 3.
+
+    Raises:
+        ValueError: If there is no value, or one is not finite.
+
+    Example:
+        >>> found = mean_sem([1.0, 2.0, 3.0])
+        >>> found.mean, round(found.sem, 4), found.n
+        (2.0, 0.5774, 3)
+        >>> mean_sem([1.0]).sem is None
+        True
+    """
+    numbers = _finite(values)
+    n = numbers.size
+    # One value, or two with ddof 2, leave nothing to divide by.
+    sem = float(numbers.std(ddof=ddof) / np.sqrt(n)) if n > ddof else None
+    return MeanSem(float(numbers.mean()), sem, n)
+
+
+def t_interval(values: ArrayLike) -> Interval | None:
+    """Give Student's 95 % interval of the mean; None for a single value.
+
+    Args:
+        values: ``(n,)``, at least one; independent, about normal. If all are alike the
+            interval is that one number.
+
+    Example:
+        >>> found = t_interval([1.0, 2.0, 3.0])
+        >>> round(found.low, 3), round(found.high, 3)
+        (-0.484, 4.484)
+    """
+    numbers = _finite(values)
+    n = numbers.size
+    if n < 2:
+        return None
+    mean, spread = float(numbers.mean()), float(numbers.std(ddof=1))
+    if spread < ALL_ALIKE:
+        return Interval(mean, mean)
+    reach = float(stats.t.ppf(0.975, n - 1) * spread / np.sqrt(n))
+    return Interval(mean - reach, mean + reach)
+
+
+def t_test(differences: ArrayLike) -> float | None:
+    """Give the two-sided p of a paired t test: is the mean difference 0?
+
+    Args:
+        differences: ``(n,)``, one for each pair.
+
+    Returns:
+        None for fewer than 2 pairs, or if all differences are alike: without spread the test
+        is not defined.
+
+    Example:
+        >>> round(t_test([1.0, 2.0, 3.0]), 4)
+        0.0742
+    """
+    numbers = _finite(differences)
+    if numbers.size < 2 or float(numbers.std(ddof=1)) < ALL_ALIKE:
+        return None
+    return float(stats.ttest_1samp(numbers, 0.0).pvalue)
+
+
+def pearson(x: ArrayLike, y: ArrayLike) -> Correlation:
+    """Correlate two quantities over the pairs in which both are known.
+
+    Args:
+        x: ``(n,)``, NaN where not known.
+        y: ``(n,)``, likewise.
+
+    Returns:
+        Without r, and with the reason, for fewer than 3 pairs or where one does not vary.
+        Fisher's interval is ``tanh(atanh(r) ± 1.96 / sqrt(n - 3))``.
+
+    Example:
+        >>> found = pearson([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 2.0, 5.0])
+        >>> round(found.r, 4), round(found.p, 4), found.n
+        (0.8944, 0.1056, 4)
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    known = np.isfinite(a) & np.isfinite(b)
+    a, b = a[known], b[known]
+    n = int(a.size)
+    if n < 3:
+        return Correlation(None, None, None, None, None, n, "fewer than 3 pairs")
+    if float(a.std()) < ALL_ALIKE or float(b.std()) < ALL_ALIKE:
+        return Correlation(None, None, None, None, None, n, "one of them does not vary")
+    found = stats.pearsonr(a, b)
+    r = float(np.clip(found.statistic, -1.0, 1.0))
+    low = high = None
+    if n > 3 and abs(r) < 1.0:
+        reach = float(stats.norm.ppf(0.975)) / np.sqrt(n - 3)
+        low, high = (float(np.tanh(np.arctanh(r) + way * reach)) for way in (-1, 1))
+    rank = float(stats.spearmanr(a, b).statistic)
+    return Correlation(r, float(found.pvalue), low, high, rank, n)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct p values for their number, after Holm (1979, Scand. J. Statist. 6, 65-70).
+
+    Args:
+        p_values: In [0, 1]; None where there was no test, which stays None and is not counted.
+
+    Example:
+        >>> holm([0.01, None, 0.04, 0.03])
+        [0.03, None, 0.06, 0.06]
+    """
+    order = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    least = 0.0
+    for rank, (p, i) in enumerate(order):
+        least = max(least, min(1.0, (len(order) - rank) * p))
+        corrected[i] = least
+    return corrected
+
+
+def benjamini_hochberg(p_values: ArrayLike) -> FloatVector:
+    """Give, for each p value, the smallest false discovery rate at which it is a discovery.
+
+    Benjamini and Hochberg (1995, J. R. Statist. Soc. B 57, 289-300).
+
+    Args:
+        p_values: ``(n,)`` in [0, 1].
+
+    Returns:
+        ``(n,)``: those at most q are the discoveries at rate q.
+
+    Example:
+        >>> benjamini_hochberg([0.01, 0.04, 0.03]).tolist()
+        [0.03, 0.04, 0.04]
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.size == 0:
+        return p
+    order = np.argsort(p, kind="stable")
+    scaled = p[order] * p.size / np.arange(1, p.size + 1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
+
+
+def _finite(values: ArrayLike) -> FloatVector:
+    numbers = np.asarray(values, dtype=np.float64).reshape(-1)
+    if numbers.size == 0 or not np.isfinite(numbers).all():
+        raise ValueError("A mean needs at least one value, and all of them finite.")
+    return numbers
