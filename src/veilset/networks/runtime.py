@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from queue import LifoQueue
 from types import MappingProxyType, ModuleType
@@ -40,6 +40,7 @@ _GPU_BATCH = 8
 
 _log = logging.getLogger(__name__)
 _opening = threading.Lock()
+_making_core = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +142,29 @@ def _check(settings: RuntimeSettings) -> None:
         )
 
 
+def _the_core() -> Any:
+    """Give OpenVINO's core, one for the process, which is never let go of.
+
+    Each core of its CPU plugin puts up a stack for signal handlers, and puts back the one before
+    it when it goes. Of two that go in the order they came, the second puts back one that has
+    been freed, and the next handler of Python, Ctrl+C's for instance, ends the process with a
+    segmentation fault (OpenVINO 2026.4).
+    """
+    with _making_core:
+        return _core()
+
+
+@cache
+def _core() -> Any:
+    return import_openvino().Core()
+
+
 class OpenVinoSession:
     """A network in OpenVINO, on the CPU. Colour, layout and scaling run inside the graph."""
 
     def __init__(self, model: bytes, preparation: Preparation, settings: RuntimeSettings) -> None:
         openvino = import_openvino()
-        core = openvino.Core()
+        core = _the_core()
         hint = _openvino_precision(settings.precision, core)
         n_cores = usable_cores()
         # As many streams as callers. Each caller waits for its own stream and leaves the

