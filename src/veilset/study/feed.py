@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 from collections.abc import Iterable, Iterator
 from functools import cache
+from multiprocessing.context import ForkServerContext
 from typing import Any, Generic, Protocol, TypeVar
 
 import torch
@@ -54,25 +56,28 @@ def feed(
         num_workers=workers,
         pin_memory=pin,
         worker_init_fn=_leave_interrupts if workers else None,
-        # A copy of this process could inherit locks of threads that it does not have.
-        multiprocessing_context="forkserver" if workers else None,
+        multiprocessing_context=_context() if workers else None,
     )
     items = iter(loader)
-    while True:
-        try:
-            item = next(items)
-        except StopIteration:
-            return
-        except RuntimeError as error:
-            if not (workers and "worker" in str(error)):
-                raise
-            raise RunError(
-                f"A process that loads pictures was ended from outside ({error}). Give the "
-                "study fewer workers, or the machine more memory or shared memory."
-            ) from error
-        if isinstance(item, VeilsetError):
-            raise item
-        yield item
+    try:
+        while True:
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                if not (workers and "worker" in str(error)):
+                    raise
+                raise RunError(
+                    f"A process that loads pictures was ended from outside ({error}). Give the "
+                    "study fewer workers, or the machine more memory or shared memory."
+                ) from error
+            if isinstance(item, VeilsetError):
+                raise item
+            yield item
+    finally:
+        # Ends the processes now, not when somebody lets go of an exception.
+        del items
 
 
 class _Guarded(Generic[Key, Item]):
@@ -86,6 +91,14 @@ class _Guarded(Generic[Key, Item]):
             return self.batches[key]
         except VeilsetError as error:
             return error
+
+
+def _context() -> ForkServerContext:
+    # A copy of this process could inherit locks of threads that it does not have. These are
+    # copies of one that has loaded PyTorch and nothing else, so that they start at once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["veilset.study.batches"])
+    return context
 
 
 def _leave_interrupts(worker: int) -> None:
