@@ -20,6 +20,7 @@ from veilset.cli import (
     report,
     review,
     run,
+    study,
     turk,
     verify,
 )
@@ -50,7 +51,11 @@ for _name, _verb in VERBS.items():
     app.command(_name)(_verb)
 
 review.app.add_typer(turk.app)
-GROUPS: dict[str, typer.Typer] = {"review": review.app, "annotations": annotation_files.app}
+GROUPS: dict[str, typer.Typer] = {
+    "review": review.app,
+    "annotations": annotation_files.app,
+    "study": study.app,
+}
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 

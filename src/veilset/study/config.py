@@ -21,6 +21,7 @@ SOURCES = ("torchvision", "timm")
 INITS = ("random", "weights")
 OBJECT_FORMATS = ("ilsvrc-xml", "ilsvrc-csv", "coco", "voc")
 TASKS = ("cifar10", "sun397", "celeba", "voc-detection")
+DEFAULT_SEEDS = (1, 2, 3)
 ROLES = ("released", "per_face", "veil", "overlay")
 
 # A full stop separates the parts of a run's name.
@@ -51,11 +52,11 @@ class SettingSpec:
     of: str = "original"
 
     def __post_init__(self) -> None:
-        _check_name(f"settings.{self.name}", self.name)
+        _check_name("name", self.name)
         if (self.root is not None) + (self.layer is not None) + bool(self.method) != 1:
             raise ConfigError(
-                f"settings.{self.name}: give exactly one of root (a folder), layer (a redaction "
-                "layer) and method (an obfuscator)."
+                "root: give exactly one of root (a folder), layer (a redaction layer) and method "
+                "(an obfuscator)."
             )
 
     @property
@@ -177,6 +178,10 @@ class TransferSpec:
 
     def __post_init__(self) -> None:
         _check_choice("task", self.task, TASKS)
+        if self.task == "voc-detection" and NONE in self.sources:
+            raise ConfigError(
+                f"from: voc-detection starts from trained weights only. Leave {NONE!r} out."
+            )
         for rate in self.lr_grid:
             _check_above_0("lr_grid", rate, "learning rate, as 0.1")
         if not 1 <= self.partition <= 10:
@@ -261,7 +266,7 @@ class StudyConfig:
     reference: str = "original"
     init: str = "random"
     weights: Path | None = None
-    seeds: tuple[int, ...] = (1, 2, 3)
+    seeds: tuple[int, ...] = DEFAULT_SEEDS
     train: tuple[str, ...] = ()
     evaluate: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     recipe: Recipe = PAPER
@@ -299,7 +304,7 @@ class StudyConfig:
             if each.name == name:
                 return each
         known = ", ".join(each.name for each in self.networks)
-        raise ConfigError(f"The study has no network {name!r}. It has: {known}.")
+        raise ConfigError(f"networks: there is no network {name!r}. The study has: {known}.")
 
     def _check_numbers(self) -> None:
         if any(seed < 0 for seed in self.seeds):
@@ -348,6 +353,8 @@ class StudyConfig:
             where = f"transfer[{number}]"
             for name in task.networks:
                 self.network(name)
+            _check_unique(f"{where}.networks", task.networks)
+            _check_unique(f"{where}.from", task.sources)
             self._require(f"{where}.from", [name for name in task.sources if name != NONE])
             _check_unique(f"{where}.seeds", task.seeds)
             if unknown := [seed for seed in task.seeds if seed not in self.seeds]:

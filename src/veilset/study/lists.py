@@ -170,7 +170,10 @@ def _files_of(spec: SettingSpec, split: str, classes: Sequence[str]) -> dict[str
     root = Path(spec.root or "")
     files: dict[str, int] = {}
     for name in classes:
-        found = sorted(_walk(root / split / name, f"{split}/{name}"))
+        # As ImageFolder orders them: by folder, then by name.
+        found = sorted(
+            _walk(root / split / name, f"{split}/{name}"), key=lambda file: file[0].rpartition("/")
+        )
         if not found:
             raise DatasetError(
                 f"{spec.name}/{split} has no image of the class {name!r}: what is said of it "

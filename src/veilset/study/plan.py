@@ -46,16 +46,17 @@ class Plan:
     Attributes:
         runs: All settings and networks of the first seed, then those of the second: a study
             that is stopped is a smaller one that is complete.
-        left_out: How many images not all settings have.
+        left_out: Images that not all settings have.
     """
 
     runs: tuple[PlannedRun, ...]
-    left_out: int = 0
+    left_out: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
         return {
             "format": FORMAT,
+            "left_out": list(self.left_out),
             "runs": [
                 {
                     "run_id": run.run_id,
@@ -104,7 +105,7 @@ class Study:
         return self.lists["val"].classes
 
 
-def make_plan(config: StudyConfig, left_out: int = 0) -> Plan:
+def make_plan(config: StudyConfig, left_out: tuple[str, ...] = ()) -> Plan:
     """List the runs of a study."""
     runs = tuple(
         PlannedRun(

@@ -112,7 +112,7 @@ class Recipe:
             raise ConfigError(f"grow_from: {self.grow_from} is above grow_to, {self.grow_to}.")
         if self.curve == "cosine" and self.warmup_epochs >= self.epochs:
             raise ConfigError(
-                f"warmup_epochs: {self.warmup_epochs} leaves nothing of {self.epochs} epochs."
+                f"warmup_epochs: {self.warmup_epochs} is not below epochs, {self.epochs}."
             )
         if self.eval_crop > self.eval_resize:
             raise ConfigError(f"eval_crop: {self.eval_crop} is above eval_resize.")

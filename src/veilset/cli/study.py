@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``veilset study``: what obfuscation costs those who train on the images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from veilset.cli import options as opt
+from veilset.cli.talk import give, say
+
+app = typer.Typer(
+    help="Train on original and on obfuscated images, and measure what is lost.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+StudyFile = Annotated[
+    Path, typer.Argument(help="What is compared; 'veilset study example' prints one.")
+]
+Recipe = Annotated[
+    str | None, typer.Option(help="Recipe instead of the one in the file: paper, fast or small.")
+]
+
+
+@app.command()
+def example(
+    name: Annotated[
+        str, typer.Argument(help="ilsvrc, ilsvrc-pretrained or imagenette.")
+    ] = "imagenette",
+) -> None:
+    """Print a study to begin with."""
+    from veilset.study.yaml_file import example
+
+    give(example(name).rstrip("\n"))
+
+
+@app.command()
+def plan(study: StudyFile, recipe: Recipe = None, as_json: opt.Json = False) -> None:
+    """Check the images of a study and list its runs; nothing is trained."""
+    from veilset.study.opening import summarize
+    from veilset.study.records import read_failure
+    from veilset.study.stage import plan_study
+
+    found = plan_study(study, recipe=recipe)
+    counts = summarize(found.plan, found.paths)
+    if as_json:
+        give(found.plan.as_json() | {"folder": str(found.folder), "counts": counts})
+        return
+    give(str(found.folder))
+    train, val = found.lists["train"], found.lists["val"]
+    say(
+        f"{len(train.image_ids):,} images to train on and {len(val.image_ids):,} to evaluate on, "
+        f"{len(found.classes):,} classes, {len(found.config.settings)} settings"
+    )
+    if found.plan.left_out:
+        say(f"{len(found.plan.left_out):,} images are left out: not all settings have them")
+    say(
+        f"{counts['runs']:,} runs: {counts['done']:,} done, {counts['failed']:,} failed, "
+        f"{counts['left']:,} left; {counts['predictions_left']:,} predictions left"
+    )
+    for run in found.plan.runs:
+        failure = read_failure(found.paths.run(run.run_id))
+        if failure is not None:
+            say(f"{run.run_id} failed: {failure.message}")

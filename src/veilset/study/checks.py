@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has to be true of the images before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from veilset.annotations.store import AnnotationSet
+from veilset.errors import AnnotationError, DatasetError
+from veilset.files import sha256_file
+from veilset.study.config import StudyConfig
+from veilset.study.lists import ImageList
+from veilset.types import Annotations
+
+N_COMPARED = 256
+"""Images of a setting that are compared with their originals."""
+
+
+def check_settings(config: StudyConfig, lists: Mapping[str, ImageList]) -> None:
+    """Compare images that have regions with their originals, where settings are folders.
+
+    Raises:
+        DatasetError: If an obfuscated image is its original, byte for byte, or a redaction
+            layer is missing.
+        AnnotationError: If the annotation set knows none of the images.
+    """
+    for spec in config.settings.values():
+        if spec.layer is not None and not spec.layer.is_file():
+            raise DatasetError(
+                f"There is no redaction layer {spec.layer}, which the setting {spec.name!r} is. "
+                "Check the path."
+            )
+    if config.data.annotations is None:
+        return
+    hidden = _evenly(list(_with_regions(config, lists)), N_COMPARED)
+    base = config.settings[config.reference].root
+    if base is None:
+        return
+    for spec in config.settings.values():
+        if spec.root is None or spec.name == config.reference:
+            continue
+        for image_id, n_regions in hidden:
+            if sha256_file(base / image_id) == sha256_file(spec.root / image_id):
+                what = "1 region" if n_regions == 1 else f"{n_regions} regions"
+                raise DatasetError(
+                    f"{spec.name}/{image_id} has {what} to hide and is byte for byte that of "
+                    f"{config.reference!r}. Obfuscate again; nothing was trained."
+                )
+
+
+def _with_regions(config: StudyConfig, lists: Mapping[str, ImageList]) -> Iterator[tuple[str, int]]:
+    """Give the images that have a region that counts, and how many."""
+    for image_id, row in annotated(config, lists):
+        n_regions = sum(region.passes(config.data.min_score) for region in row.regions)
+        if n_regions:
+            yield image_id, n_regions
+
+
+def annotated(
+    config: StudyConfig, lists: Mapping[str, ImageList]
+) -> Iterator[tuple[str, Annotations]]:
+    """Go through what the annotation set says of the images of a study, in its order.
+
+    Its names may begin below the root of the settings, or below the folder of a split: the
+    first that fits decides for all.
+
+    Raises:
+        AnnotationError: If it cannot be used, or knows none of the images.
+    """
+    folder = config.data.annotations
+    if folder is None:
+        return
+    wanted = {image_id for images in lists.values() for image_id in images.image_ids}
+    before: str | None = None
+    for row in AnnotationSet(folder):
+        if before is None:
+            prefixes = ("", f"{config.data.train}/", f"{config.data.val}/")
+            before = next((each for each in prefixes if each + row.image_id in wanted), None)
+        if before is not None and before + row.image_id in wanted:
+            yield before + row.image_id, row
+    if before is None:
+        raise AnnotationError(
+            f"The annotation set {folder} knows none of the images of the study, as "
+            f"{next(iter(lists.values())).image_ids[0]!r}. Detect in the folder of the setting "
+            f"{config.reference!r}, or correct data.annotations."
+        )
+
+
+def _evenly(rows: Sequence[tuple[str, int]], n_wanted: int) -> list[tuple[str, int]]:
+    """Give some of the rows, evenly spaced, the first among them."""
+    if len(rows) <= n_wanted:
+        return list(rows)
+    return [rows[place * len(rows) // n_wanted] for place in range(n_wanted)]

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The YAML file of a study: every key arrives, and what cannot be meant is refused."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from veilset.errors import ConfigError
+from veilset.study.config import (
+    DataSpec,
+    NetworkSpec,
+    ObjectsSpec,
+    SaliencySpec,
+    SettingSpec,
+    StudyConfig,
+    TransferSpec,
+)
+from veilset.study.plan import make_plan
+from veilset.study.recipe import FAST, PAPER, SMALL
+from veilset.study.yaml_file import EXAMPLES, example, read_study
+
+BASE = """\
+format: veilset-study/1
+settings:
+  original: {root: photos}
+  veil: {root: veiled}
+networks: [resnet18, resnet50]
+"""
+
+WHOLE = """\
+format: veilset-study/1
+name: All of it
+out: results
+data:
+  train: part/train
+  val: part/val
+  classes: classes.json
+  names: names.json
+  annotations: faces
+  min_score: 0.5
+  objects: {format: coco, path: objects.json, names: map.json}
+  images: shared
+settings:
+  plain: {root: /data/plain}
+  layered: {layer: layer.arrow, of: plain}
+  fly: {method: mosaic, set: {cells: 4}, of: plain}
+reference: plain
+networks:
+  - alexnet
+  - {name: small, source: timm, model: resnet18, arguments: {channels: [8, 16]}, lr: 0.5,
+     batch_size: 32, init: weights}
+init: random
+weights: weights
+seeds: [0, 4]
+train: [plain, fly]
+evaluate: {fly: [fly, plain]}
+recipe: {base: small, epochs: 3, crop_scale: [0.5, 1]}
+threads: 2
+workers: 3
+cache_mb: 0
+scores: top
+checkpoint_every_s: 5
+sem_ddof: 2
+bootstrap: 1000
+area_bins: [0, 0.5, 1]
+object_bins: [0, 0.25, 1]
+roles: {veil: fly}
+transfer:
+  - {task: sun397, root: SUN, networks: [small], from: [plain, none], seeds: [4],
+     recipe: {epochs: 2}, lr_grid: [0.1, 1], sample: true, partition: 2, n_train: 7}
+saliency: {network: small, settings: [plain, fly], seed: 4, n: 2, choose: list, images: [a.png]}
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_every_key_arrives(tmp_path: Path) -> None:
+    config = read_study(written(tmp_path, WHOLE))
+    settings = (
+        SettingSpec("plain", root=Path("/data/plain"), of="original"),
+        SettingSpec("layered", layer=tmp_path / "layer.arrow", of="plain"),
+        SettingSpec("fly", method="mosaic", parameters={"cells": 4}, of="plain"),
+    )
+    small = NetworkSpec("small", "timm", "resnet18", {"channels": [8, 16]}, 0.5, 32, "weights")
+    assert config == StudyConfig(
+        name="All of it",
+        out=tmp_path / "results",
+        data=DataSpec(
+            "part/train", "part/val", tmp_path / "classes.json", tmp_path / "names.json",
+            tmp_path / "faces", 0.5,
+            ObjectsSpec("coco", tmp_path / "objects.json", tmp_path / "map.json"), "shared",
+        ),
+        settings={each.name: each for each in settings},
+        networks=(NetworkSpec("alexnet"), small),
+        reference="plain",
+        weights=tmp_path / "weights",
+        seeds=(0, 4),
+        train=("plain", "fly"),
+        evaluate={"plain": ("plain",), "fly": ("fly", "plain")},
+        recipe=replace(SMALL, epochs=3, crop_scale=(0.5, 1.0)),
+        threads=2,
+        workers=3,
+        cache_mb=0,
+        scores="top",
+        checkpoint_every_s=5.0,
+        sem_ddof=2,
+        bootstrap=1000,
+        area_bins=(0.0, 0.5, 1.0),
+        object_bins=(0.0, 0.25, 1.0),
+        roles={"veil": "fly"},
+        transfer=(
+            TransferSpec(
+                "sun397", tmp_path / "SUN", ("small",), ("plain", "none"), (4,), {"epochs": 2},
+                (0.1, 1.0), True, 2, 7,
+            ),
+        ),
+        saliency=SaliencySpec("small", ("plain", "fly"), 4, 2, "list", ("a.png",)),
+    )  # fmt: skip
+    # A key that is forgotten above would pass with its default.
+    asked = set(yaml.safe_load(WHOLE))
+    assert asked - {"format"} == {each.name for each in fields(StudyConfig)}
+
+
+def test_defaults_of_a_short_file(tmp_path: Path) -> None:
+    config = read_study(written(tmp_path, BASE))
+    assert (config.name, config.out) == ("study", tmp_path / "study.study")
+    assert (config.seeds, config.train) == ((1, 2, 3), ("original", "veil"))
+    assert config.evaluate == {"original": ("original",), "veil": ("veil",)}
+    assert config.roles == {"veil": "veil"}
+    assert config.recipe == PAPER
+    assert read_study(tmp_path / "study.yaml", recipe="fast").recipe == FAST
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("sedes: [1]", "study.yaml: unknown key 'sedes'. Did you mean 'seeds'?"),
+        ("zzz: 1", "study.yaml: unknown key 'zzz'. Known: "),
+        ("seeds: [1, 1]", "seeds: 1 is there twice. Remove one."),
+        ("seeds: [-1]", "seeds: -1 is below 0."),
+        ("seeds: []", "seeds: the list is empty."),
+        ("seeds: 1", "seeds: 1 is not a list of whole numbers."),
+        ("seeds: [true]", "is not a list of whole numbers."),
+        ("reference: blurred", "reference: there is no setting 'blurred'. The study has: "),
+        ("train: [blur]", "train: there is no setting 'blur'."),
+        ("evaluate: {blur: [veil]}", "evaluate: there is no setting 'blur'."),
+        ("train: [veil]\nevaluate: {original: [veil]}", "evaluate.original: nothing is trained"),
+        ("evaluate: {veil: [blur]}", "evaluate.veil: there is no setting 'blur'."),
+        ("init: published", "init: 'published' is not known. Choose: random, weights."),
+        ("scores: some", "scores: 'some' is not known."),
+        ("threads: 0", "threads: 0 is below 1."),
+        ("workers: 1.5", "workers: 1.5 is not a whole number."),
+        ("bootstrap: 10", "bootstrap: 10 is below 1000."),
+        ("sem_ddof: 3", "sem_ddof: 3 is neither 1 nor 2."),
+        ("checkpoint_every_s: 0", "checkpoint_every_s: 0.0 is not above 0."),
+        ("checkpoint_every_s: 1e3", "write a point in it, as 1.0e-4."),
+        ("area_bins: [0, 0.5]", "area_bins: [0.0, 0.5] does not rise from 0 to 1."),
+        ("object_bins: [0, 2, 1]", "object_bins: [0.0, 2.0, 1.0] does not rise from 0 to 1."),
+        ("roles: {viel: veil}", "roles: 'viel' is not known."),
+        ("roles: {veil: no}", "roles.veil: False is not a text."),
+        ("recipe: papr", "No recipe is named 'papr'."),
+        ("recipe: {base: small, epoch: 1}", "recipe: A recipe has no 'epoch'. Did you mean"),
+        ("recipe: {epochs: 0}", "recipe.epochs: 0 is not above 0."),
+        ("recipe: {epochs: 1.5}", "recipe.epochs: 1.5 is not a whole number."),
+        ("recipe: {mean: [0.1, 0.2]}", "recipe.mean: [0.1, 0.2] is not a list of 3 numbers."),
+        ("recipe: {train_size: 96, first_size: 128}", "recipe.first_size: 128 is above"),
+        ("data: {min_score: 2}", "data.min_score: 2.0 is not in [0, 1]."),
+        ("data: {images: some}", "data.images: 'some' is not known."),
+        ("data: {train: ../x}", "data.train: '../x' is not a folder within a setting."),
+        ("data: {val: train}", "data.val: 'train' is what networks are trained on."),
+        ("data: {objects: {format: voc}}", "data.objects.path: it is missing. Give it."),
+        ("saliency: {network: x}", "saliency.settings: it is missing."),
+        ("transfer: [{task: cifar}]", "transfer[0].root: it is missing."),
+        (
+            "transfer: [{task: cifar10, root: x, networks: [vgg]}]",
+            "networks: there is no network 'vgg'. The study has: resnet18, resnet50.",
+        ),
+        (
+            "transfer: [{task: cifar10, root: x, networks: [resnet18], seeds: [9]}]",
+            "transfer[0].seeds: 9 is not among the study's seeds.",
+        ),
+        (
+            "transfer: [{task: voc-detection, root: x, networks: [resnet18], from: [none]}]",
+            "transfer[0].from: voc-detection starts from trained weights only.",
+        ),
+        (
+            "transfer: [{task: sun397, root: x, networks: [resnet18], partition: 0}]",
+            "transfer[0].partition: 0 is not in 1 to 10",
+        ),
+        ("settings: {}", "the key 'settings' is there twice. Remove one."),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(tmp_path: Path, line: str, complaint: str) -> None:
+    with pytest.raises(ConfigError) as found:
+        read_study(written(tmp_path, f"{BASE}{line}\n"))
+    assert str(found.value).startswith("study.yaml")
+    assert complaint in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("veilset-study/1", "veilset-study/9", "format: 'veilset-study/9' is not known."),
+        ("  veil: {root: veiled}\n", "", "settings: a study compares at least two."),
+        ("{root: veiled}", "{layer: a, root: b}", "settings.veil.root: give exactly one of root"),
+        ("{root: veiled}", "{}", "settings.veil.root: give exactly one of root"),
+        ("{root: veiled}", "{layer: a, of: b}", "settings.veil.of: there is no setting 'b'."),
+        ("{root: veiled}", "{method: veil}", "settings.veil: method needs data.annotations"),
+        ("{root: veiled}", "{root: a, rot: b}", "settings.veil: unknown key 'rot'."),
+        ("veil:", "Veil.1:", "settings.Veil.1.name: 'Veil.1' cannot be a name."),
+        ("resnet50]", "resnet18]", "networks: 'resnet18' is there twice."),
+        ("resnet50]", "{lr: 1.0}]", "networks[1].name: it is missing."),
+        ("resnet50]", "{name: x, lr: -1}]", "networks[1].lr: -1.0 is not above 0. Give a learning"),
+        ("resnet50]", "{name: x, source: keras}]", "networks[1].source: 'keras' is not known."),
+        ("resnet50]", "5]", "networks[1]: 5 is no mapping of keys to values."),
+        ("networks:", "networks: [", "it is not valid YAML"),
+        (BASE, "- 1", "it holds no mapping of keys to values."),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_within(
+    tmp_path: Path, old: str, new: str, complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as found:
+        read_study(written(tmp_path, BASE.replace(old, new)))
+    assert str(found.value).startswith("study.yaml")
+    assert complaint in str(found.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_study(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "n_runs", "n_evaluations"),
+    [("ilsvrc", 135, 180), ("ilsvrc-pretrained", 24, 144), ("imagenette", 45, 45)],
+)
+def test_examples_are_the_studies_they_name(
+    tmp_path: Path, name: str, n_runs: int, n_evaluations: int
+) -> None:
+    plan = make_plan(read_study(written(tmp_path, example(name))))
+    assert len(plan.runs) == n_runs
+    assert sum(len(run.evaluate) for run in plan.runs) == n_evaluations
+
+
+def test_no_example_is_forgotten() -> None:
+    with pytest.raises(ConfigError, match="Choose: ilsvrc, ilsvrc-pretrained, imagenette"):
+        example("cifar")
+    assert len(EXAMPLES) == 3
