@@ -128,3 +128,10 @@ def _allow_tf32(allowed: bool) -> None:
     # The older of two kinds of switches: torch.compile asks for these, and mixing is an error.
     torch.backends.cudnn.allow_tf32 = allowed
     torch.set_float32_matmul_precision("high" if allowed else "highest")
+
+
+def describe(device: str) -> str:
+    """Give a device in words, for records."""
+    if torch.device(device).type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+    return device

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes of this machine that work through the list of runs, one for each device."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any
+
+from veilset.errors import RunError, VeilsetError
+from veilset.study.plan import Study
+from veilset.study.work import Counts, Event, Options, count_runs, work_through
+
+_LOOK_EVERY_S = 0.2
+
+
+class StopFlag:
+    """Whether somebody asked this process to end. A second Ctrl-C ends it at once."""
+
+    def __init__(self, *signals: signal.Signals) -> None:
+        self._signals = signals
+        self.is_set = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Let the signals set the flag while a block runs, in the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._hear) for number in self._signals}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if self.is_set and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.is_set = True
+
+
+def work_locally(
+    study: Study,
+    devices: Sequence[str],
+    options: Options,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Counts:
+    """Work through the runs on some devices, each in a process of its own if there are several.
+
+    Args:
+        study: The study.
+        devices: Their names; ``cpu`` as often as there shall be processes on it.
+        options: Which runs, how long.
+        on_event: Told what happens, in this process.
+
+    Returns:
+        Where the runs stand afterwards.
+
+    Raises:
+        KeyboardInterrupt: If the process was asked to end; every run at work has a checkpoint.
+        VeilsetError: What stopped a process, as ``work_through``.
+    """
+    flag = StopFlag(signal.SIGINT, signal.SIGTERM)
+    with flag.listening():
+        if len(devices) == 1:
+            counts = work_through(study, devices[0], options, on_event, lambda: flag.is_set)
+        else:
+            _run_processes(study, devices, options, on_event, flag)
+            counts = count_runs(study, options.only)
+    if flag.is_set:
+        raise KeyboardInterrupt
+    return counts
+
+
+def _run_processes(
+    study: Study,
+    devices: Sequence[str],
+    options: Options,
+    on_event: Callable[[Event], None],
+    flag: StopFlag,
+) -> None:
+    # A copy of this process could not use CUDA, and would inherit locks of its threads.
+    context = multiprocessing.get_context("spawn")
+    events: Any = context.Queue()
+    workers: list[BaseProcess] = []
+    problem: VeilsetError | None = None
+    is_asked = False
+    try:
+        for device in devices:
+            arguments = (study, device, options, events, os.getpid())
+            started = context.Process(target=_worker, args=arguments)
+            started.start()
+            workers.append(started)
+        while any(worker.is_alive() for worker in workers) or not events.empty():
+            if (flag.is_set or problem) and not is_asked:
+                is_asked = True
+                _ask_to_stop(workers)
+            try:
+                event = events.get(timeout=_LOOK_EVERY_S)
+            except queue.Empty:
+                continue
+            if isinstance(event, VeilsetError):
+                problem = problem or event
+            else:
+                on_event(event)
+    finally:
+        _ask_to_stop(workers)
+        for worker in workers:
+            worker.join()
+        events.close()
+    if problem:
+        raise problem
+    if flag.is_set:
+        return
+    if broken := [worker.exitcode for worker in workers if worker.exitcode]:
+        raise RunError(
+            f"{len(broken)} of {len(workers)} processes ended with status {broken[0]}; below 0 it "
+            "is the number of the signal that killed it. Run the same command again to go on."
+        )
+
+
+def _ask_to_stop(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+
+
+def _worker(study: Study, device: str, options: Options, events: Any, parent: int) -> None:
+    # Ctrl-C reaches every process of a terminal; the parent hears it, and asks with SIGTERM.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    flag = StopFlag(signal.SIGTERM)
+
+    def should_stop() -> bool:
+        # A parent that was killed cannot ask.
+        return flag.is_set or os.getppid() != parent
+
+    with flag.listening():
+        try:
+            work_through(study, device, options, events.put, should_stop)
+        except VeilsetError as error:
+            events.put(error)
