@@ -163,6 +163,6 @@ def test_a_class_without_images_has_no_average_precision():
 
 
 def test_among_five_classes_or_fewer_there_is_no_top_five():
-    first, among = rank_hits([1], [[0, 1, 2, 3]])
+    first, among = rank_hits([1], [[0, 1, 2, 3, 4]], 5)
     assert among is None
     assert not first[0]

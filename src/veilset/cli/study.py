@@ -65,3 +65,28 @@ def plan(study: StudyFile, recipe: Recipe = None, as_json: opt.Json = False) -> 
         failure = read_failure(found.paths.run(run.run_id))
         if failure is not None:
             say(f"{run.run_id} failed: {failure.message}")
+
+
+@app.command()
+def evaluate(study: StudyFile, quiet: opt.Quiet = False) -> None:
+    """Evaluate all finished runs: accuracies, drops with intervals, categories, figures."""
+    from veilset.study.stage import evaluate_study
+
+    give(str(evaluate_study(study, on_step=None if quiet else _say_step)))
+
+
+@app.command()
+def tables(
+    study: StudyFile,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; that of the study if not given.")
+    ] = None,
+) -> None:
+    """Write the tables as CSV, Parquet, Markdown and LaTeX, the figures as SVG and PNG."""
+    from veilset.study.stage import write_study_tables
+
+    give(str(write_study_tables(study, out=out)))
+
+
+def _say_step(text: str) -> None:
+    say(f"evaluate  {text}")

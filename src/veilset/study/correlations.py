@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from veilset.intervals import wilson
 from veilset.study.drops import Bin, CategoryDrops, binned, category_drops, means_by_class
 from veilset.study.facts import ImageFacts
 from veilset.study.found import Found
@@ -194,21 +195,29 @@ def figure_2(found: Found) -> dict[str, Any] | None:
     facts = found.facts
     if facts is None:
         return None
-    looked = facts.is_looked
-    has_face = np.where(looked, facts.with_faces.astype(np.float64), np.nan)
-    shares = share_by_class(found, has_face)
-    counts = np.bincount(found.scores.labels[looked], minlength=found.scores.n_classes)
-    order = [int(i) for i in np.argsort(-shares, kind="stable") if np.isfinite(shares[i])]
-    per_image = np.bincount(facts.n_faces[facts.with_faces])
+    scores, with_faces = found.scores, facts.with_faces
+    n_looked = np.bincount(scores.labels[facts.is_looked], minlength=scores.n_classes)
+    n_with = np.bincount(scores.labels[with_faces], minlength=scores.n_classes)
+    categories = [
+        _share_with(found, k, int(n_with[k]), int(n_looked[k]))
+        for k in range(scores.n_classes)
+        if n_looked[k]
+    ]
     return {
-        "categories": [
-            {
-                "category": found.classes[i],
-                "name": found.names[i],
-                "share": float(shares[i]),
-                "n": int(counts[i]),
-            }
-            for i in order
+        "categories": sorted(categories, key=lambda each: (-each["share"], each["category"])),
+        "images_by_faces": [
+            [n, int(count)] for n, count in enumerate(np.bincount(facts.n_faces[with_faces])) if n
         ],
-        "images_by_faces": [[n, int(count)] for n, count in enumerate(per_image) if count],
+    }
+
+
+def _share_with(found: Found, k: int, n_with: int, n_looked: int) -> dict[str, Any]:
+    low, high = wilson(n_with, n_looked)
+    return {
+        "category": found.classes[k],
+        "name": found.names[k],
+        "share": n_with / n_looked,
+        "low": low,
+        "high": high,
+        "n": n_looked,
     }

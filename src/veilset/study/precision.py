@@ -66,24 +66,25 @@ def average_precisions(labels: ArrayLike, scores: ArrayLike) -> NDArray[np.float
 
 
 def rank_hits(
-    labels: ArrayLike, top: ArrayLike
+    labels: ArrayLike, top: ArrayLike, n_classes: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_] | None]:
     """Give which images have their class first, and which among the first five.
 
     Args:
         labels: ``(N,)`` integers.
         top: ``(N, min(5, K))`` classes, the likeliest first.
+        n_classes: K.
 
     Returns:
-        Two ``(N,)`` bool; the second None where there are no more than five classes, or fewer
-        than five were kept: all would be right.
+        Two ``(N,)`` bool; the second None where there are no more than five classes: all
+        would be right.
 
     Example:
-        >>> first, five = rank_hits([2, 0], [[2, 1, 0, 3, 4], [3, 1, 2, 4, 0]])
+        >>> first, five = rank_hits([2, 0], [[2, 1, 0, 3, 4], [3, 1, 2, 4, 0]], 6)
         >>> first.tolist(), five.tolist()
         ([True, False], [True, True])
     """
     truth, ranked = np.asarray(labels), np.asarray(top)
     first = ranked[:, 0] == truth
-    among = (ranked[:, :5] == truth[:, None]).any(axis=1) if ranked.shape[1] >= 5 else None
+    among = (ranked[:, :5] == truth[:, None]).any(axis=1) if n_classes > 5 else None
     return first, among

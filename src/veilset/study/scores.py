@@ -55,15 +55,18 @@ class RunScores:
     ap: FloatVector | None
 
     @classmethod
-    def of(cls, labels: ArrayLike, top: ArrayLike, scores: ArrayLike | None) -> RunScores:
+    def of(
+        cls, labels: ArrayLike, top: ArrayLike, scores: ArrayLike | None, n_classes: int
+    ) -> RunScores:
         """Judge a run.
 
         Args:
             labels: ``(N,)`` integers, the truth.
             top: ``(N, min(5, K))`` classes, the likeliest first.
             scores: ``(N, K)`` logits, or None.
+            n_classes: K.
         """
-        first, among = rank_hits(labels, top)
+        first, among = rank_hits(labels, top, n_classes)
         predicted = np.asarray(top, dtype=np.int64)[:, 0]
         ap = None if scores is None else average_precisions(labels, scores)
         return cls(first, among, predicted, ap)

@@ -3,11 +3,22 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from veilset.study.opening import open_study
+from veilset.runs import RunSummary
+from veilset.study.evaluate import evaluate
+from veilset.study.opening import load_study, open_study
 from veilset.study.plan import Study
+from veilset.study.written import read_results, write_results, write_tables_and_figures
+from veilset.study.torch_door import require_torch
 from veilset.study.yaml_file import read_study
+
+if TYPE_CHECKING:
+    from veilset.study.work import Event
 
 
 def plan_study(path: str | Path, *, recipe: str | None = None) -> Study:
@@ -23,3 +34,100 @@ def plan_study(path: str | Path, *, recipe: str | None = None) -> Study:
         ResumeMismatchError: If they are not those with which the study began.
     """
     return open_study(read_study(Path(path), recipe=recipe))
+
+
+def run_study(
+    path: str | Path,
+    *,
+    recipe: str | None = None,
+    only: str = "",
+    devices: str = "auto",
+    processes: int = 1,
+    retry_failed: bool = False,
+    keep: bool = True,
+    stop_after_s: float | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> RunSummary:
+    """Train what a study asks for, and predict; what is done is not done again.
+
+    Any number of processes and machines that see the same folder may do this at once: they share
+    the runs, and what comes out does not depend on how many they are.
+
+    Args:
+        path: The YAML file.
+        recipe: Recipe that takes the place of the one in the file.
+        only: Runs whose names match this pattern, as ``resnet*.s1``; "" for all.
+        devices: Names with commas between them, or ``auto``; each gets a process of its own.
+        processes: Processes on the CPU, if that is the device.
+        retry_failed: Whether runs that failed before are tried once more.
+        keep: Whether decoded pictures are kept in the study's folder while it runs.
+        stop_after_s: Seconds after which no further step is begun; None for never.
+        on_event: Told what happens.
+
+    Returns:
+        How many runs are planned, done, failed and left.
+
+    Raises:
+        ConfigError: If the file, a device or a network cannot be used.
+        DatasetError: If the images of its settings cannot be compared.
+        ResumeMismatchError: If images or settings changed since a run began.
+        RunError: If files cannot be locked or written, or a process was killed.
+        KeyboardInterrupt: If the process was asked to end; runs at work have a checkpoint.
+        MissingExtraError: If PyTorch is not installed.
+    """
+    require_torch()
+    from veilset.study.devices import share_devices
+    from veilset.study.local_workers import work_locally
+    from veilset.study.work import Event, Options, count_runs, forget_failures
+
+    begun = time.monotonic()
+    study = plan_study(path, recipe=recipe)
+    names = share_devices(devices, processes)
+    if retry_failed:
+        forget_failures(study, only)
+    told = on_event or (lambda _: None)
+    told(Event("opened", "", counts=count_runs(study, only)))
+    deadline = None if stop_after_s is None else begun + stop_after_s
+    counts = work_locally(study, names, Options(only, keep, deadline), told)
+    wall_s = time.monotonic() - begun
+    return RunSummary("study", study.folder, asdict(counts), {}, wall_s)
+
+
+def evaluate_study(path: str | Path, *, on_step: Callable[[str], None] | None = None) -> Path:
+    """Evaluate all finished runs of a study, and write ``study.json`` into its folder.
+
+    Args:
+        path: The YAML file.
+        on_step: Told what is done next.
+
+    Returns:
+        The file. The same runs give the same bytes.
+
+    Raises:
+        ConfigError: If the YAML file cannot be used.
+        RunError: If no run is finished, or predictions are damaged or of other weights.
+        DatasetError: If a file of names, annotations or objects cannot be used.
+    """
+    study = load_study(read_study(Path(path)))
+    return write_results(study.paths, evaluate(study, on_step))
+
+
+def write_study_tables(path: str | Path, *, out: str | Path | None = None) -> Path:
+    """Write the tables and figures of an evaluated study.
+
+    Args:
+        path: The YAML file.
+        out: Folder for ``tables`` and ``figures``; that of the study if None.
+
+    Returns:
+        That folder.
+
+    Raises:
+        ConfigError: If the YAML file cannot be used.
+        RunError: If the study was not evaluated, or a file cannot be written.
+        MissingExtraError: If the library that draws PNG files is not installed.
+    """
+    study = load_study(read_study(Path(path)))
+    folder = study.folder if out is None else Path(out)
+    write_tables_and_figures(read_results(study.paths), folder)
+    return folder

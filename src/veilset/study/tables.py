@@ -210,6 +210,8 @@ def beside_paper(
     filled = [dict(row) for row in rows]
     for column in columns:
         wider.append(column)
+        if column.kind == "text":
+            continue
         printed = [paper_cell(name, key_of(row), column.key) for row in rows]
         if not any(printed):
             continue
