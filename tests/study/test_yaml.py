@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+from tests.conftest import REPOSITORY
 from veilset.errors import ConfigError
 from veilset.study.config import (
     DataSpec,
@@ -20,7 +22,7 @@ from veilset.study.config import (
     TransferSpec,
 )
 from veilset.study.plan import make_plan
-from veilset.study.recipe import FAST, PAPER, SMALL
+from veilset.study.recipe import FAST, PAPER, SMALL, Recipe
 from veilset.study.yaml_file import EXAMPLES, example, read_study
 
 BASE = """\
@@ -255,3 +257,13 @@ def test_no_example_is_forgotten() -> None:
     with pytest.raises(ConfigError, match="Choose: ilsvrc, ilsvrc-pretrained, imagenette"):
         example("cifar")
     assert len(EXAMPLES) == 3
+
+
+def test_every_key_is_documented() -> None:
+    page = (REPOSITORY / "docs" / "study.md").read_text()
+    keys = yaml.safe_load(WHOLE)
+    names = {*keys, *(f"data.{key}" for key in keys["data"]), *(f.name for f in fields(Recipe))}
+    for name in names - {"name", "data"}:
+        assert f"`{name}`" in page, name
+    for key in (*keys["transfer"][0], *keys["saliency"], *keys["networks"][1]):
+        assert re.search(rf"[`{{ ,]{key}[,:}}]", page), key

@@ -15,6 +15,7 @@ from veilset.report.facts import Failures, Searched, StageRecord, Verified
 from veilset.report.gather import Facts
 from veilset.report.reproduce import commands
 from veilset.report.sections import measurements_of
+from veilset.report.studied import study_data
 from veilset.report.wording import Headline
 
 FORMAT = "veilset-report/1"
@@ -43,6 +44,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         "verified": _verified(facts.verified) if facts.verified else None,
         "measurements": measurements_of(facts),
         "audit": audit_data(facts.audited),
+        "study": study_data(facts.studied),
         "models": [{"stage": stage, **model} for stage, model in models_of(facts)],
         "bottleneck": asdict(bottleneck) if bottleneck else None,
         "shown": [each.image_id for each in thumbnails],

@@ -30,6 +30,7 @@ from veilset.report.facts import (
     without_folders,
     without_places,
 )
+from veilset.report.studied import Studied
 from veilset.runs import FINISHED, STARTED, read_manifest
 from veilset.types import Annotations, Status
 
@@ -47,6 +48,7 @@ class Facts:
         verified: What verification found; None unless it is finished and of this release.
         stale: Why a finished verification does not speak for this release, "" otherwise.
         audited: Who is in the data set; None without an audit.
+        studied: What training on it costs; None without a study.
     """
 
     source: str
@@ -57,6 +59,7 @@ class Facts:
     verified: Verified | None = None
     stale: str = ""
     audited: Audited | None = None
+    studied: Studied | None = None
 
     @property
     def n_published(self) -> int:

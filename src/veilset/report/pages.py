@@ -26,6 +26,7 @@ from veilset.report.sections import (
     sheet_section,
     verification_section,
 )
+from veilset.report.studied import study_section
 from veilset.report.wording import Headline
 
 _FOOTER = (
@@ -65,6 +66,7 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
             "images": ("Images", images_section(facts)),
             "regions": ("Regions", regions_section(facts)),
             "audit": ("Who is in the data set", audit_section(facts.audited)),
+            "study": ("What it costs", study_section(facts.studied)),
             "outputs": ("Outputs", sheet_section(facts, thumbnails)),
             "done": ("What was done", done_section(facts)),
             "models": ("Models", models_section(facts)),

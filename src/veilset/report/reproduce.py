@@ -12,6 +12,7 @@ from typing import Any
 from veilset.annotations.store import detection_of
 from veilset.report.facts import StageRecord
 from veilset.report.gather import Facts
+from veilset.report.studied import study_commands
 
 _DETECTOR_FLAGS = ("effort", "threshold", "device", "precision", "runtime")
 
@@ -30,7 +31,7 @@ def commands(facts: Facts) -> list[str]:
     if facts.stages["verify"].is_finished:
         options = chain(_verify(facts.stages["verify"].config), layout)
         found.append(_line("verify PHOTOS OUT -a ANN", options))
-    return found
+    return found + study_commands(facts.studied)
 
 
 def _layout(facts: Facts) -> list[tuple[str, object]]:

@@ -16,6 +16,7 @@ from veilset.report.contact_sheet import make_thumbnails
 from veilset.report.data import render_data
 from veilset.report.gather import Limits, gather
 from veilset.report.pages import render_page
+from veilset.report.studied import read_studied
 from veilset.report.wording import headline
 from veilset.runs import make_folder
 
@@ -55,6 +56,7 @@ def write_report(
     config: ReportConfig | None = None,
     *,
     audit: str | Path | None = None,
+    study: str | Path | None = None,
 ) -> Path:
     """Write the report of a release: one self-contained HTML page, and its numbers as JSON.
 
@@ -71,13 +73,14 @@ def write_report(
         config: Settings; None for the defaults.
         audit: Folder of an audit of the same annotation set, whose numbers and figures the page
             is to tell; None for none.
+        study: Folder of an evaluated study in which the release is a setting; None for none.
 
     Returns:
         The path of the page.
 
     Raises:
-        RunError: If no stage is on record, the audit is of another set, or the page cannot
-            be written.
+        RunError: If no stage is on record, the audit is of another set, the study of other
+            images, or the page cannot be written.
         AnnotationError: If the annotation set is missing or not that of the release.
         DatasetError: If a table of the records is damaged.
     """
@@ -90,6 +93,8 @@ def write_report(
     facts = gather(out, Path(annotations) if annotations else None, record, limits)
     if audit is not None:
         facts = replace(facts, audited=read_audited(Path(audit), facts.stages, page))
+    if study is not None:
+        facts = replace(facts, studied=read_studied(Path(study), out))
     verdict = headline(facts)
     candidates = facts.verified.sheet if facts.verified else []
     thumbnails = make_thumbnails(out, candidates, config.n_thumbnails)
