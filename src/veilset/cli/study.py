@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import give, say
+from veilset.cli.talk import conclude, give, say
 
 app = typer.Typer(
     help="Train on original and on obfuscated images, and measure what is lost.",
@@ -65,6 +65,56 @@ def plan(study: StudyFile, recipe: Recipe = None, as_json: opt.Json = False) -> 
         failure = read_failure(found.paths.run(run.run_id))
         if failure is not None:
             say(f"{run.run_id} failed: {failure.message}")
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    recipe: Recipe = None,
+    only: Annotated[
+        str, typer.Option(help="Only runs whose names match a pattern, as 'resnet*.s1'.")
+    ] = "",
+    devices: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each works on a run of its own."
+        ),
+    ] = "auto",
+    processes: Annotated[
+        int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)
+    ] = 1,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option(
+            help="Keep decoded pictures, originals among them, in a private folder within the "
+            "study's while it runs, as far as cache_mb allows."
+        ),
+    ] = True,
+    stop_after: Annotated[
+        str, typer.Option(help="Begin no further step after so long, as 90s, 30m or 2h.")
+    ] = "",
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Train the networks of a study and predict; run again, it goes on where it was."""
+    from veilset.cli.study_talk import StudyProgress, parse_duration
+    from veilset.study.stage import run_study
+
+    with StudyProgress(quiet=quiet) as progress:
+        summary = run_study(
+            study, recipe=recipe, only=only, devices=devices, processes=processes,
+            retry_failed=retry_failed, keep=keep,
+            stop_after_s=parse_duration(stop_after) if stop_after else None,
+            on_event=progress.told,
+        )  # fmt: skip
+    for run_id, message in summary.extra["failures"].items():
+        say(f"{run_id} failed: {message}")
+    if summary.counts["left"]:
+        say(f"{summary.counts['left']:,} runs are left. Run the same command again to go on.")
+    conclude(summary, place=summary.folder, as_json=as_json, bad=("failed", "left"))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from lightning_fabric import Fabric
 
+from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError, RunError
 from veilset.study.recipe import Recipe
 
@@ -135,3 +136,33 @@ def describe(device: str) -> str:
     if torch.device(device).type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
     return device
+
+
+def share_devices(wanted: str, processes: int) -> tuple[str, ...]:
+    """Give the device of each process that is to be started.
+
+    Args:
+        wanted: As ``find_devices``.
+        processes: How many there shall be on the CPU.
+
+    Raises:
+        ConfigError: If a device is not there, or the processes are too many for it.
+
+    Example:
+        >>> share_devices("cpu", 1)
+        ('cpu',)
+    """
+    names = find_devices(wanted)
+    if processes == 1:
+        return names
+    if names != ("cpu",):
+        raise ConfigError(
+            f"--processes is for the CPU, and the device is {', '.join(names)}: each has one "
+            "process. Leave it out, or give --devices cpu."
+        )
+    n_cores = usable_cores()
+    if not 1 <= processes <= n_cores:
+        raise ConfigError(
+            f"--processes {processes} is not in 1 to {n_cores}, the cores that may be used here."
+        )
+    return names * processes

@@ -13,8 +13,8 @@ from veilset.runs import RunSummary
 from veilset.study.evaluate import evaluate
 from veilset.study.opening import load_study, open_study
 from veilset.study.plan import Study
-from veilset.study.written import read_results, write_results, write_tables_and_figures
 from veilset.study.torch_door import require_torch
+from veilset.study.written import read_results, write_results, write_tables_and_figures
 from veilset.study.yaml_file import read_study
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def run_study(
         on_event: Told what happens.
 
     Returns:
-        How many runs are planned, done, failed and left.
+        How many runs are planned, done, failed and left; ``extra`` has the messages of failures.
 
     Raises:
         ConfigError: If the file, a device or a network cannot be used.
@@ -78,7 +78,7 @@ def run_study(
     require_torch()
     from veilset.study.devices import share_devices
     from veilset.study.local_workers import work_locally
-    from veilset.study.work import Event, Options, count_runs, forget_failures
+    from veilset.study.work import Event, Options, count_runs, forget_failures, read_failures
 
     begun = time.monotonic()
     study = plan_study(path, recipe=recipe)
@@ -90,7 +90,8 @@ def run_study(
     deadline = None if stop_after_s is None else begun + stop_after_s
     counts = work_locally(study, names, Options(only, keep, deadline), told)
     wall_s = time.monotonic() - begun
-    return RunSummary("study", study.folder, asdict(counts), {}, wall_s)
+    failures = {"failures": read_failures(study, only)}
+    return RunSummary("study", study.folder, asdict(counts), {}, wall_s, failures)
 
 
 def evaluate_study(path: str | Path, *, on_step: Callable[[str], None] | None = None) -> Path:

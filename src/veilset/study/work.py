@@ -106,12 +106,18 @@ def count_runs(study: Study, only: str = "") -> Counts:
     """Count what became of the runs, as their folders tell."""
     runs = chosen_runs(study, only)
     done = sum(is_complete(study, run) for run in runs)
-    failed = sum(
-        not is_complete(study, run)
-        and records.read_failure(study.paths.run(run.run_id)) is not None
-        for run in runs
-    )
+    failed = len(read_failures(study, only))
     return Counts(len(runs), done, failed, len(runs) - done - failed)
+
+
+def read_failures(study: Study, only: str = "") -> dict[str, str]:
+    """Give why runs failed, by their names."""
+    found = {}
+    for run in chosen_runs(study, only):
+        failure = records.read_failure(study.paths.run(run.run_id))
+        if failure is not None and not is_complete(study, run):
+            found[run.run_id] = failure.message
+    return found
 
 
 def forget_failures(study: Study, only: str = "") -> None:
