@@ -101,6 +101,7 @@ def test_five_classes_have_no_top_five_and_without_scores_there_is_no_precision(
     keys = {column.key for table in _tables(found).values() for column in table.columns}
     assert not any(key.startswith(("top5.", "ap.")) for key in keys)
     assert all(each["top5"] is None for each in found["figures"]["figure_3.blurred"]["bins"])
+    assert "scores: top" in _tables(found)["categories"].note
 
 
 def test_predictions_of_other_weights_or_images_are_refused(study):
@@ -121,6 +122,12 @@ def test_nothing_finished_is_an_error(study):
     shutil.rmtree(study.folder / "runs")
     with pytest.raises(RunError, match="No run of the study"):
         evaluate(study)
+
+
+def test_images_that_were_left_out_are_counted_under_every_table(study):
+    short = replace(study, plan=replace(study.plan, left_out=("val/a.jpg", "val/b.jpg")))
+    tables = _tables(evaluate(short))
+    assert all("Left out: 2 images" in table.note for table in tables.values())
 
 
 def test_names_for_people(study, tmp_path):
@@ -146,6 +153,8 @@ def test_on_ilsvrc_the_paper_stands_beside_and_its_pairs_are_listed(tmp_path):
     assert len(tables["table_4"].rows) == 8
     assert tables["table_4"].rows[0]["top1.original.paper"]["mean"] == 0.508  # type: ignore[index]
     assert tables["correlations"].rows[0]["r.paper"] == 0.28
+    bins = [row.get("top5.paper") for row in tables["bins"].rows]
+    assert bins == [0.003, None, None, None, 0.0404]
 
 
 def test_tables_and_figures_are_written_from_the_file_alone(study, tmp_path):

@@ -93,6 +93,13 @@ def test_correlations_are_those_of_scipy(rng, n):
         assert found.low is None
 
 
+def test_rounding_does_not_break_ties_of_ranks():
+    alike = [0.3 - 0.2, 0.2 - 0.1, 0.1, 0.4, 0.5]
+    assert pearson([1, 2, 3, 4, 5], alike).rank == pytest.approx(
+        stats.spearmanr([1, 2, 3, 4, 5], [1, 1, 1, 4, 5]).statistic
+    )
+
+
 def test_pairs_of_which_one_is_not_known_are_left_out(rng):
     x, y = rng.normal(size=20), rng.normal(size=20)
     with_gaps = np.where(np.arange(20) < 5, np.nan, x)

@@ -238,12 +238,17 @@ def test_correlations_and_bins(study, results, tables, frame):
         expected = stats.pearsonr(share, drop)
         assert row["r"] == pytest.approx(expected.statistic)
         assert row["p"] == pytest.approx(expected.pvalue)
+        assert row["rank"] == pytest.approx(
+            stats.spearmanr(share.round(12), drop.round(12)).statistic
+        )
         bins = results["figures"][f"figure_3.{row['setting']}"]["bins"]
         for each in bins:
             inside = drop[(share >= each["low"]) & (share < each["high"])]
             assert each["n"] == len(inside)
             if len(inside):
                 assert each[metric]["mean"] == pytest.approx(inside.mean())
+                expected = stats.t.interval(0.95, len(inside) - 1, inside.mean(), stats.sem(inside))
+                assert (each[metric]["low"], each[metric]["high"]) == pytest.approx(expected)
 
 
 def test_contrasts_of_small_faces(study, tables, frame):

@@ -53,6 +53,8 @@ def categories_table(found: Found) -> Table | None:
         "Mean over networks first, then mean over seeds ± standard error; average precision is "
         "one class against the rest, over logits."
     )
+    if not found.scores.has("ap"):
+        note += " It is not known here: scores of all classes were not kept (scores: top)."
     return Table("categories", "Categories", note, _unique(columns), tuple(rows))
 
 
@@ -146,6 +148,9 @@ def pairs_table(found: Found) -> Table | None:
         "less. Runs of one seed share the order of images: p over seeds is beside, and a pair is "
         "marked where seeds disagree."
     )
+    if not found.scores.has("ap"):
+        note += " Scores were not kept (scores: top): average precision, and so who competes, is "
+        note += "not known."
     if too_few:
         note += f" Too few runs to search: {', '.join(too_few)}."
     flags = ("opposite", "top5_evaporates", "ap_evaporates", "competes", "few_seeds")
@@ -228,7 +233,10 @@ def table_4(found: Found) -> Table | None:
         return None
     columns = list(_unique(columns))
     if found.is_ilsvrc:
-        columns, rows = beside_paper("table_4", columns, rows, lambda row: str(row["category"]))
+        # The README of the released code has the same numbers with three digits more.
+        columns, rows = beside_paper(
+            "table_4_released", columns, rows, lambda row: str(row["category"])
+        )
     title = "Categories that compete: top-1 accuracy moves in opposite directions"
     note = "Mean over networks first, then mean over seeds ± standard error."
     return Table("table_4", title, note, tuple(columns), tuple(rows))

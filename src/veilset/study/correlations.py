@@ -14,7 +14,7 @@ from veilset.intervals import wilson
 from veilset.study.drops import Bin, CategoryDrops, binned, category_drops, means_by_class
 from veilset.study.facts import ImageFacts
 from veilset.study.found import Found
-from veilset.study.paper import paper_rows
+from veilset.study.paper import paper_cell, paper_rows
 from veilset.study.scores import METRIC_NAMES, METRICS, Question
 from veilset.study.statistics import pearson
 from veilset.study.tables import (
@@ -170,6 +170,55 @@ def binned_figures(found: Found) -> dict[str, Any]:
                     "bins": _bins(by_metric),
                 }
     return figures
+
+
+def bins_table(found: Found) -> Table | None:
+    """Give the numbers of Figures 3 and 4; on ILSVRC those ends beside that the paper tells.
+
+    Returns:
+        None without annotations.
+    """
+    columns = [
+        text_column("setting", "Setting"), text_column("against", "against"),
+        Column("low", "from", "%", 1), Column("high", "to", "%", 1),
+        count_column("n", "categories"),
+    ]  # fmt: skip
+    metrics = [metric for metric in METRICS if found.scores.has(metric)]
+    for metric in metrics:
+        name = METRIC_NAMES[metric].lower()
+        columns.append(Column(metric, f"Δ {name}", "%", 2))
+        columns.append(Column(f"{metric}.interval", "95 % over categories", "%", 2, "interval"))
+    rows: list[dict[str, Cell]] = []
+    for name, figure in binned_figures(found).items():
+        part = [_bin_row(figure, one, metrics) for one in figure["bins"]]
+        if found.is_ilsvrc and part and name == "figure_3.blurred":
+            for row, end in ((part[0], "first_bin"), (part[-1], "last_bin")):
+                cell = paper_cell("figure_3", end, "top5.blurred.drop")
+                row["top5.paper"] = cell["mean"] if cell else None
+        rows += part
+    if not rows:
+        return None
+    if found.is_ilsvrc:
+        columns.append(Column("top5.paper", f"Δ top-5 accuracy{PAPER}", "%", 2))
+    note = "Mean drop of the categories whose mean share over test images lies from one end to the"
+    note += " other, the lower one included; mean over networks and seeds."
+    title = "Drops of categories by what is covered of them"
+    return Table("bins", title, note, tuple(columns), tuple(rows))
+
+
+def _bin_row(
+    figure: Mapping[str, Any], one: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, Cell]:
+    row: dict[str, Cell] = {
+        "setting": figure["setting"], "against": figure["x_label"], "low": one["low"],
+        "high": one["high"], "n": one["n"],
+    }  # fmt: skip
+    for metric in metrics:
+        drop = one[metric]
+        row[metric] = drop["mean"] if drop else None
+        has_ends = drop is not None and drop["low"] is not None
+        row[f"{metric}.interval"] = {k: drop[k] for k in ("low", "high")} if has_ends else None
+    return row
 
 
 def _bins(by_metric: Mapping[str, Sequence[Bin]]) -> list[dict[str, Any]]:

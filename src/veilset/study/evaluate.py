@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from veilset.errors import DatasetError, RunError
 from veilset.files import sha256_file
 from veilset.study.categories import categories_table, objects_table, pairs_table, table_4
 from veilset.study.comparisons import drops_table, faces_table
-from veilset.study.correlations import binned_figures, correlations_table, figure_2
+from veilset.study.correlations import binned_figures, bins_table, correlations_table, figure_2
 from veilset.study.facts_files import make_facts
 from veilset.study.found import Found
 from veilset.study.layout import read_predictions
@@ -64,7 +64,11 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
         )
     failures = _failures(study)
     found = _found(study, runs, failures, say)
-    tables = [table for table in _tables(found, say) if table is not None]
+    tables = [
+        _with_left_out(table, len(study.plan.left_out))
+        for table in _tables(found, say)
+        if table is not None
+    ]
     tables += _transfer_tables(study, found, inputs)
     return {
         "format": FORMAT,
@@ -204,11 +208,19 @@ def _tables(found: Found, say: OnStep) -> Iterator[Table | None]:
         ("images with faces", faces_table), ("transfer between settings", table_8),
         ("obfuscated test images", table_7), ("competing pairs", table_4),
         ("pairs", pairs_table), ("categories", categories_table),
-        ("objects", objects_table), ("correlations", correlations_table),
+        ("objects", objects_table), ("correlations", correlations_table), ("bins", bins_table),
         ("small faces", small_faces_table),
     ):  # fmt: skip
         say(f"table of {name}")
         yield make(found)
+
+
+def _with_left_out(table: Table, n_left_out: int) -> Table:
+    if not n_left_out:
+        return table
+    what = "image that" if n_left_out == 1 else "images that"
+    said = f"Left out: {n_left_out:,} {what} not all settings have."
+    return replace(table, note=f"{table.note} {said}")
 
 
 def _figures(found: Found) -> dict[str, Any]:

@@ -15,6 +15,9 @@ FloatVector = NDArray[np.float64]
 ALL_ALIKE = 1e-12
 """Standard deviation below which numbers are the same but for rounding."""
 
+ROUNDING = 12
+"""Decimals that count in a rank."""
+
 
 @dataclass(frozen=True, slots=True)
 class MeanSem:
@@ -165,7 +168,8 @@ def pearson(x: ArrayLike, y: ArrayLike) -> Correlation:
     if n > 3 and abs(r) < 1.0:
         reach = float(stats.norm.ppf(0.975)) / np.sqrt(n - 3)
         low, high = (float(np.tanh(np.arctanh(r) + way * reach)) for way in (-1, 1))
-    rank = float(stats.spearmanr(a, b).statistic)
+    # Means that are equal differ in their last digit by the order of summation: ranks must not.
+    rank = float(stats.spearmanr(a.round(ROUNDING), b.round(ROUNDING)).statistic)
     return Correlation(r, float(found.pvalue), low, high, rank, n)
 
 
