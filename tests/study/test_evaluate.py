@@ -11,12 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.study.drawn_results import Drawn, draw_results
 from veilset.errors import DatasetError, RunError
 from veilset.pages.study_figures import draw_study_figures
 from veilset.runs import json_bytes
+from veilset.study.config import ObjectsSpec
 from veilset.study.evaluate import evaluate
 from veilset.study.plan import Study
 from veilset.study.records import Failure, write_failure
@@ -104,6 +106,29 @@ def test_five_classes_have_no_top_five_and_without_scores_there_is_no_precision(
     assert "scores: top" in _tables(found)["categories"].note
 
 
+def test_objects_that_faces_cover(tmp_path):
+    boxes = tmp_path / "boxes.csv"
+    lines = ["ImageId,PredictionString"]
+    # Faces of every fifth image from the third on: 40 x 30 in the corner, and one elsewhere.
+    lines += [f"{i:04d},class{i // 10} 1 1 40 60 class9 1 1 9 9" for i in range(70)]
+    boxes.write_text("\n".join([*lines, ""]))
+    drawn = Drawn(per_class=10, data={"objects": ObjectsSpec("ilsvrc-csv", boxes)})
+    study = draw_results(tmp_path, drawn)
+    found = evaluate(study)
+    facts = pq.read_table(study.paths.facts / "images.parquet").to_pydict()
+    covered = facts["object_covered"][70:]
+    assert covered[2] == pytest.approx(40 * 30 / (40 * 60))
+    assert covered[0] is None
+    assert covered[4] == 0.0
+    tables = _tables(found)
+    top = tables["objects"].rows[0]
+    shares = [each["object_covered"] for each in tables["categories"].rows]
+    assert top["covered"] == max(each for each in shares if isinstance(each, float))
+    assert sum(each["n"] for each in found["figures"]["figure_4.blurred"]["bins"]) == 7
+    against = {row["against"] for row in tables["correlations"].rows}
+    assert len(against) == 2
+
+
 def test_predictions_of_other_weights_or_images_are_refused(study):
     path = study.paths.predictions("small.blurred.s1", "blurred")
     shutil.copy(study.paths.predictions("small.blurred.s2", "blurred"), path)
@@ -144,15 +169,18 @@ def test_names_for_people(study, tmp_path):
 def test_on_ilsvrc_the_paper_stands_beside_and_its_pairs_are_listed(tmp_path):
     listed = resources.files("veilset.audit") / "imagenet_categories.txt"
     classes = tuple(re.findall(r"^(n\d{8}) ", listed.read_text("utf-8"), flags=re.MULTILINE))
-    drawn = Drawn(classes=classes, per_class=2, networks=("resnet18",), seeds=(1,),
+    drawn_as = Drawn(classes=classes, per_class=2, networks=("resnet18",), seeds=(1,),
                   settings=("original", "blurred"))  # fmt: skip
-    found = evaluate(draw_results(tmp_path, drawn))
+    found = evaluate(draw_results(tmp_path, drawn_as))
     assert found["is_ilsvrc"]
     tables = _tables(found)
     assert tables["table_3"].rows[0]["top1.blurred.drop.paper"] == 0.007
     assert len(tables["table_4"].rows) == 8
     assert tables["table_4"].rows[0]["top1.original.paper"]["mean"] == 0.508  # type: ignore[index]
     assert tables["correlations"].rows[0]["r.paper"] == 0.28
+    drawn = draw_study_figures(found["figures"])
+    assert "Eskimo dog" not in drawn["figure_5.blurred"].drawing
+    assert drawn["figure_5.blurred"].drawing.count("n02109961") == 2
     bins = [row.get("top5.paper") for row in tables["bins"].rows]
     assert bins == [0.003, None, None, None, 0.0404]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from veilset.pages.audit_figures import Figure
-from veilset.pages.drawings import CurvePoint, draw_curve
+from veilset.pages.drawings import CurvePoint, RangeRow, draw_curve, draw_ranges
 from veilset.pages.figures import (
     BOTTOM,
     HEIGHT,
@@ -21,6 +21,7 @@ from veilset.pages.figures import (
 )
 from veilset.pages.histogram import Histogram
 from veilset.pages.markup import Markup, el
+from veilset.pages.parts import percent
 
 _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _METRICS = {"top1": "top-1", "top5": "top-5"}
@@ -42,8 +43,10 @@ def draw_study_figures(figures: Mapping[str, Any]) -> dict[str, Figure]:
     for name, found in figures.items():
         if name == "figure_2":
             drawn += [_curve(found["categories"]), _per_image(found["images_by_faces"])]
-        else:
+        elif "bins" in found:
             drawn.append(_bins(name, found))
+        else:
+            drawn.append(_competing(name, found))
     return {figure.name: figure for figure in drawn if figure is not None}
 
 
@@ -74,6 +77,28 @@ def _per_image(images_by_faces: Sequence[Sequence[int]]) -> Figure | None:
     rows = list(zip(labels, histogram.counts[1:], strict=True))
     note = f"{histogram.n:,} images with a face"
     return Figure("figure_2_faces", title, note, drawing, ("faces", "images"), rows)
+
+
+def _competing(name: str, found: Mapping[str, Any]) -> Figure | None:
+    """Draw the accuracies of competing categories in both settings, with standard errors."""
+    rows = []
+    for each in found["rows"]:
+        if all(each["top1"]):
+            ranges = [_reach(cell) for cell in each["top1"]]
+            told = ", ".join(
+                f"{series} {percent(value)}"
+                for series, (value, _, _) in zip(found["series"], ranges, strict=True)
+            )
+            rows.append(RangeRow(each["name"], f"{each['name']}: {told}", ranges))
+    if not rows:
+        return None
+    drawing = draw_ranges(rows, found["series"], found["title"], "top-1 accuracy")
+    return Figure(name, found["title"], "± standard error", drawing)
+
+
+def _reach(cell: Mapping[str, float | None]) -> tuple[float, float, float]:
+    mean, sem = cell["mean"] or 0.0, cell["sem"] or 0.0
+    return mean, max(0.0, mean - sem), min(1.0, mean + sem)
 
 
 def _bins(name: str, found: Mapping[str, Any]) -> Figure | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -240,6 +241,30 @@ def table_4(found: Found) -> Table | None:
     title = "Categories that compete: top-1 accuracy moves in opposite directions"
     note = "Mean over networks first, then mean over seeds ± standard error."
     return Table("table_4", title, note, tuple(columns), tuple(rows))
+
+
+def pair_figures(table: Table | None, reference: str) -> dict[str, Any]:
+    """Give the numbers of Figure 5 (b), top-1 accuracies of competing categories, by setting.
+
+    Args:
+        table: What ``table_4`` gave.
+        reference: The setting that others are compared with.
+    """
+    figures: dict[str, Any] = {}
+    for row in table.rows if table else ():
+        setting = str(row["setting"])
+        figure = figures.setdefault(
+            f"figure_5.{setting}",
+            {
+                "setting": setting,
+                "title": "Top-1 accuracy of categories that compete",
+                "series": [reference, setting],
+                "rows": [],
+            },
+        )
+        cells = [row[f"top1.{each}"] for each in (reference, setting)]
+        figure["rows"].append({"name": row["name"], "top1": cells})
+    return figures
 
 
 def objects_table(found: Found) -> Table | None:

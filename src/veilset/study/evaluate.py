@@ -13,7 +13,13 @@ import numpy as np
 
 from veilset.errors import DatasetError, RunError
 from veilset.files import sha256_file
-from veilset.study.categories import categories_table, objects_table, pairs_table, table_4
+from veilset.study.categories import (
+    categories_table,
+    objects_table,
+    pair_figures,
+    pairs_table,
+    table_4,
+)
 from veilset.study.comparisons import drops_table, faces_table
 from veilset.study.correlations import binned_figures, bins_table, correlations_table, figure_2
 from veilset.study.facts_files import make_facts
@@ -87,7 +93,7 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
         },
         "left_out": len(study.plan.left_out),
         "tables": [table.to_json() for table in tables],
-        "figures": _figures(found),
+        "figures": _figures(found, tables),
         "measurements": [asdict(each) for each in _measurements(tables, inputs)],
         "inputs": dict(sorted(inputs.items())),
     }
@@ -223,10 +229,14 @@ def _with_left_out(table: Table, n_left_out: int) -> Table:
     return replace(table, note=f"{table.note} {said}")
 
 
-def _figures(found: Found) -> dict[str, Any]:
-    figures = binned_figures(found)
+def _figures(found: Found, tables: list[Table]) -> dict[str, Any]:
     faces = figure_2(found)
-    return figures | ({"figure_2": faces} if faces else {})
+    competing = next((table for table in tables if table.name == "table_4"), None)
+    return {
+        **({"figure_2": faces} if faces else {}),
+        **binned_figures(found),
+        **pair_figures(competing, found.reference),
+    }
 
 
 def _transfer_tables(study: Study, found: Found, inputs: dict[str, str]) -> list[Table]:
