@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from veilset.review.stage import export_review, open_review
     from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
     from veilset.runs import RunSummary
+    from veilset.study.stage import evaluate_study, plan_study, run_study, write_study_tables
     from veilset.types import Annotations, ImageRecord, Measurement, Origin, Region, Status
     from veilset.verify.manifest import verify_manifest
     from veilset.verify.stage import VerifyConfig, verify_dataset
@@ -91,6 +92,7 @@ _HOMES = {
     "audit_dataset": "veilset.audit.stage",
     "clean_metadata": "veilset.metadata.clean",
     "detect_dataset": "veilset.detect.stage",
+    "evaluate_study": "veilset.study.stage",
     "export_annotations": "veilset.annotations.exchange",
     "export_review": "veilset.review.stage",
     "import_annotations": "veilset.annotations.exchange",
@@ -102,12 +104,15 @@ _HOMES = {
     "obfuscate_dataset": "veilset.obfuscate.stage",
     "obfuscate_image": "veilset.obfuscate.stage",
     "open_review": "veilset.review.stage",
+    "plan_study": "veilset.study.stage",
     "remove_images": "veilset.remove.stage",
     "run_dataset": "veilset.run.stage",
+    "run_study": "veilset.study.stage",
     "verify_dataset": "veilset.verify.stage",
     "verify_manifest": "veilset.verify.manifest",
     "write_layer": "veilset.layer.stage",
     "write_report": "veilset.report.stage",
+    "write_study_tables": "veilset.study.stage",
 }
 
 __all__ = [
@@ -146,6 +151,7 @@ __all__ = [
     "audit_dataset",
     "clean_metadata",
     "detect_dataset",
+    "evaluate_study",
     "export_annotations",
     "export_review",
     "import_annotations",
@@ -157,12 +163,15 @@ __all__ = [
     "obfuscate_dataset",
     "obfuscate_image",
     "open_review",
+    "plan_study",
     "remove_images",
     "run_dataset",
+    "run_study",
     "verify_dataset",
     "verify_manifest",
     "write_layer",
     "write_report",
+    "write_study_tables",
 ]
 
 
