@@ -11,6 +11,8 @@ from veilset.errors import MissingExtraError
 _NEEDED = {
     "torch": "PyTorch",
     "torchvision": "torchvision",
+    "timm": "timm",
+    "torchmetrics": "TorchMetrics",
     "lightning_fabric": "Lightning Fabric",
     "safetensors": "safetensors",
 }
