@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image as PillowImage
@@ -88,18 +89,22 @@ class TrainBatches:
         pixels = np.empty((len(positions), side, side, 3), np.uint8)
         for at, position in enumerate(positions.tolist()):
             generator.manual_seed(derive(self.seed, "picture", epoch, position))
-            pixels[at] = self._picture(position, side, generator)
+            self._draw(pixels[at], position, generator)
         return _batch(pixels, self.images, positions)
 
-    def _picture(self, position: int, side: int, generator: torch.Generator) -> Image:
+    def _draw(self, pixels: Image, position: int, generator: torch.Generator) -> None:
         recipe = self.recipe
 
         def choose(size_wh: tuple[int, int]) -> IntBox:
             return crop_box(size_wh, recipe.crop_scale, recipe.crop_ratio, generator)
 
         cut = cut_reduced if recipe.decode == "reduced" else _cut
-        picture = cut(self.source, self.images.image_ids[position], choose, side)
-        return picture[:, ::-1] if flips(generator, recipe.flip) else picture
+        picture = cut(self.source, self.images.image_ids[position], choose, len(pixels))
+        if flips(generator, recipe.flip):
+            # Thirty times faster than to copy from behind.
+            cv2.flip(picture, 1, dst=pixels)
+        else:
+            pixels[...] = picture
 
 
 @dataclass(frozen=True, slots=True)
