@@ -186,7 +186,8 @@ def test_from_end_to_end_and_stopped(tmp_path: Path) -> None:
     options = TransferOptions(device="cpu", on_progress=lambda p: steps.append(p.step))
     assert transfer(whole, options, lambda: False).is_complete
     assert steps == [1, 2]
-    assert transfer(parts, options, lambda: len(steps) >= 3).is_stopped
+    assert not transfer(parts, options, lambda: len(steps) >= 3).is_complete
+    assert steps == [1, 2, 1]
     assert transfer(parts, options, lambda: False).is_complete
     assert steps == [1, 2, 1, 2]
     for name in ("weights.safetensors", "detections.parquet"):

@@ -17,6 +17,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+EXIT_STOPPED = 130
+
 StudyFile = Annotated[
     Path, typer.Argument(help="What is compared; 'veilset study example' prints one.")
 ]
@@ -103,13 +105,17 @@ def run(
     from veilset.cli.study_talk import StudyProgress, parse_duration
     from veilset.study.stage import run_study
 
-    with StudyProgress(quiet=quiet) as progress:
-        summary = run_study(
-            study, recipe=recipe, only=only, devices=devices, processes=processes,
-            retry_failed=retry_failed, keep=keep,
-            stop_after_s=parse_duration(stop_after) if stop_after else None,
-            on_event=progress.told,
-        )  # fmt: skip
+    try:
+        with StudyProgress(quiet=quiet) as progress:
+            summary = run_study(
+                study, recipe=recipe, only=only, devices=devices, processes=processes,
+                retry_failed=retry_failed, keep=keep,
+                stop_after_s=parse_duration(stop_after) if stop_after else None,
+                on_event=progress.told,
+            )  # fmt: skip
+    except KeyboardInterrupt as error:
+        say("study: stopped, with a checkpoint. Run the same command again to go on.")
+        raise typer.Exit(EXIT_STOPPED) from error
     for run_id, message in summary.extra["failures"].items():
         say(f"{run_id} failed: {message}")
     if summary.counts["left"]:
@@ -136,6 +142,48 @@ def tables(
     from veilset.study.stage import write_study_tables
 
     give(str(write_study_tables(study, out=out)))
+
+
+@app.command()
+def transfer(
+    study: StudyFile,
+    task: Annotated[
+        str,
+        typer.Option(
+            help="cifar10, sun397, celeba or voc-detection; all that the study asks for if not "
+            "given."
+        ),
+    ] = "",
+    only: Annotated[
+        str, typer.Option(help="Only runs whose names match a pattern, as 'resnet*.original.*'.")
+    ] = "",
+    device: Annotated[
+        str,
+        typer.Option(help="auto, cpu, mps or cuda:0; start the command once for each GPU."),
+    ] = "auto",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
+    ] = False,
+    stop_after: Annotated[
+        str, typer.Option(help="Begin no further step after so long, as 90s, 30m or 2h.")
+    ] = "",
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Fine-tune the trained networks for other tasks and score them; it goes on where it was."""
+    from veilset.cli.study_talk import parse_duration
+    from veilset.cli.transfer_talk import TransferProgress
+    from veilset.study.stage import transfer_study
+
+    with TransferProgress(quiet=quiet) as progress:
+        summary = transfer_study(
+            study, task=task, only=only, device=device, retry_failed=retry_failed,
+            stop_after_s=parse_duration(stop_after) if stop_after else None,
+            on_progress=progress.trained, on_ending=progress.ended,
+        )  # fmt: skip
+    if summary.counts["not_trained"]:
+        say("Networks that are not trained yet are skipped. Run 'veilset study run' first.")
+    conclude(summary, place=summary.folder, as_json=as_json, bad=("failed", "not_trained", "left"))
 
 
 def _say_step(text: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,6 +19,7 @@ from veilset.study.written import read_results, write_results, write_tables_and_
 from veilset.study.yaml_file import read_study
 
 if TYPE_CHECKING:
+    from veilset.study.train import TrainingProgress
     from veilset.study.work import Event
 
 
@@ -132,3 +134,63 @@ def write_study_tables(path: str | Path, *, out: str | Path | None = None) -> Pa
     folder = study.folder if out is None else Path(out)
     write_tables_and_figures(read_results(study.paths), folder)
     return folder
+
+
+def transfer_study(
+    path: str | Path,
+    *,
+    task: str = "",
+    only: str = "",
+    device: str = "auto",
+    retry_failed: bool = False,
+    stop_after_s: float | None = None,
+    on_progress: Callable[[TrainingProgress], None] | None = None,
+    on_ending: Callable[[str, str, str], None] | None = None,
+) -> RunSummary:
+    """Fine-tune the trained networks of a study for its tasks, and score them.
+
+    As in ``run_study``, any number of processes may share the list. The data sets of the tasks
+    are checked before anything is trained; those of the settings are not needed.
+
+    Args:
+        path: The YAML file.
+        task: Name of the task that is wanted; "" for all that the file asks for.
+        only: Runs whose names match this pattern, as ``resnet*.original.*``; "" for all.
+        device: Name of the device, or ``auto`` for the first there is.
+        retry_failed: Whether runs that failed before are tried once more.
+        stop_after_s: Seconds after which no further step is begun; None for never.
+        on_progress: Told between steps.
+        on_ending: Told of a run its name, what became of it, and why if it failed.
+
+    Returns:
+        How many runs are planned, done, failed, without a trained network, and left.
+
+    Raises:
+        ConfigError: If the file, a device or a network cannot be used.
+        DatasetError: If the data set of a task is not whole.
+        ResumeMismatchError: If pictures or settings changed since a run began.
+        RunError: If files cannot be locked or written.
+        KeyboardInterrupt: If the process was asked to end; the run at work has a checkpoint.
+        MissingExtraError: If PyTorch is not installed.
+    """
+    require_torch()
+    from veilset.study.local_workers import StopFlag
+    from veilset.study.transfer.stage import TransferOptions, transfer
+    from veilset.study.transfer.work import Ending
+
+    begun = time.monotonic()
+    options = TransferOptions(
+        task, only, device, retry_failed,
+        None if stop_after_s is None else begun + stop_after_s,
+        on_progress or (lambda _: None),
+        on_ending or (lambda _name, _ending, _why: None),
+    )  # fmt: skip
+    flag = StopFlag(signal.SIGINT, signal.SIGTERM)
+    with flag.listening():
+        found = transfer(read_study(Path(path)), options, lambda: flag.is_set)
+    if flag.is_set:
+        raise KeyboardInterrupt
+    ends = (Ending.DONE, Ending.FAILED, Ending.NOT_TRAINED)
+    counts = {"planned": found.n_runs} | {str(each): found.total(each) for each in ends}
+    counts["left"] = found.n_runs - sum(found.total(each) for each in ends)
+    return RunSummary("transfer", found.folder, counts, {}, time.monotonic() - begun)

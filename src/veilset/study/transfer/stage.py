@@ -49,20 +49,22 @@ class TransferSummary:
 
     Attributes:
         folder: Holds a folder for each task.
-        counts: How many runs came to what, by task.
-        is_stopped: Whether there was no time left for some.
+        n_runs: How many were asked for, of all tasks together.
+        counts: How many came to what, by task; those that nobody got to are missing.
     """
 
     folder: Path
+    n_runs: int
     counts: dict[str, Counter[Ending]] = field(default_factory=dict)
-    is_stopped: bool = False
+
+    def total(self, ending: Ending) -> int:
+        """Count the runs of all tasks that ended in a way."""
+        return sum(counts[ending] for counts in self.counts.values())
 
     @property
     def is_complete(self) -> bool:
         """Whether every run is done."""
-        return not self.is_stopped and all(
-            set(counts) <= {Ending.DONE} for counts in self.counts.values()
-        )
+        return self.total(Ending.DONE) == self.n_runs
 
 
 def transfer(
@@ -96,7 +98,7 @@ def transfer(
     )
     lists = [planned_runs(config, spec, options.only) for spec in specs]
     tasks = [_open(config, spec) for spec in specs]
-    summary = TransferSummary(config.out / "transfer", {}, is_stopped=False)
+    summary = TransferSummary(config.out / "transfer", sum(map(len, lists)))
     for spec, task, runs in zip(specs, tasks, lists, strict=True):
 
         def told(run: TransferRun, ending: Ending, why: str, task: str = spec.task) -> None:
@@ -105,7 +107,7 @@ def transfer(
         place = Workplace(config, spec, task, bench, options.retry_failed, told)
         summary.counts[spec.task] = work_through(place, runs)
         if is_over():
-            return TransferSummary(summary.folder, summary.counts, is_stopped=True)
+            break
     return summary
 
 

@@ -167,6 +167,8 @@ def _passed(
     place: Workplace, runs: Sequence[TransferRun]
 ) -> Iterator[tuple[TransferRun, Ending, str]]:
     for run in runs:
+        if place.bench.should_stop():
+            return
         folder = place.paths.transfer(place.spec.task, run.run_id)
         if records.read_run(folder):
             yield run, Ending.DONE, ""
