@@ -51,7 +51,13 @@ if TYPE_CHECKING:
     from veilset.review.stage import export_review, open_review
     from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
     from veilset.runs import RunSummary
-    from veilset.study.stage import evaluate_study, plan_study, run_study, write_study_tables
+    from veilset.study.stage import (
+        evaluate_study,
+        plan_study,
+        run_study,
+        transfer_study,
+        write_study_tables,
+    )
     from veilset.types import Annotations, ImageRecord, Measurement, Origin, Region, Status
     from veilset.verify.manifest import verify_manifest
     from veilset.verify.stage import VerifyConfig, verify_dataset
@@ -108,6 +114,7 @@ _HOMES = {
     "remove_images": "veilset.remove.stage",
     "run_dataset": "veilset.run.stage",
     "run_study": "veilset.study.stage",
+    "transfer_study": "veilset.study.stage",
     "verify_dataset": "veilset.verify.stage",
     "verify_manifest": "veilset.verify.manifest",
     "write_layer": "veilset.layer.stage",
@@ -167,6 +174,7 @@ __all__ = [
     "remove_images",
     "run_dataset",
     "run_study",
+    "transfer_study",
     "verify_dataset",
     "verify_manifest",
     "write_layer",
