@@ -72,6 +72,22 @@ def test_a_missing_seed_is_told_in_its_cell(study):
     assert shown_rows(table)[1][column].endswith("(n = 2)")
 
 
+def test_where_no_seed_is_missing_no_cell_counts_them_and_errors_are_as_asked(tmp_path):
+    drawn = Drawn(
+        networks=tuple("abcd"), seeds=(1, 2, 3), per_class=8, options={"sem_ddof": 2}
+    )  # fmt: skip
+    table = _tables(evaluate(draw_results(tmp_path, drawn)))["table_3"]
+    assert not any("n =" in cell for row in shown_rows(table) for cell in row)
+    assert "ddof 2" in table.note
+    usual = Drawn(networks=tuple("abcd"), seeds=(1, 2, 3), per_class=8)
+    other = _tables(evaluate(draw_results(tmp_path / "usual", usual)))["table_3"]
+    for row, with_1 in zip(table.rows[:4], other.rows[:4], strict=True):
+        cell, cell_1 = row["top1.blurred"], with_1["top1.blurred"]
+        assert isinstance(cell, dict)
+        assert isinstance(cell_1, dict)
+        assert cell["sem"] == pytest.approx(cell_1["sem"] * 2**0.5)
+
+
 def test_one_seed_has_no_error_and_no_interval_over_trainings(tmp_path):
     study = draw_results(tmp_path, Drawn(seeds=(4,), per_class=8))
     tables = _tables(evaluate(study))

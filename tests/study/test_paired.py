@@ -24,6 +24,12 @@ def test_resampled_means_have_the_mean_and_variance_of_the_closed_form():
     assert drawn.var() == pytest.approx(variance, rel=0.03)
 
 
+def test_the_middle_of_draws_is_that_of_numpy():
+    drawn = _rng(2).normal(size=999)
+    found = percentiles(drawn)
+    assert (found.low, found.high) == pytest.approx(np.percentile(drawn, [2.5, 97.5]))
+
+
 def test_quantities_of_one_draw_stay_together():
     values = _rng().choice([0.0, 1.0], size=90)
     both = np.stack([values, 2 * values + 1], axis=1)

@@ -138,13 +138,15 @@ class Scores:
         """Give the mean over networks of their means; without a standard error, as published.
 
         Returns:
-            None if a network has no run: the mean of the others would be of something else.
+            With the number of seeds that every network has at least. None if a network has no
+            run: the mean of the others would be of something else.
         """
         cells = [self.accuracy(network, question, metric) for network in self.networks]
-        means = [cell.mean for cell in cells if cell is not None]
-        if not means or len(means) < len(cells):
+        known = [cell for cell in cells if cell is not None]
+        if not known or len(known) < len(cells):
             return None
-        return MeanSem(float(np.mean(means)), None, len(means))
+        mean = float(np.mean([cell.mean for cell in known]))
+        return MeanSem(mean, None, min(cell.n for cell in known))
 
     def mean_drop(
         self, networks: Sequence[str], questions: tuple[Question, Question], metric: str
