@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from torchvision.datasets import ImageFolder
 
 from tests.study.drawn_study import draw_study
-from veilset.errors import AnnotationError, DatasetError
+from veilset.errors import AnnotationError, DatasetError, VeilsetError
 from veilset.study.lists import find_images, read_list, write_list
 from veilset.study.opening import open_study
 from veilset.study.yaml_file import read_study
@@ -127,6 +128,33 @@ def test_annotations_of_other_images_are_refused(yaml_file: Path) -> None:
     text = yaml_file.read_text().replace("faces}", "faces, train: train2, val: val2}")
     yaml_file.write_text(text)
     with pytest.raises(AnnotationError, match="knows none of the images of the study"):
+        open_study(read_study(yaml_file))
+
+
+def test_a_file_that_is_not_there_any_more_is_named(yaml_file: Path) -> None:
+    (yaml_file.parent / "released" / "val" / "cat" / "5.png").symlink_to("nowhere")
+    with pytest.raises(DatasetError, match=r"'released' cannot be read: .*5\.png \(No such file"):
+        find_images(read_study(yaml_file))
+
+
+def test_a_name_that_is_no_text_is_shown(yaml_file: Path) -> None:
+    for root in ("photos", "released"):
+        name = bytes(yaml_file.parent / root / "val" / "cat") + b"/caf\xe9.png"
+        shutil.copy(yaml_file.parent / root / "val" / "cat" / "0.png", os.fsdecode(name))
+    with pytest.raises(DatasetError, match=r"The name caf\\xe9\.png in val/cat is no UTF-8"):
+        find_images(read_study(yaml_file))
+
+
+@pytest.mark.parametrize(
+    ("method", "complaint"),
+    [
+        ("{method: mosiac}", "No obfuscator is named 'mosiac'.*Did you mean 'mosaic'"),
+        ("{method: mosaic, set: {cell: 3}}", "has no parameter 'cell'"),
+    ],
+)
+def test_a_method_is_tried_before_training(yaml_file: Path, method: str, complaint: str) -> None:
+    yaml_file.write_text(yaml_file.read_text().replace("{root: released}", method))
+    with pytest.raises(VeilsetError, match=complaint):
         open_study(read_study(yaml_file))
 
 

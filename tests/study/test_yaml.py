@@ -197,6 +197,15 @@ def test_defaults_of_a_short_file(tmp_path: Path) -> None:
             "transfer: [{task: sun397, root: x, networks: [resnet18], partition: 0}]",
             "transfer[0].partition: 0 is not in 1 to 10",
         ),
+        (
+            "train: [original]\nsaliency: {network: resnet18, settings: [original, veil], seed: 1}",
+            "saliency.settings: nothing is trained on 'veil'. Add it to train.",
+        ),
+        (
+            "train: [veil]\n"
+            "transfer: [{task: cifar10, root: x, networks: [resnet18], from: [original]}]",
+            "transfer[0].from: nothing is trained on 'original'. Add it to train.",
+        ),
         ("settings: {}", "the key 'settings' is there twice. Remove one."),
     ],
 )

@@ -104,8 +104,9 @@ def sentence(studied: Studied) -> str:
     is_resolved = row["resolved"] == "yes"
     seen = "was seen clearly" if is_resolved else "cannot be told from none"
     text = (
-        f"Of networks trained and evaluated on this release instead of the originals, top-1 "
-        f"accuracy {way} by {points} on average over networks; that {seen}."
+        "Of networks trained and evaluated on this release instead of "
+        f"{studied.results.reference} images, top-1 accuracy {way} by {points} on average over "
+        f"networks; that {seen}."
     )
     if images is not None:
         text += f" 95 % interval of the loss over images: {_ends(images)} points."

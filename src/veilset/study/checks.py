@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from veilset.annotations.store import AnnotationSet
 from veilset.errors import AnnotationError, DatasetError
 from veilset.files import sha256_file
+from veilset.plugins import make_obfuscator
 from veilset.study.config import StudyConfig
 from veilset.study.lists import ImageList
 from veilset.types import Annotations
@@ -23,8 +24,11 @@ def check_settings(config: StudyConfig, lists: Mapping[str, ImageList]) -> None:
         DatasetError: If an obfuscated image is its original, byte for byte, or a redaction
             layer is missing.
         AnnotationError: If the annotation set knows none of the images.
+        PluginError, ConfigError: If a method is not known, or not with these parameters.
     """
     for spec in config.settings.values():
+        if spec.method:
+            make_obfuscator(spec.method, spec.parameters)
         if spec.layer is not None and not spec.layer.is_file():
             raise DatasetError(
                 f"There is no redaction layer {spec.layer}, which the setting {spec.name!r} is. "

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,6 +11,7 @@ from typing import Any
 
 from veilset.errors import ConfigError
 from veilset.study.recipe import PAPER, Recipe
+from veilset.study.value_checks import check_above_0, check_choice, check_name, check_unique
 
 FORMAT = "veilset-study/1"
 NONE = "none"
@@ -23,9 +23,6 @@ OBJECT_FORMATS = ("ilsvrc-xml", "ilsvrc-csv", "coco", "voc")
 TASKS = ("cifar10", "sun397", "celeba", "voc-detection")
 DEFAULT_SEEDS = (1, 2, 3)
 ROLES = ("released", "per_face", "veil", "overlay")
-
-# A full stop separates the parts of a run's name.
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class SettingSpec:
     of: str = "original"
 
     def __post_init__(self) -> None:
-        _check_name("name", self.name)
+        check_name("name", self.name)
         if (self.root is not None) + (self.layer is not None) + bool(self.method) != 1:
             raise ConfigError(
                 "root: give exactly one of root (a folder), layer (a redaction layer) and method "
@@ -91,11 +88,11 @@ class NetworkSpec:
     init: str = ""
 
     def __post_init__(self) -> None:
-        _check_name("name", self.name)
-        _check_choice("source", self.source, SOURCES)
-        _check_choice("init", self.init or INITS[0], INITS)
-        _check_above_0("lr", self.lr, "learning rate, as 0.1")
-        _check_above_0("batch_size", self.batch_size, "number of images, as 256")
+        check_name("name", self.name)
+        check_choice("source", self.source, SOURCES)
+        check_choice("init", self.init or INITS[0], INITS)
+        check_above_0("lr", self.lr, "learning rate, as 0.1")
+        check_above_0("batch_size", self.batch_size, "number of images, as 256")
 
     @property
     def model_name(self) -> str:
@@ -118,7 +115,7 @@ class ObjectsSpec:
     names: Path | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("format", self.format, OBJECT_FORMATS)
+        check_choice("format", self.format, OBJECT_FORMATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +139,8 @@ class SaliencySpec:
     images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_choice("choose", self.choose, ("most-dropped", "list"))
-        _check_above_0("n", self.n, "number of pairs, as 24")
+        check_choice("choose", self.choose, ("most-dropped", "list"))
+        check_above_0("n", self.n, "number of pairs, as 24")
         if (self.choose == "list") != bool(self.images):
             raise ConfigError("images: give them with choose: list, and only then.")
 
@@ -177,16 +174,16 @@ class TransferSpec:
     n_train: int = 5000
 
     def __post_init__(self) -> None:
-        _check_choice("task", self.task, TASKS)
+        check_choice("task", self.task, TASKS)
         if self.task == "voc-detection" and NONE in self.sources:
             raise ConfigError(
                 f"from: voc-detection starts from trained weights only. Leave {NONE!r} out."
             )
         for rate in self.lr_grid:
-            _check_above_0("lr_grid", rate, "learning rate, as 0.1")
+            check_above_0("lr_grid", rate, "learning rate, as 0.1")
         if not 1 <= self.partition <= 10:
             raise ConfigError(f"partition: {self.partition} is not in 1 to 10, as SUN397 has them.")
-        _check_above_0("n_train", self.n_train, "number of images, as 5000")
+        check_above_0("n_train", self.n_train, "number of images, as 5000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +211,7 @@ class DataSpec:
     images: str = "same"
 
     def __post_init__(self) -> None:
-        _check_choice("images", self.images, ("same", "shared"))
+        check_choice("images", self.images, ("same", "shared"))
         if not 0 <= self.min_score <= 1:
             raise ConfigError(f"min_score: {self.min_score!r} is not in [0, 1].")
         for key, value in (("train", self.train), ("val", self.val)):
@@ -284,13 +281,13 @@ class StudyConfig:
     saliency: SaliencySpec | None = None
 
     def __post_init__(self) -> None:
-        _check_choice("init", self.init, INITS)
-        _check_choice("scores", self.scores, ("all", "top"))
+        check_choice("init", self.init, INITS)
+        check_choice("scores", self.scores, ("all", "top"))
         if len(self.settings) < 2:
             raise ConfigError("settings: a study compares at least two. Add an obfuscated one.")
         self._check_numbers()
-        _check_unique("networks", [each.name for each in self.networks])
-        _check_unique("seeds", self.seeds)
+        check_unique("networks", [each.name for each in self.networks])
+        check_unique("seeds", self.seeds)
         self._check_settings()
         self._check_tasks()
 
@@ -314,7 +311,7 @@ class StudyConfig:
         ):  # fmt: skip
             if getattr(self, key) < least:
                 raise ConfigError(f"{key}: {getattr(self, key)} is below {least}.")
-        _check_above_0("checkpoint_every_s", self.checkpoint_every_s, "number of seconds, as 600")
+        check_above_0("checkpoint_every_s", self.checkpoint_every_s, "number of seconds, as 600")
         if self.sem_ddof not in (1, 2):
             raise ConfigError(f"sem_ddof: {self.sem_ddof} is neither 1 nor 2.")
         for key in ("area_bins", "object_bins"):
@@ -326,15 +323,15 @@ class StudyConfig:
     def _check_settings(self) -> None:
         self._require("reference", [self.reference])
         self._require("train", self.train)
-        _check_unique("train", self.train)
+        check_unique("train", self.train)
         for name, others in self.evaluate.items():
             self._require("evaluate", [name])
             self._require(f"evaluate.{name}", others)
-            _check_unique(f"evaluate.{name}", others)
+            check_unique(f"evaluate.{name}", others)
             if name not in self.train:
                 raise ConfigError(f"evaluate.{name}: nothing is trained on it. Add it to train.")
         for key, name in self.roles.items():
-            _check_choice("roles", key, ROLES)
+            check_choice("roles", key, ROLES)
             self._require(f"roles.{key}", [name])
         for spec in self.settings.values():
             if spec.kind == "folder":
@@ -353,15 +350,15 @@ class StudyConfig:
             where = f"transfer[{number}]"
             for name in task.networks:
                 self.network(name)
-            _check_unique(f"{where}.networks", task.networks)
-            _check_unique(f"{where}.from", task.sources)
-            self._require(f"{where}.from", [name for name in task.sources if name != NONE])
-            _check_unique(f"{where}.seeds", task.seeds)
+            check_unique(f"{where}.networks", task.networks)
+            check_unique(f"{where}.from", task.sources)
+            self._require_trained(f"{where}.from", [s for s in task.sources if s != NONE])
+            check_unique(f"{where}.seeds", task.seeds)
             if unknown := [seed for seed in task.seeds if seed not in self.seeds]:
                 raise ConfigError(f"{where}.seeds: {unknown[0]} is not among the study's seeds.")
         if self.saliency is not None:
             self.network(self.saliency.network)
-            self._require("saliency.settings", self.saliency.settings)
+            self._require_trained("saliency.settings", self.saliency.settings)
             if self.saliency.seed not in self.seeds:
                 raise ConfigError(f"saliency.seed: {self.saliency.seed} is not among the seeds.")
 
@@ -371,27 +368,8 @@ class StudyConfig:
                 known = ", ".join(self.settings)
                 raise ConfigError(f"{where}: there is no setting {name!r}. The study has: {known}.")
 
-
-def _check_name(where: str, name: str) -> None:
-    if not _NAME.fullmatch(name):
-        raise ConfigError(
-            f"{where}: {name!r} cannot be a name. Use small letters, digits, - and _ only."
-        )
-
-
-def _check_choice(where: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{where}: {value!r} is not known. Choose: {', '.join(choices)}.")
-
-
-def _check_above_0(where: str, value: float | None, what: str) -> None:
-    if value is not None and not 0 < value < float("inf"):
-        raise ConfigError(f"{where}: {value!r} is not above 0. Give a {what}.")
-
-
-def _check_unique(where: str, values: Sequence[object]) -> None:
-    if not values:
-        raise ConfigError(f"{where}: the list is empty. Give at least one.")
-    for value in values:
-        if values.count(value) > 1:
-            raise ConfigError(f"{where}: {value!r} is there twice. Remove one.")
+    def _require_trained(self, where: str, names: Sequence[str]) -> None:
+        self._require(where, names)
+        for name in names:
+            if name not in self.train:
+                raise ConfigError(f"{where}: nothing is trained on {name!r}. Add it to train.")

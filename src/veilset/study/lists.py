@@ -171,9 +171,16 @@ def _files_of(spec: SettingSpec, split: str, classes: Sequence[str]) -> dict[str
     files: dict[str, int] = {}
     for name in classes:
         # As ImageFolder orders them: by folder, then by name.
-        found = sorted(
-            _walk(root / split / name, f"{split}/{name}"), key=lambda file: file[0].rpartition("/")
-        )
+        try:
+            found = sorted(
+                _walk(root / split / name, f"{split}/{name}"),
+                key=lambda file: file[0].rpartition("/"),
+            )
+        except OSError as error:
+            raise DatasetError(
+                f"The setting {spec.name!r} cannot be read: {error.filename} ({error.strerror}). "
+                "Mend that, or take it away from all settings."
+            ) from error
         if not found:
             raise DatasetError(
                 f"{spec.name}/{split} has no image of the class {name!r}: what is said of it "
@@ -191,7 +198,19 @@ def _walk(folder: Path, name: str) -> Iterator[tuple[str, int]]:
             if entry.is_dir():
                 yield from _walk(Path(entry.path), f"{name}/{entry.name}")
             elif has_suffix(entry.name, IMAGE_SUFFIXES):
+                if not entry.name.isascii():
+                    _check_text(entry.name, name)
                 yield f"{name}/{entry.name}", entry.stat().st_size
+
+
+def _check_text(name: str, folder: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise DatasetError(
+            f"The name {shown} in {folder} is no UTF-8. Rename the file in all settings."
+        ) from error
 
 
 def _common(
