@@ -171,6 +171,23 @@ def test_images_that_were_left_out_are_counted_under_every_table(study):
     assert all("Left out: 2 images" in table.note for table in tables.values())
 
 
+def test_scores_of_other_tasks_become_tables(study):
+    for setting, top1 in (("none", 0.5), ("original", 0.9), ("blurred", 0.8)):
+        folder = study.paths.transfer("cifar10", f"small.{setting}.s1")
+        folder.mkdir(parents=True)
+        score = {
+            "format": "veilset-transfer/1", "task": "cifar10", "network": "small",
+            "from": setting, "seed": 1, "metrics": {"top1": top1},
+        }  # fmt: skip
+        (folder / "score.json").write_text(json.dumps(score))
+    found = evaluate(study)
+    row = _tables(found)["table_5"].rows[0]
+    for setting, top1 in (("none", 0.5), ("original", 0.9), ("blurred", 0.8)):
+        assert row[f"cifar10.{setting}"] == {"mean": top1, "sem": None, "n": 1}
+    assert _tables(found)["transfer_drops"].rows[0]["drop"] == pytest.approx(0.1)
+    assert "transfer/cifar10/small.none.s1/score.json" in found["inputs"]
+
+
 def test_names_for_people(study, tmp_path):
     path = tmp_path / "names.json"
     path.write_text(json.dumps({"class0": "tench"}))

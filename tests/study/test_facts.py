@@ -49,6 +49,8 @@ def test_facts_by_hand():
     assert facts.obfuscated_share[0] == pytest.approx(40 * 45 / 5000)
     assert facts.obfuscated_share[2] == 0
     assert np.isnan(facts.obfuscated_share[3:]).all()
+    assert facts.with_faces.tolist() == [True, True, False, False, False]
+    assert facts.without_faces.tolist() == [False, False, True, False, False]
     assert facts.largest_px.tolist() == [40, 40, 0, 0, 0]
     assert facts.smallest_relative[1] == pytest.approx(9 / 40)
     # 10 of 20 columns of the first object, 40 of its 50 rows; nothing of the second.

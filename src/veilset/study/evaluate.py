@@ -25,6 +25,7 @@ from veilset.study.correlations import binned_figures, bins_table, correlations_
 from veilset.study.facts_files import make_facts
 from veilset.study.found import Found
 from veilset.study.layout import read_predictions
+from veilset.study.masses import PAIRS, saliency_table
 from veilset.study.paper import is_ilsvrc
 from veilset.study.plan import PlannedRun, Study
 from veilset.study.records import Failure, read_failure, read_run
@@ -76,6 +77,7 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
         if table is not None
     ]
     tables += _transfer_tables(study, found, inputs)
+    tables += _saliency_tables(study, inputs)
     return {
         "format": FORMAT,
         "name": study.config.name,
@@ -250,6 +252,15 @@ def _transfer_tables(study: Study, found: Found, inputs: dict[str, str]) -> list
         ddof=found.scores.ddof,
         is_ilsvrc=found.is_ilsvrc,
     )
+
+
+def _saliency_tables(study: Study, inputs: dict[str, str]) -> list[Table]:
+    table = saliency_table(study.paths.saliency)
+    if table is None:
+        return []
+    path = study.paths.saliency / PAIRS
+    inputs[path.relative_to(study.folder).as_posix()] = sha256_file(path)
+    return [table]
 
 
 def _measurements(tables: list[Table], inputs: Mapping[str, str]) -> Iterator[Measurement]:
