@@ -10,6 +10,7 @@ from tests.flow.command import command
 from tests.study.drawn_study_runs import finish_runs
 from tests.study.drawn_transfer import draw_celeba, draw_cifar
 from veilset.study.layout import StudyPaths
+from veilset.study.transferred import read_score, transfer_tables
 from veilset.study.yaml_file import read_study
 
 STUDY = """\
@@ -59,6 +60,12 @@ def test_from_trained_networks_to_scores(tmp_path: Path) -> None:
         "transfer/cifar10/tiny.original.s1",
     ]
     assert [json.loads(score.read_text())["lr"] for score in scores] == [0.1, 0.1, 0.01, 0.01, 0.01]
+    # What evaluation makes of them.
+    tables = transfer_tables(
+        [read_score(score) for score in scores], ("none", "original", "blurred"), ddof=1,
+        is_ilsvrc=False,
+    )  # fmt: skip
+    assert [table.name for table in tables][:2] == ["table_5", "table_6"]
     before = [score.stat().st_mtime_ns for score in scores]
     command("study", "transfer", path, "--device", "cpu")
     assert [score.stat().st_mtime_ns for score in scores] == before

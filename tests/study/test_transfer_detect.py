@@ -66,6 +66,15 @@ def test_difficult_objects_are_tested_with_and_not_trained_on(tmp_path: Path) ->
     assert len(_task(tmp_path).train) == 3
 
 
+def test_a_part_of_the_pictures_is_held_out_for_rates(tmp_path: Path) -> None:
+    task = _task(tmp_path)
+    part = task.held_out()
+    names = [scene.image_id for scene in (*part.train, *part.test)]
+    assert sorted(names) == [scene.image_id for scene in task.train]
+    assert len(part.test) == 1
+    assert part.digests() == task.held_out().digests()
+
+
 def test_mirrored_boxes_lie_on_the_same_pixels(tmp_path: Path) -> None:
     task = _task(tmp_path)
     recipe = make_recipe("finetune", SMALL | {"batch_size": 4, "flip": 1.0})

@@ -110,11 +110,7 @@ def test_stopped_twice_gives_the_same_weights(tmp_path: Path) -> None:
     parts = _cifar_study(tmp_path / "parts", **ONE)
     steps: list[int] = []
     for stop in (1, 2):
-        summary = transfer(
-            parts,
-            TransferOptions(device="cpu", on_progress=lambda p: steps.append(p.step)),
-            lambda stop=stop: bool(steps) and steps[-1] >= stop,  # type: ignore[misc]
-        )
+        summary = _transfer_until(parts, steps, stop)
         assert summary.total(Ending.STOPPED) == 1
         assert not summary.is_complete
     assert _transfer(parts).is_complete
@@ -168,6 +164,27 @@ def test_the_rate_is_chosen_on_pictures_that_are_not_tested_with(tmp_path: Path)
         }
 
 
+def _transfer_until(config: StudyConfig, done: list[int], n_steps: int) -> TransferSummary:
+    options = TransferOptions(device="cpu", on_progress=lambda progress: done.append(progress.step))
+    return transfer(config, options, lambda: len(done) >= n_steps)
+
+
+def test_a_choice_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    chosen = []
+    # Two steps for each of two rates; the fifth would be of the fine-tuning itself.
+    for name, stops in (("whole", ()), ("parts", (1, 2, 3, 4))):
+        config = _cifar_study(tmp_path / name, **ONE, lr_grid=(0.001, 0.01))
+        done: list[int] = []
+        for stop in stops:
+            assert _transfer_until(config, done, stop).total(Ending.STOPPED) == 1
+            assert len(done) == stop
+        assert _transfer(config).is_complete
+        tuning = StudyPaths(config.out).transfer("cifar10", "tuning") / "tiny.original"
+        chosen.append((tuning / "tuning.json").read_text())
+        assert not list(tuning.glob("*/checkpoint*"))
+    assert chosen[0] == chosen[1]
+
+
 def test_a_rate_that_never_works_is_a_failure_that_is_told(tmp_path: Path) -> None:
     config = _cifar_study(tmp_path, **ONE, lr_grid=(1e9, 1e10))
     told: list[tuple[str, Ending, str]] = []
@@ -204,16 +221,20 @@ def test_a_damaged_picture_stops_the_run_that_needs_it(tmp_path: Path) -> None:
     assert "SUN397/a/abbey/sun_0001.jpg" in told[0]
 
 
-def test_untrained_and_claimed_runs_are_counted(tmp_path: Path) -> None:
-    config = drawn_study(tmp_path, _spec("cifar10", draw_cifar(tmp_path / "cifar"), seeds=(1,)))
+@pytest.mark.parametrize("claimed", ["tiny.none.s1", "tuning/tiny.none"])
+def test_untrained_and_claimed_runs_are_counted(tmp_path: Path, claimed: str) -> None:
+    rates = (0.001, 0.01) if "/" in claimed else ()
+    root = draw_cifar(tmp_path / "cifar")
+    config = drawn_study(tmp_path, _spec("cifar10", root, seeds=(1,), lr_grid=rates))
     finish_runs(config, settings=("original",))
-    elsewhere = claim(StudyPaths(config.out).transfer("cifar10", "tiny.none.s1"))
+    elsewhere = claim(StudyPaths(config.out).transfer("cifar10", claimed))
     assert elsewhere is not None
     with elsewhere:
         summary = _transfer(config)
     expected = {Ending.DONE: 1, Ending.NOT_TRAINED: 1, Ending.ELSEWHERE: 1}
     assert summary.counts == {"cifar10": expected}
     assert not summary.is_complete
+    assert _transfer(config).counts == {"cifar10": {Ending.DONE: 2, Ending.NOT_TRAINED: 1}}
 
 
 def test_nothing_is_trained_before_all_data_sets_are_whole(tmp_path: Path) -> None:

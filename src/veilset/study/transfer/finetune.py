@@ -202,6 +202,9 @@ def _try_lr(
 
 
 def _train(task: Task, start: Start, recipe: Recipe, bench: Bench, folder: Path) -> _Trained | None:
+    if bench.should_stop():
+        # A trainer asks only after its first step.
+        return None
     fabric = open_device(bench.device, recipe)
     module = task.network(start, recipe)
     seed = derive(start.seed, "transfer", task.name)
