@@ -142,10 +142,10 @@ def bin_label(found: Bin, *, is_last: bool) -> str:
         >>> bin_label({"low": 0.005, "high": 0.05}, is_last=False)
         '0.5-5'
         >>> bin_label({"low": 0.08, "high": 1.0}, is_last=True)
-        '≥ 8'
+        '8+'
     """
     low, high = (f"{100 * found[end]:.4g}" for end in ("low", "high"))
-    return f"≥ {low}" if is_last else f"{low}-{high}"
+    return f"{low}+" if is_last else f"{low}-{high}"
 
 
 def _scale(bins: Sequence[Bin], metrics: Sequence[str]) -> tuple[float, float, float]:
