@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from torchvision.datasets import ImageFolder
 
+from tests.study.drawn_pictures import annotate
 from tests.study.drawn_study import draw_study
 from veilset.errors import AnnotationError, DatasetError, VeilsetError
+from veilset.study.checks import annotated
 from veilset.study.lists import find_images, read_list, write_list
 from veilset.study.opening import open_study
 from veilset.study.yaml_file import read_study
@@ -119,6 +121,29 @@ def test_an_original_among_the_obfuscated_is_refused(yaml_file: Path) -> None:
     shutil.copy(folder / "released/val/cat/4.png", folder / "released/val/cat/2.png")
     shutil.copy(folder / "photos/val/cat/1.png", folder / "released/val/cat/1.png")
     open_study(read_study(yaml_file))
+
+
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_annotations_may_be_of_one_split(yaml_file: Path, split: str) -> None:
+    folder = yaml_file.parent
+    annotate(folder / "photos" / split, folder / "of-split")
+    yaml_file.write_text(yaml_file.read_text().replace("faces}", "of-split}"))
+    config = read_study(yaml_file)
+    lists = open_study(config).lists
+    found = [(image_id, len(row.regions)) for image_id, row in annotated(config, lists)]
+    assert found == [(name, int(name[-5]) % 2 == 0) for name in lists[split].image_ids]
+    shutil.copy(folder / f"photos/{split}/dog/0.png", folder / f"released/{split}/dog/0.png")
+    with pytest.raises(DatasetError, match=f"released/{split}/dog/0.png has 1 region to hide"):
+        open_study(config)
+
+
+def test_annotations_of_either_split_are_refused(yaml_file: Path) -> None:
+    folder = yaml_file.parent
+    shutil.copy(folder / "photos/train/cat/0.png", folder / "photos/val/cat/0.png")
+    annotate(folder / "photos" / "val", folder / "of-split")
+    yaml_file.write_text(yaml_file.read_text().replace("faces}", "of-split}"))
+    with pytest.raises(AnnotationError, match=r"has 'train/cat/0.png' and 'val/cat/0.png': which"):
+        open_study(read_study(yaml_file))
 
 
 def test_annotations_of_other_images_are_refused(yaml_file: Path) -> None:

@@ -66,10 +66,11 @@ def annotated(
     """Go through what the annotation set says of the images of a study, in its order.
 
     Its names may begin below the root of the settings, or below the folder of a split: the
-    first that fits decides for all.
+    first image that is known decides for all.
 
     Raises:
-        AnnotationError: If it cannot be used, or knows none of the images.
+        AnnotationError: If it cannot be used, knows none of the images, or it cannot be told of
+            which split it is.
     """
     folder = config.data.annotations
     if folder is None:
@@ -79,7 +80,8 @@ def annotated(
     for row in AnnotationSet(folder):
         if before is None:
             prefixes = ("", f"{config.data.train}/", f"{config.data.val}/")
-            before = next((each for each in prefixes if each + row.image_id in wanted), None)
+            fitting = [each for each in prefixes if each + row.image_id in wanted]
+            before = _only_one(config, row, fitting)
         if before is not None and before + row.image_id in wanted:
             yield before + row.image_id, row
     if before is None:
@@ -88,6 +90,26 @@ def annotated(
             f"{next(iter(lists.values())).image_ids[0]!r}. Detect in the folder of the setting "
             f"{config.reference!r}, or correct data.annotations."
         )
+
+
+def _only_one(config: StudyConfig, row: Annotations, prefixes: Sequence[str]) -> str | None:
+    """Choose where the names of the annotation set begin, by the file if two are called alike."""
+    if len(prefixes) < 2:
+        return prefixes[0] if prefixes else None
+    root = config.settings[config.reference].root
+    same = [
+        each
+        for each in prefixes
+        if root is not None and row.sha256 == sha256_file(root / each / row.image_id)
+    ]
+    if len(same) == 1:
+        return same[0]
+    places = " and ".join(repr(each + row.image_id) for each in prefixes)
+    raise AnnotationError(
+        f"The annotation set {config.data.annotations} speaks of {row.image_id!r}, and the study "
+        f"has {places}: which is meant cannot be told. Detect in the folder of the setting "
+        f"{config.reference!r}, which holds both."
+    )
 
 
 def _evenly(rows: Sequence[tuple[str, int]], n_wanted: int) -> list[tuple[str, int]]:

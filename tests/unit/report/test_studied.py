@@ -136,6 +136,26 @@ def test_the_sentence_says_no_more_than_is_known(
     assert told in page.read_text()
 
 
+def test_figures_of_the_release_are_shown(release: DrawnRelease, tmp_path: Path) -> None:
+    ends = {"mean": 0.01, "low": 0.0, "high": 0.02}
+    bins = [{"low": 0.0, "high": 0.5, "n": 7, "top1": ends, "top5": None},
+            {"low": 0.5, "high": 1.0, "n": 3, "top1": ends, "top5": None}]  # fmt: skip
+    figures = {
+        f"{figure}.{setting}": {
+            "setting": setting, "bins": bins, "x_label": "covered", "title": f"{figure} {setting}"
+        }
+        for figure in ("figure_3", "figure_4")
+        for setting in ("veil", "other")
+    }  # fmt: skip
+    text = write_report(
+        release.out, study=write_study(tmp_path / "study", release.out, figures=figures)
+    ).read_text()
+    assert "figure_3 veil" in text
+    assert "figure_4 veil" in text
+    assert "figure_3 other" not in text
+    assert "1.00 points" in text
+
+
 def test_runs_that_failed_are_told(release: DrawnRelease, tmp_path: Path) -> None:
     failed = [{"run_id": "vgg11.veil.s2", "kind": "nan-loss", "message": "In /home/ann: nan."}]
     runs = {"planned": 6, "done": 5, "failed": failed}
