@@ -80,7 +80,6 @@ class TrainingProgress:
         n_epochs: Epochs of the whole training.
         loss: Mean of the running epoch when it was last read, in nats; None before.
         images_per_s: Speed of this session.
-        seconds_left: At that speed.
     """
 
     name: str
@@ -90,7 +89,6 @@ class TrainingProgress:
     n_epochs: int
     loss: float | None
     images_per_s: float
-    seconds_left: float
 
 
 class TrainingError(RunError):
@@ -178,7 +176,7 @@ class Trainer:
         self._loss: float | None = None
         self._clear_sums()
         self.n_done, self.n_sessions = 0, 1
-        self._n_before = self._n_images_now = 0
+        self._n_images_now = 0
         self._seconds_before, self._opened_at = 0.0, time.monotonic()
         self._first_bad = torch.full((2,), -1.0, device=self._device)
         self._random: RandomState | None = None
@@ -322,7 +320,6 @@ class Trainer:
     def _tell(self, n_images: int) -> None:
         self._n_images_now += n_images
         elapsed = time.monotonic() - self._opened_at
-        n_left = self.n_steps - self.n_done
         self._tools.on_progress(
             TrainingProgress(
                 name=self.name,
@@ -332,7 +329,6 @@ class Trainer:
                 n_epochs=self.recipe.epochs,
                 loss=self._loss,
                 images_per_s=self._n_images_now / elapsed,
-                seconds_left=n_left * elapsed / (self.n_done - self._n_before),
             )
         )
 
@@ -376,7 +372,7 @@ class Trainer:
         except (RuntimeError, KeyError) as error:
             raise checkpoint.damaged(self.folder, f"it is of another network: {error}") from error
         self._random = RandomState(state.part("rng"), state.python_rng, state.numpy_rng)
-        self.n_done = self._n_before = state.step
+        self.n_done = state.step
         self.n_sessions = state.sessions + 1
         self._seconds_before = state.seconds
         self._epochs = read_curve(self.folder)[: state.epoch]
