@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,46 @@ def test_stopped_twice_gives_the_same_weights(tmp_path: Path) -> None:
         for name in ("weights.safetensors", "predictions.parquet")
     ]
     assert digests[:2] == digests[2:]
+
+
+def test_what_is_done_is_not_taken_for_something_else(tmp_path: Path) -> None:
+    config = _cifar_study(tmp_path, **ONE, lr_grid=(0.001, 0.01))
+    assert _transfer(config).is_complete
+    paths = StudyPaths(config.out)
+    folder = paths.transfer("cifar10", "tiny.original.s1")
+    for path in (
+        folder / "started.json",
+        folder / "run.json",
+        *folder.parent.glob("tuning/*/*.json"),
+    ):
+        # As if it came from a machine with a GPU.
+        path.write_text(path.read_text().replace('"device_kind": "cpu"', '"device_kind": "cuda"'))
+    assert _transfer(config).counts == {"cifar10": {Ending.DONE: 1}}
+    spec = config.transfer[0]
+    changed = replace(config, transfer=(replace(spec, recipe=SMALL | {"epochs": 2}),))
+    with pytest.raises(ResumeMismatchError, match=r"lr in tiny\.original: recipe\.epochs changed"):
+        _transfer(changed)
+    shutil.rmtree(paths.run("tiny.original.s1"))
+    assert _transfer(config).counts == {"cifar10": {Ending.NOT_TRAINED: 1}}
+    for run_id in ("tiny.original.s2", "tiny.blurred.s1", "tiny.blurred.s2"):
+        shutil.rmtree(paths.run(run_id))
+    finish_runs(config, settings=("blurred", "original"))
+    with pytest.raises(ResumeMismatchError, match="from_weights_sha256 changed"):
+        _transfer(config)
+
+
+def test_damaged_weights_are_not_started_from(tmp_path: Path) -> None:
+    config = _cifar_study(tmp_path, **ONE)
+    weights = StudyPaths(config.out).run("tiny.original.s1") / "weights.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    told: list[str] = []
+    _transfer(config, on_ending=lambda _name, _ending, why: told.append(why))
+    assert "does not hold the weights that the run ended with" in told[0]
+    weights.unlink()
+    _transfer(config, on_ending=lambda _name, _ending, why: told.append(why), retry_failed=True)
+    assert "is missing, though the run is finished" in told[1]
 
 
 def test_the_start_is_the_trained_network_with_a_new_head(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.layout import write_table
 from veilset.study.one_run import WEIGHTS, make_feed
 from veilset.study.recipe import Recipe
-from veilset.study.records import Work, check_started, finish_run, forget_failure
+from veilset.study.records import Work, check_started, finish_run, forget_failure, read_run
 from veilset.study.seeds import derive
 from veilset.study.train import Tools, Trainer, TrainingError, TrainingProgress
 from veilset.study.transfer.starts import Start
@@ -51,6 +51,11 @@ class Bench:
     should_stop: Callable[[], bool] = lambda: False
     on_progress: Callable[[TrainingProgress], None] = lambda _: None
 
+    @property
+    def kind(self) -> str:
+        """Kind of the device: another one has another arithmetic."""
+        return self.device.partition(":")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
@@ -70,15 +75,20 @@ def finetune(task: Task, start: Start, recipe: Recipe, bench: Bench, folder: Pat
         folder: Of this run, claimed by this process; named as the run.
 
     Returns:
-        Whether it is finished; otherwise it was stopped, with a checkpoint.
+        Whether it is finished, now or before; otherwise it was stopped, with a checkpoint.
 
     Raises:
-        ResumeMismatchError: If what is in the folder was begun in another way.
+        ResumeMismatchError: If what is in the folder was begun in another way. A finished run
+            may be looked at from another kind of device.
         TrainingError: If the loss is not finite any more.
         DatasetError: If a picture cannot be had.
         RunError: If a file cannot be written, or a checkpoint is damaged.
     """
-    check_started(folder, _started(task, start, recipe, bench, run_id=folder.name))
+    record = read_run(folder)
+    kind = str(record.started["device_kind"]) if record else bench.kind
+    check_started(folder, _started(task, start, recipe, bench, folder.name, kind))
+    if record:
+        return True
     with arithmetic(recipe, bench.device, bench.threads):
         trained = _train(task, start, recipe, bench, folder)
         if trained is None:
@@ -132,15 +142,17 @@ def choose_lr(
     Raises:
         TrainingError: If the loss becomes infinite with every rate; else as ``finetune``.
     """
-    started = _started(task, start, recipe, bench, run_id=f"the choice of lr in {folder.name}")
+    done = _read(folder / CHOICE)
+    kind = str(done["device_kind"]) if done else bench.kind
+    name = f"the choice of lr in {folder.name}"
+    started = _started(task, start, recipe, bench, name, kind)
     check_started(folder, started | {"lr_grid": sorted(grid)})
-    done = read_choice(folder)
-    if done is not None:
-        return done
+    if done:
+        return float(done["lr"])
     part = task.held_out()
     scores: dict[float, float | None] = {}
     for lr in sorted(grid):
-        inside = folder / f"lr-{lr:g}"
+        inside = folder / f"lr-{lr!r}"
         inside.mkdir(exist_ok=True)
         tried = _try_lr(part, start, replace(recipe, lr=lr), bench, inside)
         if tried is None:
@@ -158,22 +170,13 @@ def choose_lr(
     best = max(sorted(known), key=lambda lr: known[lr])
     values = {
         "format": FORMAT, "task": task.name, "metric": task.metric, "lr": best,
+        "device_kind": bench.kind,
         "scores": [{"lr": lr, "score": score} for lr, score in scores.items()],
     }  # fmt: skip
     write_atomically(folder / CHOICE, json_bytes(values))
     for lr in scores:
-        checkpoint.discard(folder / f"lr-{lr:g}")
+        checkpoint.discard(folder / f"lr-{lr!r}")
     return best
-
-
-def read_choice(folder: Path) -> float | None:
-    """Read which learning rate was chosen; None if none was yet.
-
-    Raises:
-        RunError: If the file is damaged.
-    """
-    values = _read(folder / CHOICE)
-    return None if values is None else float(values["lr"])
 
 
 def _try_lr(
@@ -241,7 +244,9 @@ def _measure(
     return task.measure(trained.module, recipe, trained.fabric, metadata, workers=bench.workers)
 
 
-def _started(task: Task, start: Start, recipe: Recipe, bench: Bench, run_id: str) -> dict[str, Any]:
+def _started(
+    task: Task, start: Start, recipe: Recipe, bench: Bench, run_id: str, device_kind: str
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "run_id": run_id,
@@ -250,7 +255,7 @@ def _started(task: Task, start: Start, recipe: Recipe, bench: Bench, run_id: str
         "recipe": asdict(recipe),
         "lists_sha256": task.digests(),
         "threads": bench.threads,
-        "device_kind": bench.device.partition(":")[0],
+        "device_kind": device_kind,
     }
 
 

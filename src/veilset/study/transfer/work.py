@@ -170,12 +170,11 @@ def _passed(
         if place.bench.should_stop():
             return
         folder = place.paths.transfer(place.spec.task, run.run_id)
-        if records.read_run(folder):
-            yield run, Ending.DONE, ""
-            continue
         claimed = claim(folder)
         if claimed is None:
-            yield run, Ending.ELSEWHERE, ""
+            # Who has it may be looking whether it is still what is asked for, as this one would.
+            is_done = records.read_run(folder) is not None
+            yield run, Ending.DONE if is_done else Ending.ELSEWHERE, ""
             continue
         with claimed:
             outcome, why = _recorded(place, run)
@@ -185,9 +184,6 @@ def _passed(
 def _recorded(place: Workplace, run: TransferRun) -> tuple[Ending, str]:
     """Do a claimed run, and write down why it fails if it does."""
     folder = place.paths.transfer(place.spec.task, run.run_id)
-    if records.read_run(folder):
-        # Another process finished it between the two looks.
-        return Ending.DONE, ""
     failure = records.read_failure(folder)
     if failure and not place.retry_failed:
         return Ending.FAILED, failure.message
