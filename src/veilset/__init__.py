@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         evaluate_study,
         plan_study,
         run_study,
+        saliency_study,
         transfer_study,
         write_study_tables,
     )
@@ -114,6 +115,7 @@ _HOMES = {
     "remove_images": "veilset.remove.stage",
     "run_dataset": "veilset.run.stage",
     "run_study": "veilset.study.stage",
+    "saliency_study": "veilset.study.stage",
     "transfer_study": "veilset.study.stage",
     "verify_dataset": "veilset.verify.stage",
     "verify_manifest": "veilset.verify.manifest",
@@ -174,6 +176,7 @@ __all__ = [
     "remove_images",
     "run_dataset",
     "run_study",
+    "saliency_study",
     "transfer_study",
     "verify_dataset",
     "verify_manifest",

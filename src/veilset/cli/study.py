@@ -186,5 +186,21 @@ def transfer(
     conclude(summary, place=summary.folder, as_json=as_json, bad=("failed", "not_trained", "left"))
 
 
+@app.command()
+def saliency(study: StudyFile) -> None:
+    """Draw where two networks look, side by side; the folder of pictures is private."""
+    from veilset.study.stage import saliency_study
+
+    found = saliency_study(study)
+    give(str(found.folder))
+    say(
+        f"{found.n_pairs:,} pairs of {found.n_candidates:,} images that could have been chosen. "
+        "The pictures show people: do not publish them."
+    )
+    for setting, mass in found.mass_on_object.items():
+        if mass is not None:
+            say(f"{setting}: {mass:.1%} of the maps lies on objects ({found.n_measured:,} pairs)")
+
+
 def _say_step(text: str) -> None:
     say(f"evaluate  {text}")

@@ -19,6 +19,7 @@ from veilset.study.written import read_results, write_results, write_tables_and_
 from veilset.study.yaml_file import read_study
 
 if TYPE_CHECKING:
+    from veilset.study.saliency import SaliencySummary
     from veilset.study.train import TrainingProgress
     from veilset.study.work import Event
 
@@ -194,3 +195,24 @@ def transfer_study(
     counts = {"planned": found.n_runs} | {str(each): found.total(each) for each in ends}
     counts["left"] = found.n_runs - sum(found.total(each) for each in ends)
     return RunSummary("transfer", found.folder, counts, {}, time.monotonic() - begun)
+
+
+def saliency_study(path: str | Path) -> SaliencySummary:
+    """Draw pairs of saliency maps of two finished runs, into a private folder of the study.
+
+    Args:
+        path: The YAML file; its key ``saliency`` says which.
+
+    Returns:
+        The folder, and how far the maps lie on the objects.
+
+    Raises:
+        ConfigError: If the file cannot be used, or asks for none.
+        RunError: If a run is not finished, or its files are damaged.
+        MissingExtraError: If PyTorch or the package grad-cam is not installed.
+        DatasetError: If a picture or a file of objects cannot be used.
+    """
+    require_torch()
+    from veilset.study.saliency import saliency_pairs
+
+    return saliency_pairs(load_study(read_study(Path(path))))
