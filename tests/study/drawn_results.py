@@ -71,7 +71,7 @@ def draw_results(base: Path, drawn: Drawn | None = None, *, annotations: bool = 
         )
         for split in ("train", "val")
     }
-    known = {"annotations": draw_annotations(base / "faces", lists["val"])} if annotations else {}
+    known = {"annotations": draw_annotations(base / "faces", lists)} if annotations else {}
     trained = tuple(drawn.train or drawn.settings)
     config = StudyConfig(
         name="drawn",
@@ -127,9 +127,15 @@ def draw_predictions(study: Study, run_id: str, trained: str, setting: str, draw
     )  # fmt: skip
 
 
-def draw_annotations(folder: Path, images: ImageList) -> Path:
+def draw_annotations(folder: Path, lists: Mapping[str, ImageList]) -> Path:
     """Write what a detector might say of these images: every fifth was not searched."""
-    rows = [_row(i, image_id) for i, image_id in enumerate(images.image_ids)]
+    rows = [
+        _row(i + 1 - at, image_id)
+        for at, images in enumerate(lists.values())
+        for i, image_id in enumerate(images.image_ids)
+        # Of the images to train on the set names every second.
+        if at or i % 2
+    ]
     rows.sort(key=lambda row: ImageRecord(row.image_id).order_key)
     with Run.open(folder, "detect", {}, {"root": "photos"}) as run:
         shard = Shard(0, tuple(ImageRecord(row.image_id) for row in rows))

@@ -251,6 +251,19 @@ def test_correlations_and_bins(study, results, tables, frame):
                 assert (each[metric]["low"], each[metric]["high"]) == pytest.approx(expected)
 
 
+def test_images_with_faces_of_each_category(study, results):
+    facts = pd.read_parquet(study.folder / "facts" / "images.parquet")
+    looked = facts[facts.status == "looked"]
+    shares = looked.assign(has=looked.n_faces > 0).groupby("label").has.agg(["mean", "size"])
+    for each in results["figures"]["figure_2"]["categories"]:
+        mean, size = shares.loc[int(each["category"].removeprefix("class"))]
+        assert (each["share"], each["n"]) == (pytest.approx(mean), size)
+        interval = stats.binomtest(round(mean * size), int(size)).proportion_ci(method="wilson")
+        assert (each["low"], each["high"]) == pytest.approx((interval.low, interval.high))
+    counts = looked[looked.n_faces > 0].n_faces.value_counts().sort_index()
+    assert dict(results["figures"]["figure_2"]["images_by_faces"]) == counts.to_dict()
+
+
 def test_contrasts_of_small_faces(study, tables, frame):
     facts = _facts(study)
 

@@ -57,8 +57,8 @@ def _curve(categories: Sequence[Mapping[str, Any]]) -> Figure | None:
         CurvePoint(each["name"], each["share"], each["low"], each["high"], each["n"])
         for each in categories
     ]
-    drawing = draw_curve(points, _THRESHOLDS, "test images with a face")
-    title = "Test images with a face, by category"
+    drawing = draw_curve(points, _THRESHOLDS, "images with a face")
+    title = "Images with a face, by category"
     return Figure("figure_2", title, f"{len(points):,} categories", drawing)
 
 
@@ -72,7 +72,7 @@ def _per_image(images_by_faces: Sequence[Sequence[int]]) -> Figure | None:
     labels = [*(str(n) for n in range(1, _MOST_FACES)), f"{_MOST_FACES}+"]
     ticks = [(i + 0.5, label) for i, label in enumerate(labels)]
     axes = Axes(1, _MOST_FACES + 1, ticks, "faces in an image", "images")
-    title = "Test images by number of faces"
+    title = "Images by number of faces"
     drawing = draw_histogram(histogram, axes, title)
     rows = list(zip(labels, histogram.counts[1:], strict=True))
     note = f"{histogram.n:,} images with a face"

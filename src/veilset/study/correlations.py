@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -240,23 +241,30 @@ def _drop(found: Bin) -> dict[str, float | None]:
 
 
 def figure_2(found: Found) -> dict[str, Any] | None:
-    """Give the share of images with faces of each category, and images by number of faces."""
-    facts = found.facts
-    if facts is None:
+    """Give the share of images with faces of each category, and images by number of faces.
+
+    Images of both splits count, as far as they were searched.
+
+    Returns:
+        None without annotations.
+    """
+    if not found.splits:
         return None
-    scores, with_faces = found.scores, facts.with_faces
-    n_looked = np.bincount(scores.labels[facts.is_looked], minlength=scores.n_classes)
-    n_with = np.bincount(scores.labels[with_faces], minlength=scores.n_classes)
+    n_classes = found.scores.n_classes
+    n_looked, n_with = np.zeros((2, n_classes), dtype=np.int64)
+    by_faces: Counter[int] = Counter()
+    for facts, labels in found.splits:
+        n_looked += np.bincount(labels[facts.is_looked], minlength=n_classes)
+        n_with += np.bincount(labels[facts.with_faces], minlength=n_classes)
+        by_faces.update(facts.n_faces[facts.with_faces].tolist())
     categories = [
         _share_with(found, k, int(n_with[k]), int(n_looked[k]))
-        for k in range(scores.n_classes)
+        for k in range(n_classes)
         if n_looked[k]
     ]
     return {
         "categories": sorted(categories, key=lambda each: (-each["share"], each["category"])),
-        "images_by_faces": [
-            [n, int(count)] for n, count in enumerate(np.bincount(facts.n_faces[with_faces])) if n
-        ],
+        "images_by_faces": [[n, by_faces[n]] for n in sorted(by_faces)],
     }
 
 

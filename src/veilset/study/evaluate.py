@@ -126,6 +126,7 @@ def _found(
         area_bins=config.area_bins,
         object_bins=config.object_bins,
         roles=roles_of(study),
+        splits=tuple((known, study.lists[split].labels) for split, known in (facts or {}).items()),
         failed={run_id: failure.kind for run_id, failure in failures.items()},
     )
 

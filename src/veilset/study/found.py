@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from veilset.study.facts import ImageFacts
-from veilset.study.scores import Question, RunKey, Scores
+from veilset.study.scores import IntVector, Question, RunKey, Scores
 from veilset.study.seeds import derive
 
 
@@ -30,6 +30,7 @@ class Found:
         area_bins: Edges of the shares of images that are obfuscated.
         object_bins: Edges of the shares of objects that faces cover.
         roles: Setting of ``released``, ``per_face``, ``veil`` and ``overlay``, where there is one.
+        splits: Facts and classes of the images of each split; empty without annotations.
         failed: Kind of failure of a run, by its id.
     """
 
@@ -45,6 +46,7 @@ class Found:
     area_bins: tuple[float, ...]
     object_bins: tuple[float, ...]
     roles: Mapping[str, str]
+    splits: tuple[tuple[ImageFacts, IntVector], ...] = ()
     failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
