@@ -21,6 +21,7 @@ from veilset.pages.study_figures import draw_study_figures
 from veilset.runs import json_bytes
 from veilset.study.config import ObjectsSpec
 from veilset.study.evaluate import evaluate
+from veilset.study.layout import read_predictions, write_predictions
 from veilset.study.plan import Study
 from veilset.study.records import Failure, write_failure
 from veilset.study.render import shown_rows
@@ -150,6 +151,22 @@ def test_predictions_of_other_weights_or_images_are_refused(study):
     path = study.paths.predictions("small.blurred.s1", "blurred")
     shutil.copy(study.paths.predictions("small.blurred.s2", "blurred"), path)
     with pytest.raises(RunError, match="was made from another"):
+        evaluate(study)
+
+
+@pytest.mark.parametrize(
+    ("n_turned", "digest", "said"), [(3, "", "other images"), (0, "x", "another list")]
+)
+def test_predictions_of_another_list_are_refused(study, n_turned, digest, said):
+    path = study.paths.predictions("small.blurred.s1", "blurred")
+    given = read_predictions(path)
+    ids = given.image_ids[n_turned:] + given.image_ids[:n_turned]
+    digests = {
+        "weights_sha256": "weights of small.blurred.s1",
+        "list_sha256": digest or study.lists["val"].sha256,
+    }
+    write_predictions(path, replace(given, image_ids=ids), n_classes=7, digests=digests)
+    with pytest.raises(RunError, match=said):
         evaluate(study)
 
 
