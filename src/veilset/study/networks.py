@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -111,13 +111,8 @@ def published(
         defaults = {"init_weights": False, "aux_logits": True, "transform_input": True}
     module = _make(spec, n_classes, **defaults)
     path, origin = _find(spec, weights)
-    state = _read_state(path)
-    if not getattr(state, "_metadata", None):
-        # Else a module that changed in the past takes them for weights of an old version.
-        state = type(own := module.state_dict())(state)
-        state._metadata = own._metadata
     try:
-        module.load_state_dict(state)
+        load_weights(module, _read_state(path))
     except RuntimeError as error:
         raise RunError(
             f"{path} does not hold the weights of {spec.name} with {n_classes} classes. "
@@ -132,6 +127,23 @@ def published(
         note="Trained on ImageNet.",
     )
     return module.eval(), card
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put weights into a network, all of them; its names and theirs have to be the same.
+
+    Args:
+        module: The network.
+        state: Its weights by name, as a file of safetensors gives them.
+
+    Raises:
+        RuntimeError: If a name or a shape differs.
+    """
+    own = module.state_dict()
+    named = type(own)(state)
+    # Without versions MNASNet takes them for weights of an old one, and refuses them.
+    named._metadata = getattr(state, "_metadata", None) or own._metadata
+    module.load_state_dict(named)
 
 
 def _find(spec: NetworkSpec, weights: Path | None) -> tuple[Path, str]:
