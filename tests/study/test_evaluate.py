@@ -155,17 +155,22 @@ def test_predictions_of_other_weights_or_images_are_refused(study):
 
 
 @pytest.mark.parametrize(
-    ("n_turned", "digest", "said"), [(3, "", "other images"), (0, "x", "another list")]
+    ("n_turned", "changed", "said"),
+    [
+        (3, {}, "speaks of other images"),
+        (0, {"list_sha256": "x"}, "another list"),
+        (0, {"weights_sha256": "x"}, "another weights"),
+    ],
 )
-def test_predictions_of_another_list_are_refused(study, n_turned, digest, said):
+def test_predictions_of_another_list_or_training_are_refused(study, n_turned, changed, said):
     path = study.paths.predictions("small.blurred.s1", "blurred")
     given = read_predictions(path)
     ids = given.image_ids[n_turned:] + given.image_ids[:n_turned]
     digests = {
         "weights_sha256": "weights of small.blurred.s1",
-        "list_sha256": digest or study.lists["val"].sha256,
+        "list_sha256": study.lists["val"].sha256,
     }
-    write_predictions(path, replace(given, image_ids=ids), n_classes=7, digests=digests)
+    write_predictions(path, replace(given, image_ids=ids), n_classes=7, digests=digests | changed)
     with pytest.raises(RunError, match=said):
         evaluate(study)
 
