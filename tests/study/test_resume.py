@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from tests.study.drawn_training import (
@@ -26,10 +27,13 @@ from tests.study.drawn_training import (
 from veilset.study import checkpoint
 from veilset.study.checkpoint import DamagedCheckpointError
 from veilset.study.curve import read_curve
+from veilset.study.one_run import make_feed
 from veilset.study.train import TrainingError
 
+CPU = torch.device("cpu")
+
 RECIPES: dict[str, dict[str, Any]] = {
-    "average": {"ema": 0.9},
+    "average, 16 bits": {"ema": 0.9, "precision": "bf16-mixed"},
     "no decay of norms": {"decay_all": False, "channels_last": False},
 }
 
@@ -90,6 +94,18 @@ def test_interrupted_at_every_step(whole: Any, tmp_path: Path) -> None:
         with pytest.raises(PlannedError):
             train_small(tmp_path, recipe, checkpoint_every_s=0.0, on_progress=told)
     assert train_small(tmp_path, recipe)
+    assert (tmp_path / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+
+
+def test_processes_that_load_change_nothing(tmp_path: Path) -> None:
+    recipe, folder = drawn_recipe(), tmp_path / "loaded"
+    assert train_small(tmp_path, recipe)
+    with pytest.raises(PlannedError):
+        train_small(
+            folder, recipe, feed=make_feed(CPU, 2), checkpoint_every_s=0.0,
+            on_progress=at_step(N_BATCHES + 2, interrupt),
+        )  # fmt: skip
+    assert train_small(folder, recipe, feed=make_feed(CPU, 0))
     assert (tmp_path / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
 
 

@@ -92,9 +92,12 @@ def arithmetic(recipe: Recipe, device: str, threads: int) -> Iterator[None]:
     Raises:
         RunError: If CUDA was started in this process in a way that cannot be repeated.
     """
-    on_gpu = torch.device(device).type == "cuda"
-    if on_gpu and recipe.deterministic:
-        _ask_cublas()
+    kind = torch.device(device).type
+    if kind == "cuda":
+        if recipe.deterministic:
+            _ask_cublas()
+        # Else page-locked memory would be the first GPU's, and fill it from every process.
+        torch.cuda.set_device(device)
     before = (
         torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(),
@@ -102,9 +105,9 @@ def arithmetic(recipe: Recipe, device: str, threads: int) -> Iterator[None]:
         torch.backends.cudnn.benchmark,
     )
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(recipe.deterministic, warn_only=on_gpu)
+    torch.use_deterministic_algorithms(recipe.deterministic, warn_only=kind != "cpu")
     torch.backends.cudnn.benchmark = not recipe.deterministic
-    if on_gpu:
+    if kind == "cuda":
         _allow_tf32(recipe.precision != "32-true")
     try:
         yield
