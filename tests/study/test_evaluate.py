@@ -90,6 +90,27 @@ def test_where_no_seed_is_missing_no_cell_counts_them_and_errors_are_as_asked(tm
         assert cell["sem"] == pytest.approx(cell_1["sem"] * 2**0.5)
 
 
+def test_published_weights_on_obfuscated_images_are_table_7_alone(tmp_path):
+    settings = ("original", "red", "blurred")
+    drawn = Drawn(
+        settings=settings, train=("original",), evaluate={"original": settings}, seeds=(0,),
+        per_class=8,
+    )  # fmt: skip
+    study = draw_results(tmp_path, drawn)
+    found = evaluate(study)
+    tables = _tables(found)
+    assert "table_7" in tables
+    assert not {"table_3", "table_4", "table_8", "categories", "correlations"} & set(tables)
+    assert [column.key for column in tables["table_7"].columns[1:]] == [
+        "top5.original", "top5.red", "top5.red.drop", "top5.blurred", "top5.blurred.drop"
+    ]  # fmt: skip
+    assert {row["evaluated"] for row in tables["drops"].rows} == {"red", "blurred"}
+    # Of networks that were trained on the reference, where none was on the setting.
+    assert {row["setting"] for row in tables["faces"].rows} == {"red", "blurred"}
+    assert tables["faces"].rows[0]["drop"] == tables["drops"].rows[3]["drop"]
+    write_tables_and_figures(found, tmp_path / "out")
+
+
 def test_one_seed_has_no_error_and_no_interval_over_trainings(tmp_path):
     study = draw_results(tmp_path, Drawn(seeds=(4,), per_class=8))
     tables = _tables(evaluate(study))

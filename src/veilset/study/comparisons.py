@@ -132,7 +132,7 @@ def faces_table(found: Found) -> Table | None:
     """Give the drops on images with faces and on those without, averaged over networks.
 
     Returns:
-        None without annotations.
+        None without annotations, or if nothing is compared.
     """
     facts = found.facts
     if facts is None:
@@ -144,10 +144,13 @@ def faces_table(found: Found) -> Table | None:
         "not searched": ~facts.is_looked,
     }
     rows: list[dict[str, Cell]] = []
-    for setting in found.obfuscated():
+    asked = _trained_or_evaluated(found)
+    for setting, question in asked.items():
         for metric in METRICS:
             if found.scores.has(metric):
-                rows += _faces_rows(found, setting, metric, groups)
+                rows += _faces_rows(found, (setting, question), metric, groups)
+    if not rows:
+        return None
     _correct(rows, ("metric", "images"))
     with_faces, without, n_not = (
         int(group.sum()) for group in groups.values() if group is not None
@@ -155,7 +158,7 @@ def faces_table(found: Found) -> Table | None:
     note = (
         f"Averaged over networks. {with_faces} images have a face, {without} have none; {n_not} "
         f"were not searched and count in neither. {_HOW.format(' and kind of images')} "
-        f"{found.missing_note([found.own, *(Question(s, s) for s in found.obfuscated())])}"
+        f"{found.missing_note([found.own, *asked.values()])}"
     )
     columns = (
         text_column("setting", "Setting"),
@@ -167,11 +170,25 @@ def faces_table(found: Found) -> Table | None:
     return Table("faces", title, note.strip(), columns, _frozen(rows))
 
 
+def _trained_or_evaluated(found: Found) -> dict[str, Question]:
+    """Give what is asked of each setting: of networks trained on it, or else on the reference."""
+    asked = {}
+    for setting in (each for each in found.settings if each != found.reference):
+        for question in (Question(setting, setting), Question(found.reference, setting)):
+            if question in found.questions:
+                asked[setting] = question
+                break
+    return asked
+
+
 def _faces_rows(
-    found: Found, setting: str, metric: str, groups: Mapping[str, NDArray[np.bool_] | None]
+    found: Found,
+    asked: tuple[str, Question],
+    metric: str,
+    groups: Mapping[str, NDArray[np.bool_] | None],
 ) -> list[dict[str, Cell]]:
+    setting, question = asked
     start: dict[str, Cell] = {"setting": setting, "metric": METRIC_NAMES[metric]}
-    question = Question(setting, setting)
     rows = []
     for name, images in groups.items():
         # Over all images this is the row of the other table, to the last digit.
@@ -187,16 +204,20 @@ def _faces_rows(
         rows.append(start | {"images": name, **drop_cells(drop)})
     with_faces, without = groups["with faces"], groups["without faces"]
     if with_faces is not None and without is not None:
-        difference = _difference(found, setting, metric, with_faces, without)
+        difference = _difference(found, question, metric, with_faces, without)
         rows.append(start | {"images": "with minus without", **contrast_cells(difference)})
     return rows
 
 
 def _difference(
-    found: Found, setting: str, metric: str, images: NDArray[np.bool_], minus: NDArray[np.bool_]
+    found: Found,
+    question: Question,
+    metric: str,
+    images: NDArray[np.bool_],
+    minus: NDArray[np.bool_],
 ) -> Contrast | None:
     scores = found.scores
-    questions = (found.own, Question(setting, setting))
+    questions = (found.own, question)
     seeds = scores.seeds(scores.networks, questions)
     a, b = (scores.correct(scores.networks, each, seeds, metric) for each in questions)
     if a is None or b is None:
@@ -207,7 +228,7 @@ def _difference(
         images,
         minus=minus,
         n_resamples=found.n_resamples,
-        rng=found.rng("faces", "difference", setting, metric),
+        rng=found.rng("faces", "difference", *question, metric),
     )
 
 

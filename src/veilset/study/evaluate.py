@@ -85,19 +85,25 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
         "reference": study.config.reference,
         "settings": list(study.config.settings),
         "is_ilsvrc": found.is_ilsvrc,
-        "runs": {
-            "planned": len(study.plan.runs),
-            "done": len({(key.network, key.question.trained, key.seed) for key in runs}),
-            "failed": [
-                {"run_id": run_id, "kind": failure.kind, "message": failure.message}
-                for run_id, failure in failures.items()
-            ],
-        },
+        "runs": _counted(study, runs, failures),
         "left_out": len(study.plan.left_out),
         "tables": [table.to_json() for table in tables],
         "figures": _figures(found, tables),
         "measurements": [asdict(each) for each in _measurements(tables, inputs)],
         "inputs": dict(sorted(inputs.items())),
+    }
+
+
+def _counted(
+    study: Study, runs: Mapping[RunKey, RunScores], failures: Mapping[str, Failure]
+) -> dict[str, Any]:
+    return {
+        "planned": len(study.plan.runs),
+        "done": len({(key.network, key.question.trained, key.seed) for key in runs}),
+        "failed": [
+            {"run_id": run_id, "kind": failure.kind, "message": failure.message}
+            for run_id, failure in failures.items()
+        ],
     }
 
 
