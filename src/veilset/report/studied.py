@@ -11,7 +11,7 @@ from typing import Any
 from veilset.dataset.locations import Location, is_url
 from veilset.errors import RunError
 from veilset.pages.audit_figures import Figure, figure_card
-from veilset.pages.markup import Content, Markup, el
+from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import caution, count, note, section, table
 from veilset.pages.study_figures import draw_study_figures
 from veilset.records.studies import Row, StudyResults, read_results
@@ -163,11 +163,18 @@ def _table(found: Mapping[str, Any], keys: Sequence[str], rows: Sequence[Row]) -
     columns = [known[key] for key in keys if key in known]
     headers = [f"{c['label']}{', %' if c['unit'] == '%' else ''}" for c in columns]
     numbers = [i for i, column in enumerate(columns) if column["kind"] != "text"]
-    cells = [[_shown(row.get(each["key"]), each) for each in columns] for row in rows]
-    return table(found["title"], headers, cells, numbers=numbers)
+    means = [row.get(each["key"]) for row in rows for each in columns]
+    most = max(
+        (cell["n"] for cell in means if isinstance(cell, Mapping) and cell.get("n")), default=0
+    )
+    cells = [[_shown(row.get(each["key"]), each, most) for each in columns] for row in rows]
+    return join(
+        table(found["title"], headers, cells, numbers=numbers),
+        note(found["note"]) if found["note"] else "",
+    )
 
 
-def _shown(cell: Any, column: Mapping[str, Any]) -> Content:
+def _shown(cell: Any, column: Mapping[str, Any], n_usual: int) -> Content:
     if cell is None:
         return "-"
     if column["kind"] == "text":
@@ -180,10 +187,11 @@ def _shown(cell: Any, column: Mapping[str, Any]) -> Content:
     if isinstance(cell, Mapping):
         if cell["mean"] is None:
             return "-"
-        sem = cell.get("sem")
-        return _number(cell["mean"], column) + (
-            f" ± {_number(sem, column)}" if sem is not None else ""
-        )
+        sem, n = cell.get("sem"), cell.get("n")
+        spread = f" ± {_number(sem, column)}" if sem is not None else ""
+        # A mean over fewer seeds than the others says so.
+        seeds = f" (n = {n})" if n is not None and n < n_usual else ""
+        return f"{_number(cell['mean'], column)}{spread}{seeds}"
     return _number(cell, column)
 
 

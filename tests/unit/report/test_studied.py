@@ -36,8 +36,8 @@ def columns(*keys: str) -> list[dict[str, Any]]:
 
 
 def table(name: str, *rows: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "title": name.title(), "note": "", "columns": columns(*rows[0]),
-            "rows": list(rows)}  # fmt: skip
+    return {"name": name, "title": name.title(), "note": f"How {name.title()} was counted.",
+            "columns": columns(*rows[0]), "rows": list(rows)}  # fmt: skip
 
 
 def drop(**changes: Any) -> dict[str, Any]:
@@ -51,7 +51,9 @@ def drop(**changes: Any) -> dict[str, Any]:
 
 def accuracies(network: str, value: float) -> dict[str, Any]:
     cell = {"mean": value, "sem": 0.0031, "n": 3}
-    return {"network": network, "top1.original": cell, "top1.veil": cell, "top1.veil.drop": -0.0001,
+    fewer = {"mean": value, "sem": None, "n": 2}
+    return {"network": network, "top1.original": cell, "top1.veil": fewer,
+            "top1.veil.drop": -0.0001,
             "top1.other": {"mean": 0.9, "sem": None, "n": 1}}  # fmt: skip
 
 
@@ -97,7 +99,8 @@ def test_the_page_tells_what_it_costs(release: DrawnRelease, tmp_path: Path) -> 
         "top-1 accuracy fell by 1.2 points on average over networks; that cannot be told from none",
         "over images: 0.1 to 2.1 points",
         "Over trainings: -0.4 to 2.9 points. With 3 seeds, a loss below 1.6 points could not be",
-        "50.0 ± 0.3", "resnet&lt;18&gt;", "with faces", "veilset study evaluate STUDY.yaml",
+        "50.0 ± 0.3", "50.0 (n = 2)", "How Faces was counted.", "resnet&lt;18&gt;", "with faces",
+        "veilset study evaluate STUDY.yaml",
         "does not show that there is none",
     ):  # fmt: skip
         assert told in text
