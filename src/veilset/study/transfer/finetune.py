@@ -18,6 +18,7 @@ from veilset.runs import json_bytes
 from veilset.study import checkpoint
 from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.layout import write_table
+from veilset.study.networks import load_weights
 from veilset.study.one_run import WEIGHTS, make_feed
 from veilset.study.recipe import Recipe
 from veilset.study.records import Work, check_started, finish_run, forget_failure, read_run
@@ -95,7 +96,7 @@ def finetune(task: Task, start: Start, recipe: Recipe, bench: Bench, folder: Pat
             return False
         weights = trained.trainer.weights()
         checkpoint.save_tensors(folder / WEIGHTS, weights)
-        trained.module.load_state_dict(weights)
+        load_weights(trained.module, weights)
         digest = sha256_file(folder / WEIGHTS)
         measured = _measure(task, trained, recipe, bench, folder.name, digest)
     predictions = write_table(folder / measured.file, measured.table)
@@ -192,7 +193,7 @@ def _try_lr(
             trained = _train(task, start, recipe, bench, folder)
             if trained is None:
                 return None
-            trained.module.load_state_dict(trained.trainer.weights())
+            load_weights(trained.module, trained.trainer.weights())
             measured = _measure(task, trained, recipe, bench, name, "")
             score = measured.metrics[task.metric]
         except TrainingError as error:

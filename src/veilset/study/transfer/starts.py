@@ -16,7 +16,7 @@ from veilset.errors import RunError
 from veilset.files import sha256_file
 from veilset.study.config import NONE, NetworkSpec
 from veilset.study.layout import StudyPaths, run_name
-from veilset.study.networks import build, replace_head
+from veilset.study.networks import build, load_weights, replace_head
 from veilset.study.one_run import WEIGHTS
 from veilset.study.records import read_run
 from veilset.study.seeds import derive
@@ -86,7 +86,7 @@ def load_trained(module: nn.Module, start: Start) -> None:
         RunError: If they cannot be read, or are of another network.
     """
     try:
-        module.load_state_dict(load_file(start.weights))
+        load_weights(module, load_file(start.weights))
     except (SafetensorError, OSError, RuntimeError) as error:
         raise RunError(
             f"{start.weights} does not hold the weights of {start.network.name} ({error}). "
