@@ -151,7 +151,7 @@ def transfer_study(
     """Fine-tune the trained networks of a study for its tasks, and score them.
 
     As in ``run_study``, any number of processes may share the list. The data sets of the tasks
-    are checked before anything is trained; those of the settings are not needed.
+    are checked first; those of the settings are not needed.
 
     Args:
         path: The YAML file.
@@ -169,32 +169,24 @@ def transfer_study(
     Raises:
         ConfigError: If the file, a device or a network cannot be used.
         DatasetError: If the data set of a task is not whole.
-        ResumeMismatchError: If pictures or settings changed since a run began.
-        RunError: If files cannot be locked or written.
-        KeyboardInterrupt: If the process was asked to end; the run at work has a checkpoint.
-        MissingExtraError: If PyTorch is not installed.
+        ResumeMismatchError, RunError, KeyboardInterrupt, MissingExtraError: As ``run_study``.
     """
     require_torch()
     from veilset.study.local_workers import StopFlag
     from veilset.study.transfer.stage import TransferOptions, transfer
-    from veilset.study.transfer.work import Ending
 
     begun = time.monotonic()
     options = TransferOptions(
         task, only, device, retry_failed,
         None if stop_after_s is None else begun + stop_after_s,
-        on_progress or (lambda _: None),
-        on_ending or (lambda _name, _ending, _why: None),
+        on_progress or (lambda _: None), on_ending or (lambda *_: None),
     )  # fmt: skip
     flag = StopFlag(signal.SIGINT, signal.SIGTERM)
     with flag.listening():
         found = transfer(read_study(Path(path)), options, lambda: flag.is_set)
     if flag.is_set:
         raise KeyboardInterrupt
-    ends = (Ending.DONE, Ending.FAILED, Ending.NOT_TRAINED)
-    counts = {"planned": found.n_runs} | {str(each): found.total(each) for each in ends}
-    counts["left"] = found.n_runs - sum(found.total(each) for each in ends)
-    return RunSummary("transfer", found.folder, counts, {}, time.monotonic() - begun)
+    return RunSummary("transfer", found.folder, found.totals(), {}, time.monotonic() - begun)
 
 
 def saliency_study(path: str | Path) -> SaliencySummary:

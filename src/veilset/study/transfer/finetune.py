@@ -99,14 +99,7 @@ def finetune(task: Task, start: Start, recipe: Recipe, bench: Bench, folder: Pat
         load_weights(trained.module, weights)
         digest = sha256_file(folder / WEIGHTS)
         measured = _measure(task, trained, recipe, bench, folder.name, digest)
-    predictions = write_table(folder / measured.file, measured.table)
-    score = {
-        "format": FORMAT, "task": task.name, "run_id": folder.name,
-        "network": start.network.name, "from": start.source, "seed": start.seed,
-        "lr": recipe.lr, "metrics": dict(measured.metrics), "counts": dict(measured.counts),
-        "predictions_sha256": predictions,
-    }  # fmt: skip
-    write_atomically(folder / SCORE, json_bytes(score))
+    _write_score(task, start, recipe, folder, measured)
     trainer = trained.trainer
     work = Work(
         n_steps=trainer.n_steps,
@@ -161,23 +154,45 @@ def choose_lr(
         scores[lr] = tried["score"]
     known = {lr: score for lr, score in scores.items() if score is not None}
     if not known:
-        raise TrainingError(
-            "nan-loss",
-            0,
-            f"{task.name}, {start.network.name} from {start.source}: with no rate of lr_grid the "
-            f"loss stays finite. Add lower ones in study.yaml, delete {folder}, and run again with "
-            "--retry-failed.",
-        )
+        raise _no_rate(f"{task.name}, {start.network.name} from {start.source}", folder)
     best = max(sorted(known), key=lambda lr: known[lr])
+    _write_choice(task, bench, folder, scores, best)
+    for lr in scores:
+        checkpoint.discard(folder / f"lr-{lr!r}")
+    return best
+
+
+def _no_rate(name: str, folder: Path) -> TrainingError:
+    return TrainingError(
+        "nan-loss",
+        0,
+        f"{name}: with no rate of lr_grid the loss stays finite. Add lower ones in study.yaml, "
+        f"delete {folder}, and run again with --retry-failed.",
+    )
+
+
+def _write_score(
+    task: Task, start: Start, recipe: Recipe, folder: Path, measured: Measured
+) -> None:
+    predictions = write_table(folder / measured.file, measured.table)
+    values = {
+        "format": FORMAT, "task": task.name, "run_id": folder.name,
+        "network": start.network.name, "from": start.source, "seed": start.seed,
+        "lr": recipe.lr, "metrics": dict(measured.metrics), "counts": dict(measured.counts),
+        "predictions_sha256": predictions,
+    }  # fmt: skip
+    write_atomically(folder / SCORE, json_bytes(values))
+
+
+def _write_choice(
+    task: Task, bench: Bench, folder: Path, scores: Mapping[float, float | None], best: float
+) -> None:
     values = {
         "format": FORMAT, "task": task.name, "metric": task.metric, "lr": best,
         "device_kind": bench.kind,
         "scores": [{"lr": lr, "score": score} for lr, score in scores.items()],
     }  # fmt: skip
     write_atomically(folder / CHOICE, json_bytes(values))
-    for lr in scores:
-        checkpoint.discard(folder / f"lr-{lr!r}")
-    return best
 
 
 def _try_lr(

@@ -61,6 +61,12 @@ class TransferSummary:
         """Count the runs of all tasks that ended in a way."""
         return sum(counts[ending] for counts in self.counts.values())
 
+    def totals(self) -> dict[str, int]:
+        """Count the runs of all tasks as a command tells them."""
+        ends = (Ending.DONE, Ending.FAILED, Ending.NOT_TRAINED)
+        found = {str(each): self.total(each) for each in ends}
+        return {"planned": self.n_runs, **found, "left": self.n_runs - sum(found.values())}
+
     @property
     def is_complete(self) -> bool:
         """Whether every run is done."""
