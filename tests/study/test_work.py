@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.study.drawn_runs import TINY, drawn_study
@@ -182,6 +183,25 @@ def test_a_setting_to_evaluate_can_be_added(done: Study) -> None:
     assert not is_complete(study, runs[0])
     assert work_through(study, "cpu", Options()) == Counts(1, 1, 0, 0)
     assert read_predictions(study.paths.predictions(FIRST, "dark")).setting == "dark"
+
+
+def test_published_weights_are_evaluated_as_they_are(done: Study, tmp_path: Path) -> None:
+    folder = tmp_path / "published"
+    folder.mkdir()
+    weights = done.paths.run(FIRST) / WEIGHTS
+    (folder / "tiny.safetensors").write_bytes(weights.read_bytes())
+    study = drawn_study(tmp_path, init="weights", weights=folder, train=("original",))
+    assert work_through(study, "cpu", Options()) == Counts(1, 1, 0, 0)
+    record = records.read_run(study.paths.run(FIRST))
+    assert record is not None
+    assert (record.work.n_steps, record.work.final_loss) == (0, None)
+    assert record.started["models"][0]["sha256"] == sha256_file(weights)
+    found, trained = (
+        read_predictions(each.paths.predictions(FIRST, "original")).scores for each in (study, done)
+    )
+    assert found is not None
+    assert trained is not None
+    assert np.array_equal(found, trained)
 
 
 def test_only_some_runs(tmp_path: Path) -> None:
