@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torchvision.models import mnasnet0_5
 
 from tests.study.drawn_training import (
     N_BATCHES,
@@ -224,3 +225,18 @@ def test_without_classes_there_is_no_share_of_right_ones(tmp_path: Path) -> None
 
     make_trainer(tmp_path, drawn_recipe(), step=step).train()
     assert [row.top1 for row in read_curve(tmp_path)] == [None] * N_EPOCHS
+
+
+def test_a_network_that_asks_for_versions_goes_on(tmp_path: Path) -> None:
+    # Files of safetensors have none; MNASNet refuses weights without.
+    def make() -> nn.Module:
+        torch.manual_seed(1)
+        module: nn.Module = mnasnet0_5(num_classes=3)
+        return module
+
+    recipe = drawn_recipe()
+    with pytest.raises(PlannedError):
+        make_trainer(
+            tmp_path, recipe, module=make(), on_progress=at_step(N_BATCHES + 1, interrupt)
+        ).train()
+    assert make_trainer(tmp_path, recipe, module=make()).n_done == N_BATCHES

@@ -78,9 +78,7 @@ def run(
     ] = "",
     devices: Annotated[
         str,
-        typer.Option(
-            help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each works on a run of its own."
-        ),
+        typer.Option(help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each does its own runs."),
     ] = "auto",
     processes: Annotated[
         int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)

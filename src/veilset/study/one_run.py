@@ -28,7 +28,7 @@ from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.feed import feed, to_device
 from veilset.study.kept import KeptFolder
 from veilset.study.layout import PREDICTIONS_FORMAT, open_table
-from veilset.study.networks import build, logits, published
+from veilset.study.networks import build, load_weights, logits, published
 from veilset.study.opening import classes_digest
 from veilset.study.pictures import PictureSource, open_source
 from veilset.study.plan import PlannedRun, Study
@@ -214,7 +214,7 @@ def _load_weights(path: Path, sha256: str, module: nn.Module) -> None:
     try:
         if sha256_file(path) != sha256:
             raise RunError(f"{path} is not what was trained: its digest differs. {remedy}")
-        module.load_state_dict(load_file(path))
+        load_weights(module, load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise RunError(f"{path} cannot be used ({error}). {remedy}") from error
 

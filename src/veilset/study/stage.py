@@ -53,8 +53,7 @@ def run_study(
 ) -> RunSummary:
     """Train what a study asks for, and predict; what is done is not done again.
 
-    Any number of processes and machines that see the same folder may do this at once: they share
-    the runs, and what comes out does not depend on how many they are.
+    Any number of processes that see the same folder may do this at once: they share the runs.
 
     Args:
         path: The YAML file.
@@ -64,15 +63,14 @@ def run_study(
         processes: Processes on the CPU, if that is the device.
         retry_failed: Whether runs that failed before are tried once more.
         keep: Whether decoded pictures are kept in the study's folder while it runs.
-        stop_after_s: Seconds after which no further step is begun; None for never.
+        stop_after_s: When no further step is begun; None for never.
         on_event: Told what happens.
 
     Returns:
         How many runs are planned, done, failed and left; ``extra`` has the messages of failures.
 
     Raises:
-        ConfigError: If the file, a device or a network cannot be used.
-        DatasetError: If the images of its settings cannot be compared.
+        ConfigError, DatasetError: If file, device, network or images cannot be used.
         ResumeMismatchError: If images or settings changed since a run began.
         RunError: If files cannot be locked or written, or a process was killed.
         KeyboardInterrupt: If the process was asked to end; runs at work have a checkpoint.
@@ -90,11 +88,10 @@ def run_study(
         forget_failures(study, only)
     told = on_event or (lambda _: None)
     told(Event("opened", "", counts=count_runs(study, only)))
-    deadline = None if stop_after_s is None else begun + stop_after_s
-    counts = work_locally(study, names, Options(only, keep, deadline), told)
-    wall_s = time.monotonic() - begun
-    failures = {"failures": read_failures(study, only)}
-    return RunSummary("study", study.folder, asdict(counts), {}, wall_s, failures)
+    options = Options(only, keep, None if stop_after_s is None else begun + stop_after_s)
+    counts = asdict(work_locally(study, names, options, told))
+    extra = {"failures": read_failures(study, only)}
+    return RunSummary("study", study.folder, counts, {}, time.monotonic() - begun, extra)
 
 
 def evaluate_study(path: str | Path, *, on_step: Callable[[str], None] | None = None) -> Path:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from veilset.errors import RunError
 from veilset.study import checkpoint
 from veilset.study.curve import Epoch, read_curve, write_curve
+from veilset.study.networks import load_weights
 from veilset.study.optimizer import make_average, make_optimizer, set_lr
 from veilset.study.random_state import (
     RandomState,
@@ -359,9 +360,9 @@ class Trainer:
 
     def _restore(self, state: checkpoint.State) -> None:
         try:
-            self.module.load_state_dict(state.part("model"))
+            load_weights(self.module, state.part("model"))
             if self.average:
-                self.average.module.load_state_dict(state.part("ema"))
+                load_weights(self.average.module, state.part("ema"))
                 # A count of 0 would make the next step a copy.
                 self.average.n_averaged.fill_(state.step)
             self._restore_momentum(state.part("momentum"))
