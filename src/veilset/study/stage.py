@@ -59,8 +59,7 @@ def run_study(
         path: The YAML file.
         recipe: Recipe that takes the place of the one in the file.
         only: Runs whose names match this pattern, as ``resnet*.s1``; "" for all.
-        devices: Names with commas between them, or ``auto``; each gets a process of its own.
-        processes: Processes on the CPU, if that is the device.
+        devices, processes: As ``devices.share_devices``; each gets runs of its own.
         retry_failed: Whether runs that failed before are tried once more.
         keep: Whether decoded pictures are kept in the study's folder while it runs.
         stop_after_s: When no further step is begun; None for never.
@@ -72,9 +71,8 @@ def run_study(
     Raises:
         ConfigError, DatasetError: If file, device, network or images cannot be used.
         ResumeMismatchError: If images or settings changed since a run began.
-        RunError: If files cannot be locked or written, or a process was killed.
+        RunError, MissingExtraError: If files cannot be locked, or PyTorch is not installed.
         KeyboardInterrupt: If the process was asked to end; runs at work have a checkpoint.
-        MissingExtraError: If PyTorch is not installed.
     """
     require_torch()
     from veilset.study.devices import share_devices
@@ -83,10 +81,9 @@ def run_study(
 
     begun = time.monotonic()
     study = plan_study(path, recipe=recipe)
-    names = share_devices(devices, processes)
+    names, told = share_devices(devices, processes), on_event or (lambda _: None)
     if retry_failed:
         forget_failures(study, only)
-    told = on_event or (lambda _: None)
     told(Event("opened", "", counts=count_runs(study, only)))
     options = Options(only, keep, None if stop_after_s is None else begun + stop_after_s)
     counts = asdict(work_locally(study, names, options, told))
