@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -240,3 +241,8 @@ def test_a_network_that_asks_for_versions_goes_on(tmp_path: Path) -> None:
             tmp_path, recipe, module=make(), on_progress=at_step(N_BATCHES + 1, interrupt)
         ).train()
     assert make_trainer(tmp_path, recipe, module=make()).n_done == N_BATCHES
+
+
+def test_what_went_wrong_survives_the_way_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(TrainingError("nan-loss", 3, "The loss became nan.")))
+    assert (error.kind, error.step, str(error)) == ("nan-loss", 3, "The loss became nan.")

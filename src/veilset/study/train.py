@@ -104,6 +104,9 @@ class TrainingError(RunError):
         super().__init__(message)
         self.kind, self.step = kind, step
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.kind, self.step, str(self))
+
 
 @dataclass(frozen=True, slots=True)
 class Tools:
