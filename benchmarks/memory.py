@@ -4,9 +4,9 @@
     python benchmarks/memory.py [--images 20000 200000]
 
 The tree is synthetic: hard links to one small drawn picture, 1,000 to a folder, so that
-nothing but the number of images grows. Detection is replaced by a plugin that finds one
-region in every image, without a network. Each stage runs in a process of its own, whose
-greatest resident size is read from the system.
+nothing but the number of images grows. Detection is done by a plugin that finds one region in
+every image, without a network. Each stage runs in a process of its own, whose greatest resident
+size is read from the system; so is that of the largest process that it started.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,43 +47,57 @@ def make_tree(root: Path, n_images: int) -> None:
             os.link(source, link)
 
 
-def one_region_detector(settings: object) -> object:
-    """Give a detector that says the same of every image: no network, no time."""
-    from veilset.types import ModelCard, Region
+# A package of its own, since every process of a stage has to find it.
+PLUGIN = """
+from veilset.types import ModelCard, Region
 
-    class OneRegion:
-        card = ModelCard("one-region", "benchmarks/memory.py", "Apache-2.0", True)
-        settings: dict[str, str] = {}  # noqa: RUF012
-        batch_size = 1
+class OneRegion:
+    card = ModelCard("one-region", "drawn by code", "Apache-2.0", True)
+    settings = {}
+    batch_size = 1
 
-        def detect(self, images: Sequence[object]) -> list[tuple[Region, ...]]:
-            return [(Region((20.0, 10.0, 44.0, 40.0), score=0.9),) for _ in images]
+    def __init__(self, settings):
+        pass
 
-    return OneRegion()
+    def detect(self, images):
+        return [(Region((20.0, 10.0, 44.0, 40.0), score=0.9),) for _ in images]
+"""
+ENTRY_POINTS = "[veilset.detectors]\none-region = one_region:OneRegion\n"
+METADATA = "Metadata-Version: 2.1\nName: one-region\nVersion: 1\n"
+
+
+def make_plugin(folder: Path) -> None:
+    """Write a package that brings the detector ``one-region``."""
+    announced = folder / "one_region-1.dist-info"
+    announced.mkdir(parents=True)
+    (folder / "one_region.py").write_text(PLUGIN)
+    (announced / "entry_points.txt").write_text(ENTRY_POINTS)
+    (announced / "METADATA").write_text(METADATA)
 
 
 def run_stage(stage: str, root: Path) -> None:
     """Run one stage in this process and print its peak memory in MiB."""
     import veilset
-    from veilset import plugins
+    from veilset.verify.config import VerifyConfig
 
-    real = plugins.load_factory
-    plugins.load_factory = lambda kind, name: (  # type: ignore[assignment]
-        one_region_detector if kind == "detector" else real(kind, name)
-    )
     photos, out, record = root / "photos", root / "out", root / "out.veilset"
     annotations = record / "annotations"
     start = time.perf_counter()
     if stage == "detect":
-        veilset.detect_dataset(photos, annotations)
+        veilset.detect_dataset(photos, annotations, veilset.DetectConfig(detector="one-region"))
     elif stage == "obfuscate":
         veilset.obfuscate_dataset(photos, annotations, out)
     elif stage == "verify":
-        veilset.verify_dataset(photos, out, annotations)
+        config = VerifyConfig(detector="one-region", second_detectors=())
+        veilset.verify_dataset(photos, out, annotations, config)
     else:
         veilset.write_report(out, annotations, record, record / "report.html")
-    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak_mib": peak_mib, "seconds": time.perf_counter() - start}))
+    own, started = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    seconds = time.perf_counter() - start
+    print(json.dumps({"peak_mib": own, "started_mib": started, "seconds": seconds}))
 
 
 def measure(n_images: int) -> dict[str, dict[str, float]]:
@@ -92,11 +105,13 @@ def measure(n_images: int) -> dict[str, dict[str, float]]:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         make_tree(root / "photos", n_images)
+        make_plugin(root / "plugin")
         found = {}
         for stage in STAGES:
             done = subprocess.run(
                 [sys.executable, __file__, "--stage", stage, "--root", root],
                 capture_output=True, text=True, check=False,
+                env=os.environ | {"PYTHONPATH": str(root / "plugin")},
             )  # fmt: skip
             if done.returncode:
                 raise SystemExit(done.stderr)
@@ -117,8 +132,8 @@ def main() -> None:
     for n_images in options.images:
         for stage, values in measure(n_images).items():
             print(
-                f"{n_images:>8,} images  {stage:<10} {values['peak_mib']:7.0f} MiB "
-                f"{values['seconds']:8.1f} s",
+                f"{n_images:>8,} images  {stage:<10} {values['peak_mib']:7.0f} MiB, "
+                f"largest worker {values['started_mib']:7.0f} MiB {values['seconds']:8.1f} s",
                 flush=True,
             )
 

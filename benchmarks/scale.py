@@ -111,11 +111,11 @@ class Links:
 
     @contextmanager
     def open_shard(self, shard: Shard, _source: object) -> Iterator[Self]:
-        self._source = self.root.with_name("sources") / str(
-            shard.index * len(shard.records) // MAX_LINKS
-        )
-        self._source.parent.mkdir(exist_ok=True)
-        self._source.touch()
+        source = self.root.with_name("sources") / str(shard.index * len(shard.records) // MAX_LINKS)
+        source.parent.mkdir(exist_ok=True)
+        source.touch()
+        # Only now: the images of another shard are being written meanwhile.
+        self._source = source
         for folder in {record.image_id.partition("/")[0] for record in shard.records}:
             (self.root / folder).mkdir(exist_ok=True)
         yield self
