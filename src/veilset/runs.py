@@ -376,6 +376,24 @@ def lock_folder(folder: Path) -> int:
     return lock_fd
 
 
+def changed_values(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> Iterator[tuple[str, object, object]]:
+    """Give the values by which two JSON objects differ, sorted by their place.
+
+    Yields:
+        Place (keys joined by dots), the value before and the value now; ``"not set"`` for none.
+
+    Example:
+        >>> list(changed_values({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}))
+        [('a.c', 2, 'not set')]
+    """
+    old, new = _flat(before), _flat(now)
+    for key in sorted(old.keys() | new.keys()):
+        if old.get(key) != new.get(key):
+            yield key, old.get(key, "not set"), new.get(key, "not set")
+
+
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
     if isinstance(value, dict) and value:
         flat: dict[str, object] = {}
@@ -386,12 +404,8 @@ def _flat(value: object, prefix: str = "") -> dict[str, object]:
 
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    old, new = _flat(before), _flat(now)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            name = key.split(".", 1)[-1]
-            raise ResumeMismatchError(
-                f"Cannot resume the {stage} run in {folder}: {name} changed from "
-                f"{old.get(key, 'not set')!r} to {new.get(key, 'not set')!r}. "
-                "Restore it, or start a new run in another folder."
-            )
+    for key, old, new in changed_values(before, now):
+        raise ResumeMismatchError(
+            f"Cannot resume the {stage} run in {folder}: {key.split('.', 1)[-1]} changed from "
+            f"{old!r} to {new!r}. Restore it, or start a new run in another folder."
+        )

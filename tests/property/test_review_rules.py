@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from veilset.boxes import clip, union_mask
 from veilset.review.rules.consensus import merge_replicas, quorum_votes
-from veilset.review.rules.cover import covered_areas, covered_shares, union_area, union_iou
 from veilset.review.rules.gold import score_gold, spoil
 from veilset.review.settings import GOLD_RULES, JobSettings
 from veilset.review.values import Drawn, boxes_of
+from veilset.unions import covered_areas, covered_shares, union_area, union_iou
 
 SIZE = (80, 60)
 COVERAGE = JobSettings()

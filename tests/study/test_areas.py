@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veilset.boxes import union_mask
-from veilset.study.areas import covered_share, enlarged_by_diagonal, union_area
+from veilset.study.areas import covered_share, enlarged_by_diagonal
+from veilset.unions import union_area
 
 _SIDE = st.integers(0, 12)
 _BOX = st.tuples(_SIDE, _SIDE, _SIDE, _SIDE).map(

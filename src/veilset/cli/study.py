@@ -25,6 +25,12 @@ StudyFile = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="Recipe instead of the one in the file: paper, fast or small.")
 ]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
+]
+StopAfter = Annotated[
+    str, typer.Option(help="Begin no further step after so long, as 90s, 30m or 2h.")
+]
 
 
 @app.command()
@@ -83,9 +89,7 @@ def run(
     processes: Annotated[
         int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)
     ] = 1,
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
-    ] = False,
+    retry_failed: RetryFailed = False,
     keep: Annotated[
         bool,
         typer.Option(
@@ -93,9 +97,7 @@ def run(
             "study's while it runs, as far as cache_mb allows."
         ),
     ] = True,
-    stop_after: Annotated[
-        str, typer.Option(help="Begin no further step after so long, as 90s, 30m or 2h.")
-    ] = "",
+    stop_after: StopAfter = "",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
@@ -159,18 +161,13 @@ def transfer(
         str,
         typer.Option(help="auto, cpu, mps or cuda:0; start the command once for each GPU."),
     ] = "auto",
-    retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
-    ] = False,
-    stop_after: Annotated[
-        str, typer.Option(help="Begin no further step after so long, as 90s, 30m or 2h.")
-    ] = "",
+    retry_failed: RetryFailed = False,
+    stop_after: StopAfter = "",
     as_json: opt.Json = False,
     quiet: opt.Quiet = False,
 ) -> None:
     """Fine-tune the trained networks for other tasks and score them; it goes on where it was."""
-    from veilset.cli.study_talk import parse_duration
-    from veilset.cli.transfer_talk import TransferProgress
+    from veilset.cli.study_talk import TransferProgress, parse_duration
     from veilset.study.stage import transfer_study
 
     with TransferProgress(quiet=quiet) as progress:

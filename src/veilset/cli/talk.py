@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import typer
 
@@ -87,15 +87,10 @@ class ProgressLine:
 
     def __call__(self, progress: Progress) -> None:
         """Show the progress, if it is time to."""
-        now = time.monotonic()
-        every = _EVERY_S_TERMINAL if self._is_terminal else _EVERY_S_FILE
-        is_last = progress.n_done == progress.n_total
-        if self._quiet or (now - self._shown_at < every and not is_last):
-            return
-        self._shown_at = now
-        self._show(_text(progress, now - self._started))
+        if self._is_time(is_last=progress.n_done == progress.n_total):
+            self._show(_text(progress, self._shown_at - self._started))
 
-    def __enter__(self) -> ProgressLine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -112,6 +107,15 @@ class ProgressLine:
         if not self._quiet:
             self.end_line()
             say(text)
+
+    def _is_time(self, *, is_last: bool = False) -> bool:
+        """Say whether to show how far it is; if so, it counts as shown now."""
+        now = time.monotonic()
+        every = _EVERY_S_TERMINAL if self._is_terminal else _EVERY_S_FILE
+        if self._quiet or (now - self._shown_at < every and not is_last):
+            return False
+        self._shown_at = now
+        return True
 
     def _show(self, text: str) -> None:
         if self._is_terminal:

@@ -27,12 +27,6 @@ LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
 """Files that tell of the images of a data set, and can stand for it."""
 
 FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
-"""Folders that hold such a file beside the folders of its images."""
-
-LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
-"""Files that tell of the images of a data set, and can stand for it."""
-
-FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
 """Folders that hold such files beside the folders of their images."""
 
 # Files without such a suffix are opened as far as this, and count as images if they begin

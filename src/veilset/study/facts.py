@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from veilset.boxes import clip, region_boxes
 from veilset.errors import AnnotationError
-from veilset.study.areas import covered_share, enlarged_by_diagonal, union_area
+from veilset.study.areas import covered_share, enlarged_by_diagonal
 from veilset.types import Annotations, FloatBoxes, Status
+from veilset.unions import union_area
 
 BoolVector = NDArray[np.bool_]
 IntVector = NDArray[np.int64]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from veilset.study.config import FORMAT, StudyConfig
 from veilset.study.layout import StudyPaths
 from veilset.study.lists import SPLITS, FoundImages, ImageList, find_images, read_list, write_list
 from veilset.study.plan import Plan, Study, make_plan
+from veilset.study.records import read_object
 
 # What tells of a folder that it is of a study, or is empty.
 _OURS = frozenset(
@@ -48,7 +48,7 @@ def open_study(config: StudyConfig) -> Study:
     _refuse_foreign_files(paths.folder)
     with _locked(paths.folder):
         started = _started(config, found)
-        before = _read(paths.started)
+        before = read_object(paths.started)
         if before is not None:
             _check_same(paths, before, started)
             # A setting that left the yaml keeps its digests: its runs are still there.
@@ -67,7 +67,7 @@ def load_study(config: StudyConfig) -> Study:
         RunError: If it has not begun, lacks a setting, or its files are damaged.
     """
     paths = StudyPaths(config.out)
-    started = _read(paths.started)
+    started = read_object(paths.started)
     if started is None:
         raise RunError(f"{paths.folder} holds no study. Begin with 'veilset study run'.")
     for name in config.settings:
@@ -83,7 +83,7 @@ def load_study(config: StudyConfig) -> Study:
                 f"{paths.images(split)} is not the list that the study began with. "
                 "'veilset study plan' writes it again."
             )
-    left_out = tuple((_read(paths.plan) or {}).get("left_out", ()))
+    left_out = tuple((read_object(paths.plan) or {}).get("left_out", ()))
     digests = {name: spec["files_sha256"] for name, spec in started["settings"].items()}
     return Study(config, paths.folder, make_plan(config, left_out), lists, digests)
 
@@ -148,18 +148,6 @@ def _with_runs(paths: StudyPaths) -> frozenset[str]:
     runs = paths.run("x").parent
     names = {folder.name.split(".")[1] for folder in runs.glob("*.*.s*")}
     return frozenset(names | {each.stem for each in paths.folder.glob("predictions/*/*.parquet")})
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except ValueError as error:
-        raise RunError(f"{path} is not valid JSON. Restore it, or delete {path.parent}.") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} is damaged. Restore it, or delete {path.parent}.")
-    return values
 
 
 def _refuse_foreign_files(folder: Path) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import write_atomically
-from veilset.runs import json_bytes, package_versions
+from veilset.runs import changed_values, json_bytes, package_versions
 from veilset.types import ModelCard
 
 FORMAT = "veilset-study-run/1"
@@ -92,17 +92,15 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
     """
     path = folder / STARTED
     now = json.loads(json.dumps(started))
-    before = _read(path)
+    before = read_object(path)
     if before is None:
         write_atomically(path, json_bytes(now))
         return
-    old, new = _flat(before), _flat(now)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            raise ResumeMismatchError(
-                f"Cannot resume {now['run_id']}: {key} changed from {old.get(key, 'not set')!r} "
-                f"to {new.get(key, 'not set')!r}. Restore it, or delete {folder} to train anew."
-            )
+    for key, old, new in changed_values(before, now):
+        raise ResumeMismatchError(
+            f"Cannot resume {now['run_id']}: {key} changed from {old!r} to {new!r}. Restore it, "
+            f"or delete {folder} to train anew."
+        )
 
 
 def finish_run(
@@ -117,7 +115,7 @@ def finish_run(
         device: What it ran on, in words.
         models: Where published weights come from.
     """
-    started = _read(folder / STARTED) or {}
+    started = read_object(folder / STARTED) or {}
     speed = work.n_images_seen / work.seconds if work.seconds else 0.0
     values = started | asdict(work) | {
         "seconds": round(work.seconds, 3),
@@ -142,7 +140,7 @@ def read_run(folder: Path) -> RunRecord | None:
     Raises:
         RunError: If the file is damaged.
     """
-    values = _read(folder / FINISHED)
+    values = read_object(folder / FINISHED)
     if values is None:
         return None
     try:
@@ -166,7 +164,7 @@ def read_failure(folder: Path) -> Failure | None:
     Raises:
         RunError: If the file is damaged.
     """
-    values = _read(folder / FAILED)
+    values = read_object(folder / FAILED)
     if values is None:
         return None
     try:
@@ -180,7 +178,12 @@ def forget_failure(folder: Path) -> None:
     (folder / FAILED).unlink(missing_ok=True)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object of the study; None if the file is not there.
+
+    Raises:
+        RunError: If it is damaged.
+    """
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -196,12 +199,3 @@ def _damaged(path: Path, why: str) -> RunError:
     return RunError(
         f"{path} is damaged ({why}). Delete {path.parent} to train anew, or restore the file."
     )
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
-    if isinstance(value, dict) and value:
-        flat: dict[str, object] = {}
-        for key, inner in value.items():
-            flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        return flat
-    return {prefix: value}

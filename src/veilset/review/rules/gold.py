@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.boxes import areas, clip, intersections
-from veilset.review.rules.cover import (
+from veilset.review.settings import GOLD_RULES, JobSettings
+from veilset.review.values import Drawing, Drawn, GoldProblem, GoldVerdict, boxes_of
+from veilset.types import BoxXyxy, FloatBoxes
+from veilset.unions import (
     covered_shares,
     union_iou,
     visible_boxes,
 )
-from veilset.review.settings import GOLD_RULES, JobSettings
-from veilset.review.values import Drawing, Drawn, GoldProblem, GoldVerdict, boxes_of
-from veilset.types import BoxXyxy, FloatBoxes
 
 _ROUNDING = 1e-9
 """Shares of areas are exact to about 1e-12; a box drawn exactly must reach a share of 1."""

@@ -6,10 +6,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from veilset.review.rules.cover import covered_areas, visible_boxes
 from veilset.review.rules.gold import score_gold, spoil
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawing, Drawn, boxes_of
+from veilset.unions import covered_areas, visible_boxes
 
 SIZE = (400, 300)
 COVERAGE = JobSettings()
