@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
+from veilset.changes import changed_values
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import ordered_name, write_atomically
 from veilset.protocols import Shard, ShardReport
@@ -374,33 +375,6 @@ def lock_folder(folder: Path) -> int:
             f"Another process is working on the run in {folder}. Wait for it, or stop it."
         ) from error
     return lock_fd
-
-
-def changed_values(
-    before: Mapping[str, Any], now: Mapping[str, Any]
-) -> Iterator[tuple[str, object, object]]:
-    """Give the values by which two JSON objects differ, sorted by their place.
-
-    Yields:
-        Place (keys joined by dots), the value before and the value now; ``"not set"`` for none.
-
-    Example:
-        >>> list(changed_values({"a": {"b": 1, "c": 2}}, {"a": {"b": 1}}))
-        [('a.c', 2, 'not set')]
-    """
-    old, new = _flat(before), _flat(now)
-    for key in sorted(old.keys() | new.keys()):
-        if old.get(key) != new.get(key):
-            yield key, old.get(key, "not set"), new.get(key, "not set")
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
-    if isinstance(value, dict) and value:
-        flat: dict[str, object] = {}
-        for key, inner in value.items():
-            flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-        return flat
-    return {prefix: value}
 
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from veilset.changes import changed_values
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import write_atomically
-from veilset.runs import changed_values, json_bytes, package_versions
+from veilset.runs import json_bytes, package_versions
 from veilset.types import ModelCard
 
 FORMAT = "veilset-study-run/1"
