@@ -17,6 +17,12 @@ _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 _MAX_STRIPS = 1200
 """Categories that can be pointed at one by one; of more, each strip speaks of several."""
 
+_HALF_DIGIT = 3.0
+"""At least half the width of a digit under an axis."""
+
+_LAST_START = 0.6
+"""Share of the width up to which there is room for words that begin there."""
+
 _ROW_H, _LABEL_W, _AFTER, _EDGE = 26, 132, 22, 8
 
 _TOPS = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -110,26 +116,32 @@ def _rank_ticks(n: int) -> list[Markup]:
     y = TOP + _PLOT_H + 16
     parts = []
     for place in places:
-        x = LEFT + _PLOT_W * (place - 0.5) / n
+        label = f"{place:,}"
+        x, anchor = LEFT + _PLOT_W * (place - 0.5) / n, "middle"
         # A long number under the right end would leave the figure.
-        is_last = place == n > 1
-        anchor = "end" if is_last else "middle"
-        x = WIDTH - RIGHT + 4 if is_last else x
-        parts.append(el("text", f"{place:,}", x=x, y=y, text_anchor=anchor, class_="tick"))
+        if x + _HALF_DIGIT * len(label) > WIDTH:
+            x, anchor = WIDTH, "end"
+        parts.append(el("text", label, x=x, y=y, text_anchor=anchor, class_="tick"))
     return parts
 
 
 def _threshold(points: Sequence[CurvePoint], threshold: float) -> list[Markup]:
+    n = len(points)
     n_above = sum(each.share > threshold for each in points)
-    x = LEFT + _PLOT_W * n_above / len(points)
+    x = LEFT + _PLOT_W * n_above / n
     y = _y(threshold)
+    # The words lie outside the band: to the right of it above the line, else to its left below.
+    right_of = next((i for i, each in enumerate(points) if each.high <= threshold), n)
+    left_of = sum(each.low > threshold for each in points)
+    if right_of < _LAST_START * n:
+        at, anchor = (LEFT + _PLOT_W * (right_of + 0.5) / n + 6, y - 6), "start"
+    else:
+        at, anchor = (LEFT + _PLOT_W * left_of / n - 6 if left_of else x - 6, y + 13), "end"
     label = f"{n_above:,} above {100 * threshold:g} %"
-    # Near the right end there is no room beside the line.
-    anchor, shift = ("start", 6) if x < WIDTH * 0.6 else ("end", -6)
     return [
         el("line", x1=LEFT, x2=x, y1=y, y2=y, class_="mark"),
         el("circle", cx=x, cy=y, r=2.5, class_="dot"),
-        el("text", label, x=x + shift, y=y - 6, text_anchor=anchor, class_="mark-label"),
+        el("text", label, x=at[0], y=at[1], text_anchor=anchor, class_="mark-label"),
     ]
 
 

@@ -155,6 +155,30 @@ def test_the_curve_of_any_number_of_categories(n: int) -> None:
     assert f"{n_above:,} above 50 %" in svg
 
 
+@pytest.mark.parametrize("n", [4, 10, 60, 1000])
+@pytest.mark.parametrize("bend", [0.3, 1.0, 4.0])
+def test_words_of_a_threshold_lie_outside_the_band(n: int, bend: float) -> None:
+    shares = [(1 - (i + 0.5) / n) ** bend for i in range(n)]
+    points = [
+        CurvePoint("", each, max(0, each - 0.06), min(1, each + 0.06), 100) for each in shares
+    ]
+    root = ElementTree.fromstring(draw_curve(points, (0.5, 0.25), "images"))
+    band = next(root.iter("polygon")).get("points") or ""
+    corners = [tuple(map(float, pair.split(","))) for pair in band.split()]
+    half = len(corners) // 2
+    upper, lower = corners[:half], corners[half:]
+    words = [each for each in root.iter("text") if each.get("class") == "mark-label"]
+    assert len(words) == 2
+    for each in words:
+        x, y, width = float(each.get("x", 0)), float(each.get("y", 0)), 65
+        if each.get("text_anchor", each.get("text-anchor")) == "start":
+            assert all(top >= y for at, top in upper if x <= at <= x + width)
+        else:
+            assert all(bottom <= y - 8 for at, bottom in lower if x - width <= at <= x)
+            x -= width
+        assert 46 <= x <= x + width <= 360
+
+
 def test_ranges_are_drawn_to_scale() -> None:
     rows = [RangeRow("a", "a told", [(0.5, 0.25, 1.0)]), RangeRow("b", "b", [(0.0, 0.0, 0.1)])]
     root = ElementTree.fromstring(draw_ranges(rows, ["found"], "Title", "of them"))
