@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.engines.conftest import STORE_BYTES, add_node
+from tests.clusters import STORE_BYTES, add_node
 from tests.engines.tasks import PER_SHARD, Tally, WritingTask, make_shards
 from veilset.engine import ray as ray_engine
 from veilset.engine import ray_cluster

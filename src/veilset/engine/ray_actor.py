@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from veilset.engine.carried import Broken, portable
+from veilset.engine.same_packages import check_versions
 from veilset.engine.same_places import Sighting, check_places, leave_signs
 from veilset.engine.shard_locks import ShardLocks
-from veilset.errors import RunError
 from veilset.protocols import Shard, ShardReport, ShardTask, ShardWork
 from veilset.runs import package_versions
 
@@ -81,14 +81,14 @@ class ShardActor:
         """
         node = socket.gethostname()
         try:
-            _check_versions(briefing.versions, package_versions(), node)
+            check_versions(briefing.versions, package_versions(), node)
             check_places(briefing.sighting, node)
             places = briefing.sighting.places
             self._locks = self._stack.enter_context(ShardLocks(places.run, is_worker=True))
             self._work = self._stack.enter_context(task.open())
             signs = leave_signs(places, number, node)
         except Exception as error:  # noqa: BLE001  raised again by the engine
-            return _broken(error, node)
+            return broken(error, node)
         return Ready(node, signs)
 
     def work(self, shard: Shard) -> Done | Broken:
@@ -100,7 +100,7 @@ class ShardActor:
             with self._locks.shard(shard.index):
                 report = self._work(shard, self._tick)
         except Exception as error:  # noqa: BLE001  raised again by the engine
-            return _broken(error, socket.gethostname())
+            return broken(error, socket.gethostname())
         _, n_done, n_failed = self._seen
         return Done(report, n_done, n_failed)
 
@@ -121,16 +121,6 @@ class ShardActor:
         self._seen = (index, n_done + n, n_failed + failed)
 
 
-def _check_versions(wanted: dict[str, str], found: dict[str, str], node: str) -> None:
-    """Refuse a machine whose packages could give other bytes."""
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise RunError(
-                f"The node {node} has {name} {found.get(name, 'not installed')}, this machine "
-                f"{wanted.get(name, 'not installed')}: results could differ. Install the same "
-                "packages on every node."
-            )
-
-
-def _broken(error: Exception, node: str) -> Broken:
+def broken(error: Exception, node: str) -> Broken:
+    """Give an exception that an actor met as a value that survives the way to the driver."""
     return Broken(portable(error, f"on the node {node}", log_of="that actor"))

@@ -65,15 +65,8 @@ def check_places(sighting: Sighting, node: str) -> None:
     Raises:
         RunError: If a path is missing or another one; the message names it and the machine.
     """
+    check_reads(sighting, node)
     places = sighting.places
-    relative = [path for path in _all(places) if not path.is_absolute()]
-    if relative:
-        try:
-            os.chdir(sighting.cwd)
-        except OSError as error:
-            raise _not_seen(sighting.cwd / relative[0], node) from error
-    for path, mark in sighting.entries.items():
-        _check_read(path, mark, node)
     if not places.run.is_dir():
         raise _not_seen(places.run, node)
     try:
@@ -82,6 +75,18 @@ def check_places(sighting: Sighting, node: str) -> None:
         raise _not_shared(places.run, node) from error
     if text != sighting.run_text:
         raise _not_shared(places.run, node)
+
+
+def check_reads(sighting: Sighting, node: str) -> None:
+    """Check from a worker what it is to read, and not the run; else as ``check_places``."""
+    relative = [path for path in _all(sighting.places) if not path.is_absolute()]
+    if relative:
+        try:
+            os.chdir(sighting.cwd)
+        except OSError as error:
+            raise _not_seen(sighting.cwd / relative[0], node) from error
+    for path, mark in sighting.entries.items():
+        _check_read(path, mark, node)
 
 
 def leave_signs(places: Places, number: int, node: str) -> dict[Path, str]:
