@@ -9,28 +9,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.study.drawn_results import Drawn, draw_predictions
-from tests.study.drawn_study import draw_study
+from tests.study.drawn_finished import draw_finished
 from veilset.cli.app import app
-from veilset.study.opening import open_study
-from veilset.study.records import Work, check_started, finish_run
-from veilset.study.yaml_file import read_study
 
 RUNNER = CliRunner()
 
 
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
-    path = draw_study(tmp_path)
-    study = open_study(read_study(path))
-    for run in study.plan.runs:
-        folder = study.paths.run(run.run_id)
-        folder.mkdir(parents=True)
-        check_started(folder, {"run_id": run.run_id})
-        for setting in run.evaluate:
-            draw_predictions(study, run.run_id, run.setting, setting, Drawn())
-        finish_run(folder, f"weights of {run.run_id}", Work(), device="none")
-    return path
+    return draw_finished(tmp_path)
 
 
 def test_evaluate_then_tables(finished: Path, tmp_path: Path) -> None:

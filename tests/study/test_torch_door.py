@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Without the extra, a study says what to install; planning needs none of it."""
+"""Without the extra, a study says what to install; evaluation needs none of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.study.drawn_study import draw_study
+from tests.study.drawn_finished import draw_finished
 from veilset.errors import MissingExtraError
 from veilset.study.torch_door import require_torch
 
@@ -32,13 +32,16 @@ def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, module: str) 
         require_torch()
 
 
-def test_a_study_is_planned_without_pytorch(tmp_path: Path) -> None:
-    path = draw_study(tmp_path)
-    done = [
-        subprocess.run(
+def test_without_pytorch_a_study_is_evaluated_but_not_planned(tmp_path: Path) -> None:
+    path = draw_finished(tmp_path)
+    done = {
+        verb: subprocess.run(
             [sys.executable, "-c", WITHOUT, "study", verb, path], capture_output=True, text=True
         )
-        for verb in ("plan", "run")
-    ]
-    assert (done[0].returncode, done[1].returncode) == (0, 1), done
-    assert "veilset: PyTorch is not installed. Install it with: pip install" in done[1].stderr
+        for verb in ("plan", "run", "evaluate", "tables")
+    }
+    codes = {verb: each.returncode for verb, each in done.items()}
+    assert codes == {"plan": 1, "run": 1, "evaluate": 0, "tables": 0}, done
+    for verb in ("plan", "run"):
+        said = done[verb].stderr
+        assert "veilset: PyTorch is not installed. Install it with: pip install" in said

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_file
-from veilset.study.config import NetworkSpec
+from veilset.study.config import SOURCES, NetworkSpec
 from veilset.study.seeds import derive
 from veilset.types import ModelCard
 
@@ -40,6 +40,10 @@ _CAM_LAYERS = {
 }
 # Networks of torchvision with a second and third output, which only training would use.
 _WITH_AUXILIARY = ("googlenet", "inception_v3")
+_LISTED_BY = {
+    "torchvision": "torchvision.models.list_models(torchvision.models)",
+    "timm": "timm.list_models()",
+}
 # DenseNet's published weights carry the names of an older torchvision.
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)")
 
@@ -65,18 +69,39 @@ def build(spec: NetworkSpec, n_classes: int, *, seed: int) -> nn.Module:
         return _make(spec, n_classes)
 
 
+def _names(source: str) -> list[str]:
+    if source == "timm":
+        return list(timm.list_models())
+    return list(torchvision.models.list_models(torchvision.models))
+
+
+def check_name(spec: NetworkSpec) -> None:
+    """Refuse a network whose library has no network for images of that name; none is built.
+
+    Raises:
+        ConfigError: If it has none; the nearest names are told.
+    """
+    known = _names(spec.source)
+    if spec.model_name in known:
+        return
+    other = next(each for each in SOURCES if each != spec.source)
+    near = difflib.get_close_matches(spec.model_name, known, n=3)
+    if spec.model_name in _names(other):
+        hint = f"{other} does: give source: {other}."
+    elif near:
+        hint = f"Did you mean {' or '.join(map(repr, near))}?"
+    else:
+        hint = f"Its names are given by {_LISTED_BY[spec.source]}."
+    raise ConfigError(f"{spec.source} knows no network {spec.model_name!r}. {hint}")
+
+
 def _make(spec: NetworkSpec, n_classes: int, **defaults: Any) -> nn.Module:
-    is_timm = spec.source == "timm"
-    known = timm.list_models() if is_timm else torchvision.models.list_models(torchvision.models)
-    if spec.model_name not in known:
-        near = difflib.get_close_matches(spec.model_name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"{spec.source} knows no network {spec.model_name!r}.{hint}")
+    check_name(spec)
     arguments = {**defaults, **spec.arguments, "num_classes": n_classes}
     try:
         made: nn.Module = (
             timm.create_model(spec.model_name, pretrained=False, **arguments)
-            if is_timm
+            if spec.source == "timm"
             else torchvision.models.get_model(spec.model_name, weights=None, **arguments)
         )
     except (TypeError, ValueError) as error:
@@ -146,6 +171,23 @@ def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     module.load_state_dict(named)
 
 
+def weights_url(spec: NetworkSpec) -> str:
+    """Give the address of the first published weights of a network; nothing is fetched.
+
+    Raises:
+        ConfigError: If the library does not publish any that could be fetched.
+    """
+    if spec.source != "torchvision":
+        raise ConfigError(
+            f"The weights of {spec.name} have to lie in a folder: only those of torchvision are "
+            "fetched. Give 'weights'."
+        )
+    try:
+        return str(torchvision.models.get_model_weights(spec.model_name).IMAGENET1K_V1.url)
+    except AttributeError as error:
+        raise ConfigError(f"torchvision publishes no weights of {spec.model_name}.") from error
+
+
 def _find(spec: NetworkSpec, weights: Path | None) -> tuple[Path, str]:
     """Give the file of some weights, fetched if it has to be, and where it comes from."""
     if weights is not None:
@@ -157,15 +199,7 @@ def _find(spec: NetworkSpec, weights: Path | None) -> tuple[Path, str]:
             f"{weights} holds neither {spec.name}.safetensors nor {spec.name}.pth. "
             "Put one there, or leave 'weights' out to have them fetched."
         )
-    if spec.source != "torchvision":
-        raise ConfigError(
-            f"The weights of {spec.name} have to lie in a folder: only those of torchvision are "
-            "fetched. Give 'weights'."
-        )
-    try:
-        url = str(torchvision.models.get_model_weights(spec.model_name).IMAGENET1K_V1.url)
-    except AttributeError as error:
-        raise ConfigError(f"torchvision publishes no weights of {spec.model_name}.") from error
+    url = weights_url(spec)
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,18 +25,24 @@ if TYPE_CHECKING:
 
 
 def plan_study(path: str | Path, *, recipe: str | None = None) -> Study:
-    """Check a study and write down its runs; nothing is trained.
+    """Check a study and its networks, and write down its runs; nothing is trained.
 
     Args:
         path: The YAML file.
         recipe: Recipe that takes the place of the one in the file.
 
     Raises:
-        ConfigError: If the file cannot be used.
+        ConfigError: If the file or a network in it cannot be used.
         DatasetError: If the images of its settings cannot be compared.
         ResumeMismatchError: If they are not those with which the study began.
+        MissingExtraError: If a library of networks is not installed.
     """
-    return open_study(read_study(Path(path), recipe=recipe))
+    config = read_study(Path(path), recipe=recipe)
+    require_torch()
+    from veilset.study.network_checks import check_networks
+
+    check_networks(config, Path(path).name)
+    return open_study(config)
 
 
 def run_study(
