@@ -137,7 +137,7 @@ def bin_label(histogram: Histogram, index: int) -> str:
     if index + 1 == len(histogram.edges):
         return f"{low}+"
     high = int(histogram.edges[index + 1]) - 1
-    return str(low) if high == low else f"{low}–{high}"  # noqa: RUF001
+    return str(low) if high == low else f"{low}–{high}"
 
 
 def draw_histogram(

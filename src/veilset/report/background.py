@@ -245,8 +245,8 @@ def _stage_row(manifest: Mapping[str, Any], total: float) -> tuple[Content, ...]
         TITLES[manifest["stage"]],
         manifest["n_images"],
         seconds(wall_s),
-        f"{manifest['n_images'] / wall_s:,.1f}" if wall_s else "–",  # noqa: RUF001
-        f"{busy / wall_s:.1f}" if wall_s else "–",  # noqa: RUF001
+        f"{manifest['n_images'] / wall_s:,.1f}" if wall_s else "–",
+        f"{busy / wall_s:.1f}" if wall_s else "–",
         percent(wall_s / total),
         share_bar(wall_s / total),
     )
@@ -310,5 +310,5 @@ def reproduce_section(facts: Facts) -> Markup:
 def _versions(finished: list[Mapping[str, Any]]) -> Markup:
     names = sorted({name for each in finished for name in each["packages"]})
     headers = ["Package", *(TITLES[each["stage"]] for each in finished)]
-    rows = [[name, *(each["packages"].get(name, "–") for each in finished)] for name in names]  # noqa: RUF001
+    rows = [[name, *(each["packages"].get(name, "–") for each in finished)] for name in names]
     return table("Packages whose version can change a result", headers, rows)

@@ -96,7 +96,7 @@ def _states(stage: str, states: Sequence[tuple[str, str, str]], counts: Any, n: 
         (
             join(label, el("small", meaning) if meaning else ""),
             counts.get(key, 0),
-            percent(counts.get(key, 0) / n) if n else "–",  # noqa: RUF001
+            percent(counts.get(key, 0) / n) if n else "–",
             share_bar(counts.get(key, 0) / n if n else 0.0),
         )
         for key, label, meaning in states
@@ -369,14 +369,14 @@ def _figure(
     return card(
         join(title, el("small", f"n = {histogram.n:,}")),
         draw_histogram(histogram, axes, title, marks),
-        folded("Numbers", table(axes.x_label, ("From – to", axes.y_label), rows, numbers=(1,))),  # noqa: RUF001
+        folded("Numbers", table(axes.x_label, ("From – to", axes.y_label), rows, numbers=(1,))),
     )
 
 
 def _bin_name(histogram: Histogram, i: int, *, whole: bool) -> str:
     if whole:
         return bin_label(histogram, i)
-    return f"{histogram.edges[i]:.3g} – {histogram.edges[i + 1]:.3g}"  # noqa: RUF001
+    return f"{histogram.edges[i]:.3g} – {histogram.edges[i + 1]:.3g}"
 
 
 def output_size(facts: Facts) -> str:
