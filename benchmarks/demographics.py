@@ -230,7 +230,7 @@ def compare_alignments(photos: Sequence[Photo], large: list[dict[str, Any]], n: 
         tell_row(f"as given, {side or 'full'}", photos, with_raw, large)
     aligned_faces.squared = kept
     dlib = aligned_faces.import_dlib()
-    predict = _ESTIMATOR[0]._cutter._predict  # type: ignore[attr-defined]
+    predict = _ESTIMATOR[0]._cutter._predict
     frame = _landmark_frame(photos, predict, dlib)
 
     def from_landmarks(photo: Photo) -> dict[str, Any]:

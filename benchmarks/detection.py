@@ -44,7 +44,7 @@ class PixelCount:
                 self.n += height * width * network.stride**2
             return look(network, images, floor=floor)
 
-        CenterFace.look = counted  # type: ignore[assignment, method-assign]
+        CenterFace.look = counted
 
 
 def blocks(truth: Path) -> Iterator[tuple[str, str]]:

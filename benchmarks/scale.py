@@ -139,7 +139,7 @@ class ColourDetector:
     """Finds in a colour what it always finds there."""
 
     card = CARD
-    settings: dict[str, str] = {}  # noqa: RUF012
+    settings: dict[str, str] = {}  # noqa: RUF012  of one program
     batch_size = 1
 
     def detect(self, images: Sequence[np.ndarray]) -> list[tuple[Region, ...]]:
@@ -275,7 +275,7 @@ def run_part(part: str, n_images: int, root: Path, die_at: int, shard_size: int)
         result = work[part]()
     if part == "list" and result != n_images:
         raise SystemExit(f"the listing found {result} of {n_images} images")
-    if part == "check" and not result.is_intact:  # type: ignore[attr-defined]
+    if part == "check" and not result.is_intact:
         raise SystemExit(f"the manifest does not fit: {result}")
 
 

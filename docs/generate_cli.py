@@ -34,7 +34,7 @@ def render() -> str:
 
 def _group(group: str) -> str:
     """Give the section of a verb that has verbs of its own, and of theirs."""
-    command = get_command(app).commands[group]  # type: ignore[attr-defined]
+    command = get_command(app).commands[group]
     below = _below(command, [group])
     sections = [f"### {' '.join(words)}\n\n{_help(words)}" for words in below]
     return "\n\n".join([f"## {group}", _help([group]), *sections])

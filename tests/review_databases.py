@@ -3,7 +3,7 @@
 
 Import the fixtures where they are wanted::
 
-    from tests.review_databases import database_url, postgresql_cluster  # noqa: F401
+    from tests.review_databases import *  # noqa: F403  fixtures, found by their names
 """
 
 from __future__ import annotations

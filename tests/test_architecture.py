@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
+import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,17 @@ import pytest
 from tests.conftest import REPOSITORY
 
 SOURCES = sorted((REPOSITORY / "src" / "veilset").rglob("*.py"))
+WRITTEN = [
+    path
+    for pattern in ("src/**/*.py", "tests/**/*.py", "benchmarks/*.py", "docs/*.py", "*.py")
+    for path in sorted(REPOSITORY.glob(pattern))
+]
+SILENCE = re.compile(
+    r"# (?:ruff: )?noqa(?:: *[A-Z]+\d+(?:, *[A-Z]+\d+)*)?"
+    r"|# type: ignore(?:\[[^]]*\])?"
+    r"|# pragma: no cover"
+)
+SILENT_WARNINGS = re.compile(r"""(?:filterwarnings|simplefilter)\(\s*["']ignore""")
 HEAVY = (
     "torch",
     "lightning_fabric",
@@ -95,3 +109,22 @@ def test_source_file_keeps_the_house_rules(path: Path) -> None:
     long = [f"{node.name}: {body_lines(node)} lines" for node in functions if body_lines(node) > 50]
     assert not long
     assert "anonymi" not in text.lower(), "obfuscate: we cannot promise anonymity"
+
+
+def unexplained(path: Path) -> list[str]:
+    """Give the silences of a file that have no reason on their line, nor a comment above."""
+    text = path.read_text("utf-8")
+    lines = text.split("\n")
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    comments = {t.start[0]: t.string for t in tokens if t.type == tokenize.COMMENT}
+    own_line = {number for number in comments if lines[number - 1].lstrip().startswith("#")}
+    return [
+        f"{path.relative_to(REPOSITORY)}:{number}: {line.strip()}"
+        for number, line in enumerate(lines, 1)
+        if SILENCE.search(comment := comments.get(number, "")) or SILENT_WARNINGS.search(line)
+        if not re.search(r"\w{2}", SILENCE.sub("", comment)) and number - 1 not in own_line - {1}
+    ]
+
+
+def test_what_is_silenced_says_why() -> None:
+    assert not [each for path in WRITTEN for each in unexplained(path)]

@@ -49,4 +49,4 @@ def test_the_version_is_that_of_the_package() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no_such_thing"):
-        veilset.no_such_thing  # noqa: B018
+        veilset.no_such_thing  # noqa: B018  asking for it raises

@@ -172,6 +172,7 @@ class ObfuscatedImages:
         # The order of ImageFolder: files of a folder before those of the folders in it.
         names.sort(key=lambda name: (name.partition("/")[0], *name.rpartition("/")[::2]))
         self.samples = [
+            # Text, as ImageFolder gives it, and no Path.
             (os.path.join(self.root, name), self.class_to_idx[name.partition("/")[0]])  # noqa: PTH118
             for name in names
         ]

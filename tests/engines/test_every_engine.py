@@ -99,7 +99,7 @@ def test_no_shard_is_no_work(engine: Engine, tmp_path: Path) -> None:
 def test_a_caller_that_stops_leaves_no_worker_behind(engine: Engine, tmp_path: Path) -> None:
     reports = engine.run(WritingTask(tmp_path, 0.05), make_shards(50), tick=Tally())
     next(reports)
-    reports.close()  # type: ignore[attr-defined]
+    reports.close()  # type: ignore[attr-defined]  # of every engine, a generator
     with ShardLocks(tmp_path) as locks:
         assert locks.await_none(patience_s=0)
     done = sorted(tmp_path.glob("did-*"))

@@ -221,7 +221,7 @@ def test_the_layer_decides_and_another_setting_is_refused(made: Release, tmp_pat
         "method": "blackout", "seed": 3, "kinds": ("plate",), "metadata": "strip", "quality": 50,
         "min_score": 0.5, "parameters": {"cells": 2},
     }.items():  # fmt: skip
-        config = ObfuscateConfig(**{setting: value})  # type: ignore[arg-type]
+        config = ObfuscateConfig(**{setting: value})  # type: ignore[arg-type]  # each of its own type
         with pytest.raises(ConfigError, match=f"decides {setting}"):
             obfuscate_dataset(made.photos, layer, tmp_path / "out", config)
     assert not (tmp_path / "out").exists()

@@ -111,7 +111,7 @@ def load(root: Path, base: Path) -> Any:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         patch.setenv("HF_HOME", str(base / "home"))
-        import datasets  # type: ignore[import-untyped]
+        import datasets  # type: ignore[import-untyped]  # it has no types
 
         datasets.disable_progress_bars()
         files = sorted(str(path) for path in root.rglob("*.parquet"))

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,8 +42,8 @@ ASKED = RemoveConfig(reason="asked by the person shown")
 PROGRAM = Path(sys.executable).with_name("veilset")
 
 
-def asked(*image_ids: str, **more: object) -> RemoveConfig:
-    return replace(ASKED, image_ids=image_ids, **more)  # type: ignore[arg-type]
+def asked(*image_ids: str, **more: Any) -> RemoveConfig:
+    return replace(ASKED, image_ids=image_ids, **more)
 
 
 @pytest.fixture(scope="module")
@@ -285,9 +286,9 @@ def test_a_kind_that_nothing_has_is_refused(folder: Release) -> None:
         ({"kinds": ("face",), "reason": "x"}, "together"),
     ],
 )
-def test_a_request_that_cannot_be_meant_is_refused(settings: dict[str, object], says: str) -> None:
+def test_a_request_that_cannot_be_meant_is_refused(settings: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        RemoveConfig(**settings)  # type: ignore[arg-type]
+        RemoveConfig(**settings)
 
 
 def test_a_tar_file_that_was_changed_is_not_vouched_for(tars: Release) -> None:

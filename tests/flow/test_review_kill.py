@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import select
 
 from tests.conftest import times
-from tests.review_databases import *  # noqa: F403
+from tests.review_databases import *  # noqa: F403  fixtures, found by their names
 from tests.unit.review.store.world import World, correct, make_world, recount
 from veilset.review.database import tables
 from veilset.review.database.connect import Database

@@ -33,6 +33,7 @@ LOSSLESS = ("two.png", "none.png")
 
 # WebDataset leaves it to the garbage collector to close its tar files.
 leaves_files_open = pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+# Python warns of a fork beside threads, and a data loader forks beside those of PyTorch.
 forks = pytest.mark.filterwarnings("ignore:This process .* multi-threaded:DeprecationWarning")
 
 

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.conftest import REPOSITORY
-from tests.flow.test_layouts import members, pack, repack
+from tests.flow.test_layouts import Members, members, pack, repack
 from tests.unit.verify.drawn import (
     MAGENTA,
     QUIET,
@@ -136,12 +136,12 @@ def test_tar_files_are_updated_too(tmp_path: Path) -> None:
     run(release)
     first = release.photos / "00000.tar"
 
-    def add_sample(old: object) -> object:
+    def add_sample(old: Members) -> Members:
         info, _ = members(first)[0]
         new = info.replace(name="later/new.jpg")
-        return [*old, (new, jpeg_bytes(draw(2, 1, {(1, 0): MAGENTA})))]  # type: ignore[misc]
+        return [*old, (new, jpeg_bytes(draw(2, 1, {(1, 0): MAGENTA})))]
 
-    repack(first, add_sample)  # type: ignore[arg-type]
+    repack(first, add_sample)
     (release.photos / "99999.tar").unlink()
     (release.photos / "00001.tar").unlink()
     shutil.copy(first, release.photos / "00007.tar")

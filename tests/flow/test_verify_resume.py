@@ -22,7 +22,7 @@ from veilset.errors import ResumeMismatchError, RunError
 from veilset.protocols import Shard, ShardReport, ShardTask, Tick
 from veilset.runs import read_manifest
 from veilset.types import Region
-from veilset.verify.stage import verify_dataset
+from veilset.verify.stage import VerifyConfig, verify_dataset
 
 
 @pytest.fixture(scope="module")
@@ -128,14 +128,14 @@ class StoppedError(Exception):
     pass
 
 
-def stop_after(release: Release, config: object, n_done: int) -> None:
+def stop_after(release: Release, config: VerifyConfig, n_done: int) -> None:
     def stop(progress: Progress) -> None:
         if progress.n_done > n_done:
             raise StoppedError
 
     with pytest.raises(StoppedError):
         verify_dataset(
-            release.photos, release.out, release.annotations, config,  # type: ignore[arg-type]
+            release.photos, release.out, release.annotations, config,
             workers=1, on_progress=stop,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,8 +56,8 @@ class Drawn:
     train: Sequence[str] = ()
     cost: Mapping[str, float] = field(default_factory=lambda: {"blurred": 0.2, "overlaid": 0.5})
     with_scores: bool = True
-    data: Mapping[str, object] = field(default_factory=dict)
-    options: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def draw_results(base: Path, drawn: Drawn | None = None, *, annotations: bool = True) -> Study:
@@ -76,14 +77,14 @@ def draw_results(base: Path, drawn: Drawn | None = None, *, annotations: bool = 
     config = StudyConfig(
         name="drawn",
         out=base / "study",
-        data=DataSpec(**{**known, **drawn.data}),  # type: ignore[arg-type]
+        data=DataSpec(**{**known, **drawn.data}),
         settings={name: SettingSpec(name, root=base / name) for name in drawn.settings},
         networks=tuple(NetworkSpec(name) for name in drawn.networks),
         seeds=tuple(drawn.seeds),
         train=trained,
         evaluate=drawn.evaluate or {name: (name,) for name in trained},
         bootstrap=1000,
-        **drawn.options,  # type: ignore[arg-type]
+        **drawn.options,
     )
     study = Study(config, config.out, make_plan(config), lists, {})
     config.out.mkdir(parents=True)

@@ -40,7 +40,7 @@ class DrawnBatches:
         return (noise + 60 * labels[:, None, None, None]).to(torch.uint8), labels
 
 
-class Small(nn.Module):  # type: ignore[misc]
+class Small(nn.Module):  # type: ignore[misc]  # PyTorch is Any to mypy
     """Convolution, normalisation, dropout, and a draw from the generators of Python and NumPy."""
 
     def __init__(self) -> None:

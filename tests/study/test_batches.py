@@ -6,6 +6,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,9 @@ def same(a: Batch, b: Batch) -> bool:
     {}, {"channels_last": True}, {"train_size": 64, "first_size": 64, "crop_scale": (0.25, 1.0)},
 ], ids=["paper", "channels-last", "small"])  # fmt: skip
 def test_training_pixels_are_those_of_the_transforms_of_torchvision(
-    changes: dict[str, object], tmp_path: Path
+    changes: dict[str, Any], tmp_path: Path
 ) -> None:
-    recipe = replace(PAPER, batch_size=8, **changes)  # type: ignore[arg-type]
+    recipe = replace(PAPER, batch_size=8, **changes)
     images = mixed(tmp_path)
     batches = TrainBatches(FolderPictures(tmp_path, "original"), images, recipe, seed=3)
     size = recipe.train_size

@@ -253,6 +253,7 @@ def test_on_ilsvrc_the_paper_stands_beside_and_its_pairs_are_listed(tmp_path):
     tables = _tables(found)
     assert tables["table_3"].rows[0]["top1.blurred.drop.paper"] == 0.007
     assert len(tables["table_4"].rows) == 8
+    # A cell is of one of several kinds, this one a mapping.
     assert tables["table_4"].rows[0]["top1.original.paper"]["mean"] == 0.508  # type: ignore[index]
     assert tables["correlations"].rows[0]["r.paper"] == 0.28
     drawn = draw_study_figures(found["figures"])

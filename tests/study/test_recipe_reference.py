@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +15,10 @@ from veilset.errors import ConfigError
 from veilset.study.recipe import FAST, PAPER, RECIPES, SMALL, Recipe, lr_at, make_recipe, size_at
 
 
-def rates(recipe: Recipe, schedule_of: object) -> list[float]:
+def rates(recipe: Recipe, schedule_of: Callable[[Any], Any]) -> list[float]:
     """Learning rate of every epoch by a schedule of PyTorch, which steps once an epoch."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=recipe.lr)
-    schedule = schedule_of(optimizer)  # type: ignore[operator]
+    schedule = schedule_of(optimizer)
     found = []
     for _ in range(recipe.epochs):
         found.append(schedule.get_last_lr()[0])
@@ -32,6 +34,7 @@ def test_paper_is_step_lr() -> None:
             assert lr_at(PAPER, epoch * 5005 + step, 5005) == pytest.approx(rate, rel=1e-12)
 
 
+# SequentialLR itself steps its parts in the way that PyTorch warns of.
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
 @pytest.mark.parametrize("recipe", [FAST, SMALL], ids=lambda recipe: recipe.name)
 def test_cosine_is_linear_lr_and_cosine_annealing_lr(recipe: Recipe) -> None:

@@ -103,7 +103,7 @@ def predictions(top: list[int], chances: list[float], labels: Any) -> Prediction
 def test_images_with_faces_that_lost_most_come_first(tmp_path: Path) -> None:
     config = make_study(tmp_path)
     images = list_of(config, "val")
-    study = Study(config, tmp_path, None, {"val": images}, {})  # type: ignore[arg-type]
+    study = Study(config, tmp_path, None, {"val": images}, {})  # type: ignore[arg-type]  # no plan is needed
     # Every second of the ten has a face: 0, 2 and 4 of each class.
     labels = images.labels
     right, wrong = labels.tolist(), (1 - labels).tolist()
@@ -118,7 +118,7 @@ def test_images_with_faces_that_lost_most_come_first(tmp_path: Path) -> None:
     blind = replace(
         config, settings=only, train=tuple(only), data=replace(config.data, annotations=None)
     )
-    without = Study(blind, tmp_path, None, {"val": images}, {})  # type: ignore[arg-type]
+    without = Study(blind, tmp_path, None, {"val": images}, {})  # type: ignore[arg-type]  # no plan is needed
     assert choose_images(without, spec, a, b) == ([1, 3, 6], 8)
 
 

@@ -152,7 +152,7 @@ def _read(path: Path, scenes: tuple[Scene, ...]) -> list[FoundObjects]:
     return found
 
 
-class _Knowing(nn.Module):  # type: ignore[misc]
+class _Knowing(nn.Module):  # type: ignore[misc]  # PyTorch is Any to mypy
     """Answers with what is in the pictures, in the shape in which torchvision's detectors do."""
 
     def __init__(self, scenes: tuple[Scene, ...]) -> None:

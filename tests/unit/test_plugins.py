@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,8 @@ def NoDetector(settings: DetectorSettings) -> object:
         ({"colour": "#112233"}, {"colour": "#112233"}),
     ],
 )
-def test_parameters_are_converted(given: dict[str, object], expected: dict[str, object]) -> None:
-    assert plugins._converted("method 'x'", NoObfuscator, given) == expected  # type: ignore[arg-type]
+def test_parameters_are_converted(given: dict[str, Any], expected: dict[str, object]) -> None:
+    assert plugins._converted("method 'x'", NoObfuscator, given) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,6 +97,6 @@ def test_parameters_are_converted(given: dict[str, object], expected: dict[str, 
         ({"soft": "perhaps"}, "'soft' of the method 'x' is 'perhaps'. Give a bool"),
     ],
 )
-def test_bad_parameters_are_named(given: dict[str, object], says: str) -> None:
+def test_bad_parameters_are_named(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        plugins._converted("method 'x'", NoObfuscator, given)  # type: ignore[arg-type]
+        plugins._converted("method 'x'", NoObfuscator, given)

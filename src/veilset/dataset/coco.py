@@ -324,8 +324,11 @@ def _has(piece: Piece, key: str) -> bool:
 
 
 def _has_image(store: Store) -> bool:
-    not_an_image = lambda name: "" if has_suffix(name, IMAGE_SUFFIXES) else "not an image"  # noqa: E731
-    return next(store.files(not_an_image, Counter()), None) is not None
+    return next(store.files(_not_an_image, Counter()), None) is not None
+
+
+def _not_an_image(name: str) -> str:
+    return "" if has_suffix(name, IMAGE_SUFFIXES) else "not an image"
 
 
 def _not_a_json(name: str) -> str:

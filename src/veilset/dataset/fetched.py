@@ -51,6 +51,7 @@ class _Window(io.RawIOBase):
     def fileno(self) -> int:
         return self._fetched.descriptor
 
+    # Any buffer does; the standard library has no name for that before Python 3.12.
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         n_bytes = os.preadv(self._fetched.descriptor, [buffer], self._at)
         self._at += n_bytes

@@ -33,7 +33,7 @@ class CudaRuntime(Protocol):
     ) -> int:
         """Lock the pages of some memory."""
 
-    def cudaHostUnregister(self, pointer: ctypes.c_void_p) -> int:  # noqa: N802
+    def cudaHostUnregister(self, pointer: ctypes.c_void_p) -> int:  # noqa: N802  CUDA's name
         """Let go of them."""
 
 

@@ -223,7 +223,7 @@ def _prepare_arrays(openvino: ModuleType) -> None:
     interpreter's: two threads that bring the first arrays at once wait for each other for
     ever (3 of 12 processes with 4 threads did).
     """
-    openvino.Tensor(np.zeros(1, np.uint8), shared_memory=True).data  # noqa: B018
+    openvino.Tensor(np.zeros(1, np.uint8), shared_memory=True).data  # noqa: B018  read for what it does
 
 
 def _graph_with_preparation(openvino: ModuleType, graph: Any, preparation: Preparation) -> Any:

@@ -40,7 +40,7 @@ def import_openvino() -> ModuleType:
                 "choose the other runtime: pip install 'veilset[onnxruntime]' and "
                 "--runtime onnxruntime"
             ) from error
-    return openvino  # type: ignore[no-any-return]
+    return openvino  # type: ignore[no-any-return]  # mypy knows nothing of it
 
 
 def import_onnxruntime(device: str) -> ModuleType:
@@ -66,13 +66,14 @@ def import_onnxruntime(device: str) -> ModuleType:
             "Install it with: pip uninstall onnxruntime && pip install 'veilset[cuda]'; or give "
             "--device cpu."
         )
-    return onnxruntime  # type: ignore[no-any-return]
+    return onnxruntime  # type: ignore[no-any-return]  # mypy knows nothing of it
 
 
 @contextmanager
 def _absent(module: str) -> Iterator[None]:
     """Make a module look as if it were not installed."""
     before = {name: sys.modules[name] for name in (module,) if name in sys.modules}
+    # None stops its import; the stub knows modules only.
     sys.modules[module] = None  # type: ignore[assignment]
     try:
         yield

@@ -120,6 +120,7 @@ class Blackout(Fill):
         ConfigError: If the enlargement cannot be used.
     """
 
+    # No setting here; mypy minds that the base leaves it to each object.
     colour: ClassVar[str] = "black"  # type: ignore[misc]
     enlarge: float = 0.2
 

@@ -40,6 +40,7 @@ MAX_SURVIVAL = 0.38
 
 def parameters_of(method: object) -> dict[str, str | int | float | bool]:
     """Give the settings of a method, the fields of its dataclass, by name."""
+    # Every method is a dataclass, for which typing has no name.
     return {f.name: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]
 
 

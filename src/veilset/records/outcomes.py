@@ -134,5 +134,5 @@ class OutcomeTable(RecordTable[ImageOutcome]):
         super().__init__(folder, _outcome)
 
 
-def _outcome(row: dict[str, object]) -> ImageOutcome:
-    return ImageOutcome(**(row | {"outcome": Outcome(str(row["outcome"]))}))  # type: ignore[arg-type]
+def _outcome(row: dict[str, Any]) -> ImageOutcome:
+    return ImageOutcome(**(row | {"outcome": Outcome(str(row["outcome"]))}))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from veilset.dataset.containers import ContainerReader
 from veilset.dataset.folder import FolderReader
@@ -24,9 +25,9 @@ def containers_of(reader: Reader, image_ids: Iterable[str]) -> dict[str, set[str
     """
     found: dict[str, set[str]] = {}
     for image_id in image_ids:
-        is_inside = isinstance(reader, ContainerReader)
-        name = reader.container_of(image_id) if is_inside else ""  # type: ignore[attr-defined]
-        if name or not is_inside:
+        inside = reader if isinstance(reader, ContainerReader) else None
+        name = inside.container_of(image_id) if inside is not None else ""
+        if name or inside is None:
             found.setdefault(name, set()).add(image_id)
     return found
 
@@ -159,7 +160,7 @@ def _nearest(image_id: str, image_ids: Iterable[str]) -> str:
     return max(sorted(image_ids), key=n_shared)
 
 
-def _containers(reader: Reader) -> ContainerReader:  # type: ignore[type-arg]
+def _containers(reader: Reader) -> ContainerReader[Any, Any]:
     if not isinstance(reader, ContainerReader):
         raise TypeError("images of this data set are files of their own")
     return reader

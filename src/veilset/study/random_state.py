@@ -45,7 +45,7 @@ def read_random_state(device: torch.device) -> RandomState:
     if device.type == "cuda":
         tensors["cuda"] = torch.cuda.get_rng_state(device)
     version, numbers, spare = random.getstate()
-    found: dict[str, Any] = dict(np.random.get_state(legacy=False))  # noqa: NPY002
+    found: dict[str, Any] = dict(np.random.get_state(legacy=False))  # noqa: NPY002  as above
     found["state"] = found["state"] | {"key": found["state"]["key"].tolist()}
     return RandomState(tensors, [version, list(numbers), spare], found)
 
@@ -59,4 +59,4 @@ def restore_random_state(state: RandomState, device: torch.device) -> None:
     random.setstate((version, tuple(numbers), spare))
     found = dict(state.numpy)
     found["state"] = found["state"] | {"key": np.array(found["state"]["key"], np.uint32)}
-    np.random.set_state(found)  # noqa: NPY002
+    np.random.set_state(found)  # noqa: NPY002  as above

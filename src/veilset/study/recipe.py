@@ -202,9 +202,8 @@ def _as(former: object, key: str, value: object) -> object:
         if isinstance(value, list | tuple) and len(value) == n_wanted:
             return tuple(_as(old, key, new) for old, new in zip(former, value, strict=True))
         raise ConfigError(f"{key}: {value!r} is not a list of {n_wanted} numbers.")
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if isinstance(former, float) and is_number:
-        return float(value)  # type: ignore[arg-type]
+    if isinstance(former, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
     if type(value) is type(former):
         return value
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "a word"}

@@ -19,6 +19,7 @@ from veilset.annotations.store import AnnotationSet
 from veilset.dataset.folder import FolderReader
 from veilset.errors import AnnotationError, ConfigError, ResumeMismatchError, RunError
 from veilset.files import sha256_file
+from veilset.protocols import ShardReport
 from veilset.runs import Run
 from veilset.types import Annotations, ImageRecord, Origin, Region, Status
 
@@ -180,10 +181,10 @@ def test_it_goes_on_where_it_was_stopped(
     config = replace(CVAT, shard_size=2)
     commit = Run.commit
 
-    def stop_at_the_second(run: Run, report: object) -> None:
-        if getattr(report, "index", 0) == 1:
+    def stop_at_the_second(run: Run, report: ShardReport) -> None:
+        if report.index == 1:
             raise KeyboardInterrupt
-        commit(run, report)  # type: ignore[arg-type]
+        commit(run, report)
 
     monkeypatch.setattr(Run, "commit", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):

@@ -58,7 +58,7 @@ WIDER = """0--Parade/0_Parade_marchingband_1_849.jpg
 2
 78 221 7 8 2 1 1 1 2 1 
 10 20 0 0 2 0 0 1 0 0 
-"""  # noqa: W291
+"""  # noqa: W291  as they write it
 
 
 def test_the_text_of_wider_face_is_understood(file: File) -> None:

@@ -209,6 +209,7 @@ def test_a_forged_order_or_box_is_refused(path: Path) -> None:
         "not finite": [{**plain, "regions": [{**box, "x1": float("nan")}]}],
     }
     for message, rows in forgeries.items():
+        # mypy infers no lambda that has a default.
         forge(path, lambda i, batch, rows=rows: batch if i else with_rows(rows))  # type: ignore[misc]
         with pytest.raises(AnnotationError, match=message):
             Layer(path).find(ImageRecord("a"), "00" * 32)

@@ -114,6 +114,7 @@ def test_reading_says_why_it_could_not(tmp_path: Path) -> None:
 
 
 def test_a_name_that_is_not_utf8_is_listed_and_refused(tmp_path: Path) -> None:
+    # A Path has no name in bytes.
     with open(os.fsencode(tmp_path) + b"/caf\xe9.png", "wb") as stream:  # noqa: PTH123
         stream.write(PNG)
     reader = FolderReader(tmp_path)

@@ -185,7 +185,7 @@ def test_a_source_that_changes_under_way_is_refused(packed: Path, tmp_path: Path
 
 
 def encrypted(folder: Path, *, plaintext_footer: bool) -> None:
-    class Kms(pe.KmsClient):  # type: ignore[misc]
+    class Kms(pe.KmsClient):  # type: ignore[misc]  # Any to mypy
         def __init__(self, _: object) -> None:
             pe.KmsClient.__init__(self)
 

@@ -311,7 +311,7 @@ def test_who_may_use_only_a_part_of_a_bucket(
     fsspec.get_filesystem_class("s3").clear_instance_cache()
 
 
-class _rights_enforced:  # noqa: N801
+class _rights_enforced:  # noqa: N801  reads as a verb
     """The server knows no user, so that every request is one without rights."""
 
     def __init__(self, server: str) -> None:

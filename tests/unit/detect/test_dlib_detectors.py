@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -243,12 +244,12 @@ def test_threads_have_detectors_of_their_own_and_give_them_back(dlib: FakeDlib) 
     ],
 )
 def test_settings_that_cannot_be_honoured_are_refused(
-    dlib: FakeDlib, weights: Path, changed: dict[str, str], said: str
+    dlib: FakeDlib, weights: Path, changed: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=said):
-        make_hog(replace(PLAIN, **changed))  # type: ignore[arg-type]
+        make_hog(replace(PLAIN, **changed))
     with pytest.raises(ConfigError, match=said):
-        make_mmod(replace(PLAIN, weights=str(weights), **changed))  # type: ignore[arg-type]
+        make_mmod(replace(PLAIN, weights=str(weights), **changed))
     assert not dlib.n_made
     assert not dlib.loaded
 
@@ -269,12 +270,12 @@ def test_settings_state_what_really_runs(dlib: FakeDlib, weights: Path) -> None:
 
 @pytest.mark.parametrize("make", [make_hog, make_mmod])
 def test_without_dlib_it_says_what_to_do(
-    make: object, weights: Path, monkeypatch: pytest.MonkeyPatch
+    make: Any, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
     settings = PLAIN if make is make_hog else replace(PLAIN, weights=str(weights))
     with pytest.raises(MissingExtraError, match=r"pip install 'veilset\[dlib\]'"):
-        make(settings)  # type: ignore[operator]
+        make(settings)
 
 
 def test_mmod_loads_the_bytes_that_were_digested(dlib: FakeDlib, weights: Path) -> None:

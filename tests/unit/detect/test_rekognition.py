@@ -406,10 +406,10 @@ def test_the_stage_keeps_what_is_done_when_the_account_is_refused(
             service.refusals.append((400, "ExpiredTokenException"))
         return answer(body)
 
-    service.answer = answer_twice  # type: ignore[method-assign]
+    service.answer = answer_twice  # type: ignore[method-assign]  # of this one
     with pytest.raises(RunError, match="ExpiredTokenException"):
         detect_dataset(photos, out, config, workers=1)
-    service.answer = answer  # type: ignore[method-assign]
+    service.answer = answer  # type: ignore[method-assign]  # as it was
     detect_dataset(photos, out, config, workers=1)
     rows = list(AnnotationSet(out))
     assert [row.status for row in rows] == [Status.LOOKED] * 3
@@ -427,7 +427,7 @@ def test_the_stage_records_why_a_picture_was_refused(service: FakeService, tmp_p
             service.refusals.append((400, "InvalidImageFormatException"))
         return answer(body)
 
-    service.answer = refuse_the_second  # type: ignore[method-assign]
+    service.answer = refuse_the_second  # type: ignore[method-assign]  # of this one
     detect_dataset(photos, out, DetectConfig(detector="rekognition"), workers=1)
     (row,) = AnnotationSet(out)
     assert (row.status, row.reason) == (Status.COULD_NOT_LOOK, "unsupported")

@@ -158,7 +158,7 @@ def test_who_wants_no_more_reports_stops_the_work() -> None:
         task, (shard(i, 50) for i in range(1_000)), tick=lambda n, failed: None
     )
     next(reports)
-    reports.close()  # type: ignore[attr-defined]
+    reports.close()  # type: ignore[attr-defined]  # of every engine, a generator
     assert len(task.closed) <= 4
 
 

@@ -56,6 +56,6 @@ def test_runtimes_take_it(runtime: str) -> None:
 
 def test_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(TypeError, match="float64"):
-        OnnxGraph().weight(np.zeros(3))  # type: ignore[arg-type]
+        OnnxGraph().weight(np.zeros(3))  # type: ignore[arg-type]  # that is the point
     with pytest.raises(ValueError, match="-1 is below 0"):
         OnnxGraph().node("Concat", "x", axis=-1)

@@ -96,6 +96,7 @@ def one(tensor: object) -> bytes:
         (one(Tensor(STORAGE, 0, (0,), (1,))), "impossible shape"),
         (one(Tensor(STORAGE, 0, (2, 2), (1,))), "impossible shape"),
         (one(Tensor(STORAGE, 0, (1,) * 9, (1,) * 9)), "impossible shape"),
+        # Of another type than is written: that is the point.
         (one(Tensor("s", 0, (2,), (1,))), "not described as tensors are"),  # type: ignore[arg-type]
         (
             legacy_file({"a": whole(NUMBERS, "s"), "b": whole(NUMBERS[:3], "s")}, {"s": NUMBERS}),

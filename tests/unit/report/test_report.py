@@ -353,6 +353,7 @@ def test_every_command_that_is_shown_is_one_that_exists(release: Make) -> None:
 
     from veilset.cli.app import app
 
+    # It is a group, as an app of several commands is.
     verbs = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     _, data = read(write_report(release(small()).out))
     assert [line.split()[1] for line in data["commands"]] == ["detect", "obfuscate", "verify"]

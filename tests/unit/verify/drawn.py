@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -256,7 +257,7 @@ def annotate(release: Release, regions: Mapping[str, Sequence[Region]]) -> None:
         run.finish()
 
 
-def forge(release: Release, image_id: str, data: bytes | None, **changes: object) -> None:
+def forge(release: Release, image_id: str, data: bytes | None, **changes: Any) -> None:
     """Put a file into the output, and into the record as if the run had written it.
 
     Args:
@@ -269,8 +270,7 @@ def forge(release: Release, image_id: str, data: bytes | None, **changes: object
         path.write_bytes(data)
         changes |= {"sha256_out": sha256_hex(data), "n_bytes_out": len(data)}
     rows = [
-        replace(row, **changes) if row.image_id == image_id else row  # type: ignore[arg-type]
-        for row in OutcomeTable(folder)
+        replace(row, **changes) if row.image_id == image_id else row for row in OutcomeTable(folder)
     ]
     digest = write_outcomes(folder, 0, rows)
     manifest = json.loads((folder / "run.json").read_bytes())

@@ -35,6 +35,7 @@ def kill_at(instant: int) -> None:
         seen += 1
         return result
 
+    # For this process only, which is about to be killed.
     Path.replace = counted  # type: ignore[method-assign,assignment]
 
 
@@ -82,7 +83,7 @@ def main() -> None:
                 raise SystemExit("the resumed run was killed")
             digests.add(digest(release))
             instant += 1
-    print(json.dumps({"n_instants": instant - 1, "digests": sorted(digests)}))  # noqa: T201
+    print(json.dumps({"n_instants": instant - 1, "digests": sorted(digests)}))  # noqa: T201  to who started it
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,6 +104,6 @@ def test_effort_is_one_step_above() -> None:
         ({"recheck_minimum": -1}, "recheck_minimum is -1"),
     ],
 )
-def test_settings_that_cannot_be_used(settings: dict[str, object], message: str) -> None:
+def test_settings_that_cannot_be_used(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        VerifyConfig(**settings)  # type: ignore[arg-type]
+        VerifyConfig(**settings)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic.config import Config
 from alembic.runtime.environment import EnvironmentContext
@@ -36,8 +37,8 @@ def upgrade_database(connection: Connection) -> None:
             "The database holds tables that are not Veilset's. Give a database of its own to it."
         )
 
-    def steps(revision: object, _context: object) -> object:
-        return scripts._upgrade_revs("head", revision)  # type: ignore[arg-type]
+    def steps(revision: Any, _context: object) -> object:
+        return scripts._upgrade_revs("head", revision)
 
     # What Alembic's command line does, without its files of settings.
     with EnvironmentContext(Config(), scripts, fn=steps, destination_rev="head") as environment:

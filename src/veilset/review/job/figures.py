@@ -130,6 +130,7 @@ def _count_gold(conn: Connection, job: Job) -> tuple[int, int]:
     query = select(gold.c.source, func.count()).where(
         gold.c.job_id == job.id, gold.c.retired_ms.is_(None)
     )
+    # To mypy a row is no pair, of which dict() could be made.
     counts = {source: n for source, n in conn.execute(query.group_by(gold.c.source))}  # noqa: C416
     return sum(counts.values()), counts.get("given", 0)
 

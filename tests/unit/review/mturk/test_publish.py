@@ -154,10 +154,11 @@ def test_fewer_than_were_planned_are_made_if_fewer_are_wanted(
     world: World, turk: FakeTurk, account: Account
 ) -> None:
     # Amazon makes the type and refuses the first of three HITs, which stay planned.
+    # A method of one object is put in the place of its class's.
     answer, turk.answer = turk.answer, refuse_hits(turk)  # type: ignore[method-assign, assignment]
     with pytest.raises(TurkRefusedError):
         have(world, account, 3)
-    turk.answer = answer  # type: ignore[method-assign]
+    turk.answer = answer  # type: ignore[method-assign]  # as it was
     assert have(world, account, 1, budget=180).n_made == 1
     assert len(turk.hits) == 1
     assert have(world, account, 3).n_made == 2
@@ -188,7 +189,7 @@ def test_a_hit_that_amazon_made_and_does_not_list_is_not_made_twice(
             turk.tokens[given["UniqueRequestToken"]] = "HIT"
         return answer(operation, given)
 
-    turk.answer = made_before  # type: ignore[method-assign]
+    turk.answer = made_before  # type: ignore[method-assign]  # from here on
     with pytest.raises(ReviewError, match="does not list it yet"):
         have(world, account, 1)
 
@@ -220,7 +221,7 @@ def test_a_service_out_of_reach_is_said_to_have_closed(turk: FakeTurk, account: 
 
 
 def test_a_balance_that_is_no_amount_is_said(turk: FakeTurk, account: Account) -> None:
-    turk.balance = "much"  # type: ignore[assignment]
+    turk.balance = "much"  # type: ignore[assignment]  # that is the point
     with pytest.raises(ReviewError, match="'much'"):
         account.balance_cents()
 

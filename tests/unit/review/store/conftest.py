@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.review_databases import *  # noqa: F403
+from tests.review_databases import *  # noqa: F403  fixtures, found by their names
 from veilset.review.database.connect import Database
 
 

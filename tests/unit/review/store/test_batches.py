@@ -18,7 +18,7 @@ from veilset.review.job.choose import next_images
 from veilset.review.job.gold_images import add_gold, retire_gold
 from veilset.review.job.leases import expire
 from veilset.review.values import Role
-from veilset.review.views import BatchView, Job
+from veilset.review.views import BatchView
 
 
 @pytest.fixture
@@ -361,7 +361,7 @@ def test_withdrawn_gold_is_not_shown(world: World) -> None:
 
 def test_experts_get_the_audit_sample_without_gold(world: World) -> None:
     assert world.reason(world.person(Role.EXPERT)) == "no-work"
-    world.run(draw_audit_now, 4, 7, ())
+    world.run(draw_audit, 4, 7, ())
     one, two = world.people(2, Role.EXPERT)
     batch = world.take(one)
     assert len(batch.tasks) == 4
@@ -372,11 +372,6 @@ def test_experts_get_the_audit_sample_without_gold(world: World) -> None:
     # Workers get the same images independently.
     assert ordinary(world, world.take(world.person()))
     recount(world)
-
-
-def draw_audit_now(conn: Connection, job: Job, *given: object) -> int:
-    n, seed, categories, now_ms = given
-    return draw_audit(conn, job, n, seed, categories, now_ms)  # type: ignore[arg-type]
 
 
 def test_blocked_after_too_many_lost_batches(database: Database, tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_thirty_people_do_a_whole_job(database: Database, tmp_path: Path) -> Non
     )  # fmt: skip
     workers = world.people(30)
     said: Counter[int] = Counter()
-    at_once([lambda w=w: finish_everything(world, w, said) for w in workers])  # type: ignore[misc]
+    at_once([lambda w=w: finish_everything(world, w, said) for w in workers])  # type: ignore[misc]  # a default
     recount(world)
     images = [row for row in world.images() if row.state != "gold"]
     assert {row.state for row in images} <= {"settled", "disputed"}
@@ -199,13 +199,13 @@ def test_leases_end_while_people_hand_in_and_the_owner_decides(
                     made = world.run(decisions.adjudicate, world.owner, row.id, TRUTH)
                     world.run(decisions.undo_decision, world.owner, made.decision_id)
                 except ReviewError as error:
-                    assert "at work" in str(error) or "later decision" in str(error)  # noqa: PT017
+                    assert "at work" in str(error) or "later decision" in str(error)  # noqa: PT017  most raise none
 
     helpers = [threading.Thread(target=each) for each in (sweep, decide)]
     for helper in helpers:
         helper.start()
     try:
-        at_once([lambda w=w: work(w) for w in workers])  # type: ignore[misc]
+        at_once([lambda w=w: work(w) for w in workers])  # type: ignore[misc]  # a default
     finally:
         ended.set()
         for helper in helpers:
@@ -232,6 +232,6 @@ def test_submitting_and_taking_do_not_meet_on_the_last_images(
             lambda conn: submit_batch(conn, world.job, worker, batch.batch_id, world.now_ms)
         )
 
-    at_once([lambda w=w: once(w) for w in workers])  # type: ignore[misc]
+    at_once([lambda w=w: once(w) for w in workers])  # type: ignore[misc]  # a default
     recount(world)
     assert sum(row.n_done for row in world.images()) == 20
