@@ -64,6 +64,7 @@ def test_without_an_effect_there_is_no_answer_but_the_least_that_would_have_show
     for found in _contrasts(released, per_face):
         assert found is not None
         assert found.verdict == "cannot tell"
+        assert found.detectable is not None
         assert 0.01 < found.detectable < 0.1
     groups = {SMALL: GROUP == SMALL, "faces": GROUP != "none"}
     share = explained(

@@ -15,6 +15,8 @@ from veilset.study.precision import average_precision, average_precisions, rank_
 from veilset.study.statistics import (
     Interval,
     benjamini_hochberg,
+    detectable_mean,
+    detectable_normal,
     holm,
     mean_sem,
     pearson,
@@ -173,3 +175,22 @@ def test_among_five_classes_or_fewer_there_is_no_top_five():
     first, among = rank_hits([1], [[0, 1, 2, 3, 4]], 5)
     assert among is None
     assert not first[0]
+
+
+@pytest.mark.parametrize(("n", "spread"), [(2, 0.5), (3, 2.0), (8, 1.0)])
+def test_a_detectable_mean_is_seen_four_times_of_five(rng, n, spread):
+    # Differences of just this spread; then many trials in which such a mean is there.
+    values = rng.normal(size=n)
+    values = spread * (values - values.mean()) / values.std(ddof=1) + 7.0
+    detectable = detectable_mean(values)
+    assert detectable is not None
+    trials = rng.normal(detectable, spread, size=(40_000, n))
+    seen = (stats.ttest_1samp(trials, 0.0, axis=1).pvalue < 0.05).mean()
+    assert seen == pytest.approx(0.8, abs=0.01)
+    assert detectable_mean(values - 7.0) == pytest.approx(detectable)
+
+
+def test_what_is_detectable_is_not_known_without_spread():
+    assert detectable_mean([0.25]) is None
+    assert detectable_mean([0.25, 0.25, 0.25]) is None
+    assert detectable_normal(0.0) is None

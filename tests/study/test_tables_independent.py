@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.integrate import quad
 from sklearn.metrics import average_precision_score, top_k_accuracy_score
 
 from tests.study.drawn_results import NETWORKS, SEEDS, Drawn, draw_results
@@ -116,6 +117,32 @@ def test_accuracies_their_errors_and_drops(tables, frame, table, questions):
         assert average[f"{metric}.{setting}.drop"] == pytest.approx(before - np.mean(means))
 
 
+def _power(shift: float, n: int) -> float:
+    """Integrate over the spread: how often a t test of n finds a mean so many errors from 0."""
+    critical = stats.t.ppf(0.975, n - 1)
+
+    def part(variance: float) -> float:
+        reach = critical * np.sqrt(variance / (n - 1))
+        seen = stats.norm.sf(reach - shift) + stats.norm.cdf(-reach - shift)
+        return float(seen * stats.chi2.pdf(variance, n - 1))
+
+    return float(quad(part, 0, np.inf, epsabs=1e-10)[0])
+
+
+def _error_over_images(frame, metric, trained, evaluated, network) -> float:
+    """The closed form of what the bootstrap within classes draws."""
+    chosen = frame if network is None else frame[frame.network == network]
+    right = {
+        question: chosen[(chosen.trained == question[0]) & (chosen.evaluated == question[1])]
+        .groupby(["label", "image_id"])[metric]
+        .mean()
+        for question in (("original", "original"), (trained, evaluated))
+    }
+    lost = right["original", "original"] - right[trained, evaluated]
+    sums = lost.groupby("label").agg(lambda each: len(each) * each.var(ddof=0)).sum()
+    return float(np.sqrt(sums) / len(lost))
+
+
 def test_drops_their_intervals_and_tests(tables, frame):
     assert len(tables["drops"]) == 4 * 2 * (len(NETWORKS) + 1)
     for row in tables["drops"]:
@@ -130,7 +157,12 @@ def test_drops_their_intervals_and_tests(tables, frame):
         ends = row["over_trainings"]
         assert (ends["low"], ends["high"]) == pytest.approx((interval.low, interval.high))
         assert (row["n_seeds"], row["n_images"]) == (3, 210)
+        # Were there such a drop, this test would find it 4 times of 5.
+        error = stats.sem(before - after)
+        assert _power(row["detectable_trainings"] / error, 3) == pytest.approx(0.8, abs=1e-6)
         if network in (None, "small"):
+            error = _error_over_images(frame, metric, row["trained"], row["evaluated"], network)
+            assert row["detectable_images"] == pytest.approx(2.8016 * error, rel=0.1)
             low, high = _bootstrap(frame, metric, row["trained"], row["evaluated"], network)
             assert row["over_images"]["low"] == pytest.approx(low, abs=0.01)
             assert row["over_images"]["high"] == pytest.approx(high, abs=0.01)

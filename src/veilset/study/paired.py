@@ -15,7 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from veilset.study.statistics import Interval, t_interval, t_test
+from veilset.study.statistics import (
+    Interval,
+    detectable_mean,
+    detectable_normal,
+    t_interval,
+    t_test,
+)
 
 FloatMatrix = NDArray[np.float64]
 
@@ -32,6 +38,9 @@ class Drop:
         over_trainings: Student's interval over seeds; None with a single seed.
         p: Of a paired t test over seeds; None with one seed, or if all drops are alike.
         over_images: Bootstrap interval over images, within class; None without images.
+        detectable_trainings: The least drop that the interval over trainings would have shown
+            4 times of 5, from the same standard error; None where that is not known.
+        detectable_images: Likewise for the interval over images.
         n_images: How many images.
         n_seeds: How many seeds both sides have.
     """
@@ -40,6 +49,8 @@ class Drop:
     over_trainings: Interval | None
     p: float | None
     over_images: Interval | None
+    detectable_trainings: float | None
+    detectable_images: float | None
     n_images: int
     n_seeds: int
 
@@ -89,6 +100,8 @@ def paired_drop(
         over_trainings=t_interval(by_seed),
         p=t_test(by_seed),
         over_images=percentiles(drawn),
+        detectable_trainings=detectable_mean(by_seed),
+        detectable_images=detectable_normal(float(drawn.std(ddof=1))),
         n_images=n_images,
         n_seeds=n_seeds,
     )

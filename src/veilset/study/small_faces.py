@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from veilset.study.paired import percentiles, resampled_means
-from veilset.study.statistics import Interval, t_interval
+from veilset.study.statistics import Interval, detectable_mean, detectable_normal, t_interval
 
 FloatMatrix = NDArray[np.float64]
 BoolVector = NDArray[np.bool_]
@@ -25,9 +25,6 @@ NONE, ONE, ALIKE, SMALL = "none", "one", "alike", "small-beside-large"
 GROUPS = (NONE, ONE, ALIKE, SMALL)
 CUTS = (0.25, 0.5)
 """A face is small beside another if its longer side is less than this part of the other's."""
-
-DETECTABLE = 2.8
-"""Standard errors of a difference that a two-sided test at 5 % sees 4 times of 5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,9 @@ class Contrast:
         value: The estimate.
         over_images: Bootstrap interval over images.
         over_trainings: Student's over seeds; None for one seed.
-        detectable: The least difference that these images would have shown 4 times of 5.
+        detectable: The least difference that the interval over images would have shown 4 times
+            of 5; None where no image differs from another.
+        detectable_trainings: Likewise for the interval over seeds; None where it is not known.
         n_images: How many images.
         n_seeds: How many seeds.
     """
@@ -46,7 +45,8 @@ class Contrast:
     value: float
     over_images: Interval
     over_trainings: Interval | None
-    detectable: float
+    detectable: float | None
+    detectable_trainings: float | None
     n_images: int
     n_seeds: int
 
@@ -119,7 +119,8 @@ def contrast(
         value=float(by_seed.mean()),
         over_images=percentiles(drawn),
         over_trainings=t_interval(by_seed),
-        detectable=float(DETECTABLE * drawn.std(ddof=1)),
+        detectable=detectable_normal(float(drawn.std(ddof=1))),
+        detectable_trainings=detectable_mean(by_seed),
         n_images=int(sum(group.sum() for group, _ in groups)),
         n_seeds=n_seeds,
     )
