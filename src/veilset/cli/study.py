@@ -84,11 +84,26 @@ def run(
     ] = "",
     devices: Annotated[
         str,
-        typer.Option(help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each does its own runs."),
+        typer.Option(
+            help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each does its own runs. On Ray: auto, "
+            "cpu or cuda."
+        ),
     ] = "auto",
     processes: Annotated[
         int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)
     ] = 1,
+    engine: Annotated[
+        str, typer.Option(help="What works on the runs: local, or ray for a cluster of machines.")
+    ] = "local",
+    address: opt.Address = "",
+    gpus: Annotated[
+        float,
+        typer.Option(
+            help="GPUs for each Ray worker; 0.5 lets two share one. 0: one each, if the cluster "
+            "has GPUs and --devices is not cpu.",
+            min=0.0,
+        ),
+    ] = 0.0,
     retry_failed: RetryFailed = False,
     keep: Annotated[
         bool,
@@ -109,6 +124,7 @@ def run(
         with StudyProgress(quiet=quiet) as progress:
             summary = run_study(
                 study, recipe=recipe, only=only, devices=devices, processes=processes,
+                engine=opt.engine_settings(engine, address, gpus, 0),
                 retry_failed=retry_failed, keep=keep,
                 stop_after_s=parse_duration(stop_after) if stop_after else None,
                 on_event=progress.told,

@@ -121,8 +121,18 @@ def count_slots(nodes: Sequence[Mapping[str, Any]], settings: EngineSettings) ->
     return n_slots
 
 
-def require_slots(nodes: Sequence[Mapping[str, Any]], settings: EngineSettings) -> int:
+def require_slots(
+    nodes: Sequence[Mapping[str, Any]],
+    settings: EngineSettings,
+    *,
+    remedy: str = "Give fewer with --workers and --gpus.",
+) -> int:
     """Give the number of actors that fit.
+
+    Args:
+        nodes: As ``ray.nodes()`` gives them.
+        settings: What an actor needs.
+        remedy: What to do if none fits, for people.
 
     Raises:
         ConfigError: If not a single one does.
@@ -134,8 +144,8 @@ def require_slots(nodes: Sequence[Mapping[str, Any]], settings: EngineSettings) 
         gpus = max((int(each.get("GPU", 0)) for each in alive), default=0)
         raise ConfigError(
             f"No node of the Ray cluster holds an actor of {settings.n_threads} cores and "
-            f"{settings.n_gpus:g} GPUs: the largest has {cores} cores and {gpus} GPUs. Give fewer "
-            "with --workers and --gpus."
+            f"{settings.n_gpus:g} GPUs: the largest has {cores} cores and {gpus} GPUs. "
+            f"{remedy}"
         )
     return n_slots
 

@@ -19,6 +19,7 @@ from veilset.study.written import read_results, write_results, write_tables_and_
 from veilset.study.yaml_file import read_study
 
 if TYPE_CHECKING:
+    from veilset.protocols import EngineSettings
     from veilset.study.saliency import SaliencySummary
     from veilset.study.train import TrainingProgress
     from veilset.study.work import Event
@@ -52,6 +53,7 @@ def run_study(
     only: str = "",
     devices: str = "auto",
     processes: int = 1,
+    engine: str | EngineSettings = "local",
     retry_failed: bool = False,
     keep: bool = True,
     stop_after_s: float | None = None,
@@ -65,7 +67,9 @@ def run_study(
         path: The YAML file.
         recipe: Recipe that takes the place of the one in the file.
         only: Runs whose names match this pattern, as ``resnet*.s1``; "" for all.
-        devices, processes: As ``devices.share_devices``; each gets runs of its own.
+        devices, processes: As ``devices.share_devices``; each gets runs of its own. On Ray
+            ``auto``, ``cpu`` or ``cuda``, and one process.
+        engine: ``local``, or ``ray`` for the machines of a cluster; or settings of either.
         retry_failed: Whether runs that failed before are tried once more.
         keep: Whether decoded pictures are kept in the study's folder while it runs.
         stop_after_s: When no further step is begun; None for never.
@@ -77,22 +81,22 @@ def run_study(
     Raises:
         ConfigError, DatasetError: If file, device, network or images cannot be used.
         ResumeMismatchError: If images or settings changed since a run began.
-        RunError, MissingExtraError: If files cannot be locked, or PyTorch is not installed.
+        RunError, MissingExtraError: If files cannot be locked, or PyTorch is not installed; on
+            Ray also as ``ray_workers.work_on_cluster``.
         KeyboardInterrupt: If the process was asked to end; runs at work have a checkpoint.
     """
     require_torch()
-    from veilset.study.devices import share_devices
-    from veilset.study.local_workers import work_locally
     from veilset.study.work import Event, Options, count_runs, forget_failures, read_failures
+    from veilset.study.workers import find_workers
 
     begun = time.monotonic()
-    study = plan_study(path, recipe=recipe)
-    names, told = share_devices(devices, processes), on_event or (lambda _: None)
+    work = find_workers(engine, devices, processes)
+    study, told = plan_study(path, recipe=recipe), on_event or (lambda _: None)
     if retry_failed:
         forget_failures(study, only)
     told(Event("opened", "", counts=count_runs(study, only)))
     options = Options(only, keep, None if stop_after_s is None else begun + stop_after_s)
-    counts = asdict(work_locally(study, names, options, told))
+    counts = asdict(work(study, options, told))
     extra = {"failures": read_failures(study, only)}
     return RunSummary("study", study.folder, counts, {}, time.monotonic() - begun, extra)
 

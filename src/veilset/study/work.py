@@ -110,6 +110,11 @@ def count_runs(study: Study, only: str = "") -> Counts:
     return Counts(len(runs), done, failed, len(runs) - done - failed)
 
 
+def find_open(study: Study, only: str = "") -> set[str]:
+    """Give the names of the runs that are neither finished nor failed."""
+    return {run.run_id for run in chosen_runs(study, only) if not _is_settled(study, run)}
+
+
 def read_failures(study: Study, only: str = "") -> dict[str, str]:
     """Give why runs failed, by their names."""
     found = {}
