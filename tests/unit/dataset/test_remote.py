@@ -4,41 +4,38 @@
 from __future__ import annotations
 
 import io
-import itertools
 import json
 import os
 import pickle
-import re
 import resource
 import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.request
-from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import s3fs
-from fsspec.registry import _registry
 
-from tests.s3 import get_files, put_files, s3_server
+from tests.s3 import get_files, put_files
+from tests.unit.dataset.remote_places import names, place, s3, server
 from tests.unit.dataset.test_folder import PNG
-from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.folder import FolderReader
 from veilset.dataset.places import open_reader, open_writer
 from veilset.dataset.remote import RemoteStore
 from veilset.dataset.stores import LocalStore, Store, open_place, open_store
-from veilset.dataset.urls import answers, connect
+from veilset.dataset.urls import connect
 from veilset.dataset.webdataset import WebDatasetReader
-from veilset.errors import ConfigError, DatasetError, DecodeError, MissingExtraError, RunError
+from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
+
+__all__ = ["place", "s3", "server"]
+
 
 FILES = {
     "a.jpg": b"1",
@@ -50,32 +47,6 @@ FILES = {
     ".h.jpg": b"6",
     "words é 漢?.txt": b"7",
 }
-numbers = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    with s3_server() as url:
-        yield url
-
-
-@pytest.fixture(params=["s3://bucket", "memory://files"])
-def place(server: str, request: pytest.FixtureRequest) -> str:
-    return f"{request.param}/{next(numbers)}"
-
-
-@pytest.fixture
-def s3(server: str) -> str:
-    return f"s3://bucket/{next(numbers)}"
-
-
-def no_text(name: str) -> str:
-    return "a text" if name.endswith(".txt") else ""
-
-
-def names(store: Store) -> tuple[list[str], dict[str, int]]:
-    ignored: Counter[str] = Counter()
-    return [record.image_id for record in store.files(no_text, ignored)], dict(ignored)
 
 
 def test_listed_as_in_a_folder(place: str, tmp_path: Path) -> None:
@@ -227,109 +198,6 @@ def test_names_that_only_an_object_store_has(s3: str) -> None:
     assert [pair for pair in store.everything() if pair not in everything] == strange
 
 
-def test_what_cannot_be_reached_is_one_sentence(
-    server: str, s3: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(DatasetError, match=r"s3://nobody/x .*bucket does not exist"):
-        FolderReader("s3://nobody/x")
-    assert not open_store("s3://nobody/x").is_there()
-    with pytest.raises(RunError, match=r"s3://nobody/x/a cannot be written .*bucket does not"):
-        open_store("s3://nobody/x").write("a", b"")
-    store = open_store(s3)
-    store.write("a.jpg", b"1")
-    with _rights_enforced(server):
-        with pytest.raises(DatasetError, match=r"cannot be read .*Check the URL and the cred"):
-            FolderReader(s3)
-        with pytest.raises(RunError, match=f"{s3} cannot be reached .*it goes on") as caught:
-            store.read("a.jpg", 9)
-        with pytest.raises(RunError, match=f"{s3}/a.jpg cannot be written"):
-            store.write("a.jpg", b"2")
-        assert "secret" not in str(caught.value)
-    assert store.read("a.jpg", 9) == b"1"
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    with pytest.raises(DatasetError, match="Unable to locate credentials"):
-        FolderReader(s3)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-
-def test_one_file_that_cannot_be_read_is_no_end_of_the_run(
-    place: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_files(place, {"a.jpg": b"1", "b.jpg": b"2"})
-    store, (fs, _) = open_store(place), connect(place)
-    plain, asked = fs.cat_file, Counter[str]()
-
-    def refuse(path: str, **limits: int) -> bytes:
-        asked[path[-5:]] += 1
-        if path.endswith("a.jpg") or asked["b.jpg"] == 1:
-            raise PermissionError("Access Denied.")
-        return bytes(plain(path, **limits))
-
-    monkeypatch.setattr(fs, "cat_file", refuse)
-    monkeypatch.setattr("veilset.dataset.remote.connect", lambda url: (fs, connect(url)[1]))
-    with pytest.raises(DecodeError, match=r"cannot be read \(Access Denied\)") as caught:
-        store.read("a.jpg", 9)
-    assert caught.value.reason == "unreadable"
-    # What the line swallowed for a moment is asked for again.
-    assert store.read("b.jpg", 9) == b"2"
-    assert asked == {"a.jpg": 2, "b.jpg": 2}
-
-
-def test_who_may_use_only_a_part_of_a_bucket(
-    server: str, s3: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    put_files(f"{s3}/in", {"a.jpg": b"1"})
-    put_files("s3://bucket/others", {"a.jpg": b"1"})
-    mine = s3.replace("s3://", "arn:aws:s3:::") + "/*"
-    files = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
-    rights = [
-        {"Effect": "Allow", "Action": files, "Resource": mine},
-        {"Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket"},
-    ]
-    iam = boto3.client("iam")
-    iam.create_user(UserName="guest")
-    policy = json.dumps({"Version": "2012-10-17", "Statement": rights})
-    iam.put_user_policy(UserName="guest", PolicyName="part", PolicyDocument=policy)
-    key = iam.create_access_key(UserName="guest")["AccessKey"]
-    iam.close()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    source, target, foreign = map(open_store, (f"{s3}/in", f"{s3}/out", "s3://bucket/others"))
-    with _rights_enforced(server):
-        assert target.is_there()
-        target.write("b.jpg", source.read("a.jpg", 9) + b"2")
-        assert list(target.everything()) == [("b.jpg", "file")]
-        with pytest.raises(RunError, match=r"others/b.jpg cannot be written \(Access Denied\)"):
-            foreign.write("b.jpg", b"")
-        with pytest.raises(RunError, match=r"others cannot be reached \(Forbidden\)"):
-            foreign.read("a.jpg", 9)
-    assert target.read("b.jpg", 9) == b"12"
-    assert names(foreign)[0] == ["a.jpg"]
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-
-class _rights_enforced:  # noqa: N801  reads as a verb
-    """The server knows no user, so that every request is one without rights."""
-
-    def __init__(self, server: str) -> None:
-        self._url = f"{server}/moto-api/reset-auth"
-
-    def __enter__(self) -> None:
-        self._allow(0)
-
-    def __exit__(self, *_: object) -> None:
-        self._allow(10**9)
-
-    def _allow(self, n_requests: int) -> None:
-        words = urllib.request.Request(
-            self._url, str(n_requests).encode(), {"Content-Type": "application/octet-stream"}
-        )
-        urllib.request.urlopen(words).close()
-
-
 KILLED_WITHIN = """
 import os, signal, sys
 import s3fs
@@ -376,58 +244,6 @@ def test_a_large_file_appears_whole_or_not_at_all(s3: str, monkeypatch: pytest.M
 def write_large(store: Store) -> None:
     with store.create("y.tar") as target:
         target.truncate(11 << 20)
-
-
-def test_what_cannot_be_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="Protocol not known"):
-        FolderReader("nosuch://x")
-    with pytest.raises(ConfigError, match="chain of URLs"):
-        FolderReader("simplecache::s3://bucket/x")
-    with pytest.raises(MissingExtraError, match="pip install adlfs"):
-        FolderReader("az://container/x")
-    with pytest.raises(MissingExtraError, match="pip install gcsfs"):
-        FolderReader("gs://bucket/x")
-    monkeypatch.delitem(_registry, "s3", raising=False)
-    for module, says in (("s3fs", "at s3:// is not"), ("fsspec.core", "at a URL is not")):
-        with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, module, None)
-            with pytest.raises(MissingExtraError, match=rf"{says}.*'veilset\[remote\]'"):
-                FolderReader("s3://bucket/x")
-    local = open_store(f"file://{tmp_path}")
-    assert isinstance(local, LocalStore)
-    assert local.root == tmp_path
-
-
-def test_places_that_lie_in_each_other(tmp_path: Path) -> None:
-    check_apart("s3://bucket/a", "s3://bucket/ab")
-    check_apart("s3://bucket/a", "memory://bucket/a")
-    check_apart(tmp_path, f"s3:/{tmp_path}")
-    for source, target in (
-        ("s3://bucket/a/", "s3://bucket/a"),
-        ("s3://bucket", "s3://bucket/a"),
-        ("https://me:secret@host/a/b", "https://host/a"),
-        (f"file://{tmp_path}/a", tmp_path),
-    ):
-        with pytest.raises(DatasetError, match="lie in each other") as caught:
-            check_apart(source, target)
-        assert "secret" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (
-            "Forbidden,\n  url='https://me:secret@host/a.jpg?token=secret'",
-            "url='https://host/a.jpg'",
-        ),
-        ("no route to https://host/a?X-Amz-Signature=secret.", "no route to https://host/a"),
-        ("", "ValueError"),
-    ],
-)
-def test_no_credentials_are_repeated(text: str, expected: str) -> None:
-    with pytest.raises(OSError, match=re.escape(expected)) as caught, answers():
-        raise ValueError(text)
-    assert "secret" not in str(caught.value)
 
 
 def drawn_layouts() -> dict[str, tuple[str, dict[str, bytes]]]:
@@ -490,11 +306,3 @@ def test_carried_to_another_process(s3: str) -> None:
     for each in (FolderReader, WebDatasetReader):
         with pytest.raises(ConfigError, match="memory of this process"):
             pickle.dumps(each("memory://carried"))
-
-
-def test_written_only_where_files_appear_whole(tmp_path: Path) -> None:
-    store = open_store("sftp://host/x")
-    with pytest.raises(RunError, match="half written"):
-        store.write("a", b"")
-    with pytest.raises(RunError, match="half written"), store.create("a"):
-        pass
