@@ -14,7 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.unit.metadata.samples import PLACES, camera_block, exif_of, opened, profile, saved
+from tests.unit.metadata.hiding_places import PLACES
+from tests.unit.metadata.samples import camera_block, exif_of, opened, profile, saved
 from veilset.errors import DecodeError
 from veilset.metadata.clean import (
     POLICIES,

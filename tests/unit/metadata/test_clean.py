@@ -10,8 +10,8 @@ import struct
 import pytest
 from PIL import Image
 
+from tests.unit.metadata.hiding_places import PLACES
 from tests.unit.metadata.samples import (
-    PLACES,
     between_scans,
     block,
     camera_block,
