@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections, transactions, tables."""
+"""Connections and transactions."""
 
 from __future__ import annotations
 
@@ -12,126 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Connection, inspect, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import Connection, select, text, update
 
 from tests.review_databases import Cluster, free_port
+from tests.unit.review.store.one_row_each import add_job
 from veilset.errors import ConfigError, ReviewError
-from veilset.review.database import tables, upgrade
+from veilset.review.database import tables
 from veilset.review.database.connect import Database, _Turns
 
 PASSWORD = "hunter2-very-secret"
-
-
-def add_job(conn: Connection, name: str = "faces") -> int:
-    done = conn.execute(
-        tables.job.insert().values(
-            name=name, photos="p", annotations="a", annotations_sha256="", gold="", gold_sha256="",
-            settings="{}", n_images=0, n_unreadable=0, created_ms=0,
-        )
-    )  # fmt: skip
-    (number,) = done.inserted_primary_key or (0,)
-    return int(number)
-
-
-def test_migrations_give_the_tables_that_the_code_speaks_of(database: Database) -> None:
-    with database.reading() as conn:
-        context = MigrationContext.configure(conn, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
-
-
-def test_migrations_give_the_checks_that_the_code_speaks_of(database: Database) -> None:
-    # Alembic does not compare these.
-    wanted = {
-        (table.name, str(constraint.name))
-        for table in tables.metadata.sorted_tables
-        for constraint in table.constraints
-        if isinstance(constraint, CheckConstraint)
-    }
-    with database.reading() as conn:
-        found = {
-            (name, str(check["name"]))
-            for name in inspect(conn).get_table_names()
-            for check in inspect(conn).get_check_constraints(name)
-        }
-    assert wanted
-    assert found == wanted
-
-
-def test_upgrading_again_changes_nothing(database: Database) -> None:
-    job_id = database.run(add_job)
-    database.upgrade()
-    assert database.look(lambda conn: conn.scalar(select(tables.job.c.id))) == job_id
-
-
-def test_two_can_upgrade_at_once(empty_database_url: str) -> None:
-    failed: list[BaseException] = []
-
-    def open_one() -> None:
-        try:
-            Database.open(empty_database_url, create=True).close()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=open_one) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not failed
-
-
-@pytest.mark.parametrize("create", [True, False])
-def test_database_of_a_newer_version_is_refused(empty_database_url: str, create: bool) -> None:
-    with Database.open(empty_database_url, create=True) as database:
-        database.run(
-            lambda conn: conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-        )
-    with pytest.raises(ReviewError, match=r"newer version of Veilset \(tables 9999\)"):
-        Database.open(empty_database_url, create=create)
-
-
-NEXT = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "9000"
-down_revision = "{head}"
-
-
-def upgrade() -> None:
-    with op.batch_alter_table("job") as table:
-        table.add_column(sa.Column("colour", sa.Text(), nullable=False, server_default="red"))
-"""
-
-
-def test_database_of_an_older_version_is_brought_up_to_date_when_a_job_is_opened(
-    empty_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with Database.open(empty_database_url, create=True) as database:
-        database.run(fill_one_row_each)
-    newer = tmp_path / "migrations"
-    shutil.copytree(upgrade._SCRIPTS, newer, ignore=shutil.ignore_patterns("__pycache__"))
-    head = ScriptDirectory(str(upgrade._SCRIPTS)).get_current_head()
-    (newer / "versions" / "v9000_colour.py").write_text(NEXT.replace("{head}", str(head)))
-    monkeypatch.setattr(upgrade, "_SCRIPTS", newer)
-    with pytest.raises(ReviewError, match=rf"older version of Veilset \(tables {head}\)"):
-        Database.open(empty_database_url)
-    with Database.open(empty_database_url, create=True) as database:
-        found = database.look(lambda conn: conn.execute(text("SELECT name, colour FROM job")).all())
-        assert [tuple(row) for row in found] == [("faces", "red")]
-        assert database.look(lambda conn: conn.scalar(text("SELECT count(*) FROM answer"))) == 1
-    Database.open(empty_database_url).close()
-
-
-def test_foreign_tables_are_left_alone(empty_database_url: str) -> None:
-    with Database.open(empty_database_url, create=True) as database:
-        database.run(lambda conn: conn.execute(text("DROP TABLE alembic_version")))
-    with pytest.raises(ReviewError, match="not Veilset's"):
-        Database.open(empty_database_url, create=True)
 
 
 def test_empty_postgresql_database_holds_no_job(postgresql_cluster: Cluster) -> None:
@@ -157,71 +46,6 @@ def test_path_serves_as_an_address(tmp_path: Path) -> None:
     Database.open(tmp_path / "review.sqlite", create=True).close()
     with Database.open(f"sqlite:///{tmp_path / 'review.sqlite'}") as database:
         assert database.is_sqlite
-
-
-@pytest.mark.parametrize("table", ["answer", "decision", "undo", "view", "event"])
-@pytest.mark.parametrize("change", ["update", "delete"])
-def test_what_people_said_cannot_be_changed(database: Database, table: str, change: str) -> None:
-    def fill(conn: Connection) -> None:
-        fill_one_row_each(conn)
-
-    def attack(conn: Connection) -> None:
-        which = tables.metadata.tables[table]
-        column = next(iter(which.columns))
-        conn.execute(which.delete() if change == "delete" else update(which).values({column: 7}))
-
-    database.run(fill)
-    before = database.look(lambda conn: conn.execute(text(f"SELECT * FROM {table}")).all())
-    with pytest.raises((ReviewError, DBAPIError)):
-        database.run(attack)
-    after = database.look(lambda conn: conn.execute(text(f"SELECT * FROM {table}")).all())
-    assert before == after
-    assert len(before) == 1
-
-
-def fill_one_row_each(conn: Connection) -> None:
-    """Put a row into every table that must not change, with what it hangs on."""
-    job_id = add_job(conn)
-    t = tables
-    conn.execute(t.image.insert().values(
-        id=1, job_id=job_id, image_id="a.jpg", seq=0, category="", width=9, height=9, sha256="",
-        proposals="[]", priority=0, state="open", n_wanted=1, n_taken=1, n_done=1, in_audit=0,
-        expert_taken=0, expert_done=0))  # fmt: skip
-    conn.execute(
-        t.person.insert().values(
-            id=1, job_id=job_id, name="worker-1", role="worker", source="invite", created_ms=0
-        )
-    )
-    conn.execute(t.batch.insert().values(
-        id=1, job_id=job_id, person_id=1, purpose="review", state="done", attempt=1, lives=2,
-        n_gold=0, created_ms=0, expires_ms=0))  # fmt: skip
-    conn.execute(
-        t.task.insert().values(
-            id=1, batch_id=1, attempt=1, position=0, image_pk=1, shown="[]", state="answered"
-        )
-    )
-    conn.execute(t.answer.insert().values(
-        task_id=1, batch_id=1, person_id=1, image_pk=1, nonce="n" * 8, drawing="[]", seconds=1,
-        received_ms=0, outcome="{}", n_added=0, n_deleted=0, n_moved=0))  # fmt: skip
-    conn.execute(t.decision.insert().values(
-        id=1, job_id=job_id, image_pk=1, kind="single", drawing="[]", detail="{}", made_ms=0,
-        n_before=0, n_added=0, n_deleted=0, n_moved=0))  # fmt: skip
-    conn.execute(t.undo.insert().values(decision_id=1, made_ms=0))
-    conn.execute(t.view.insert().values(person_id=1, image_pk=1, task_id=1, at_ms=0))
-    conn.execute(t.event.insert().values(job_id=job_id, what="x", detail="{}", at_ms=0))
-
-
-def test_postgresql_keeps_what_people_said_from_truncate(postgresql_cluster: Cluster) -> None:
-    with Database.open(postgresql_cluster.create_database(), create=True) as database:
-        database.run(fill_one_row_each)
-        with pytest.raises(ReviewError):
-            database.run(lambda conn: conn.execute(text("TRUNCATE answer CASCADE")))
-
-
-def test_more_takers_than_wanted_are_refused_by_the_database(database: Database) -> None:
-    database.run(fill_one_row_each)
-    with pytest.raises(IntegrityError), database.writing() as conn:
-        conn.execute(update(tables.image).values(n_taken=2))
 
 
 def test_failed_work_leaves_nothing(database: Database) -> None:

@@ -261,3 +261,14 @@ def shown_of(world: World, task: TaskView) -> Drawing:
     """Give what a task showed at first."""
     query = select(tables.task.c.shown).where(tables.task.c.id == task.task_id)
     return drawing_from_json(world.look(lambda conn: conn.scalar(query)))
+
+
+def ordinary(world: World, batch: BatchView) -> set[int]:
+    """The images of a batch that are work, by number."""
+    gold = world.gold_tasks(batch)
+    return {pk for task_id, pk in world.images_of(batch).items() if task_id not in gold}
+
+
+def gold(world: World, batch: BatchView) -> set[int]:
+    """The images of a batch that are gold, by number."""
+    return set(world.images_of(batch).values()) - ordinary(world, batch)
