@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.audit.drawn_set import face, failed, not_looked, write_set
+from tests.unit.audit.drawn_place import ALL, SMALL, Place, place
+from tests.unit.audit.drawn_set import face, not_looked
 from tests.unit.audit.planted import (
     POISON,
     TOLD,
@@ -22,68 +20,24 @@ from tests.unit.audit.planted import (
     searched,
     write_photo,
 )
-from veilset.annotations.store import AnnotationSet, detection_of
+from veilset.annotations.store import AnnotationSet
 from veilset.audit import looking
 from veilset.audit.annotated import AnnotatedImages
 from veilset.audit.config import AuditConfig
 from veilset.audit.estimators import open_estimators
-from veilset.audit.looking import LookTask, look_dataset
+from veilset.audit.looking import look_dataset
 from veilset.audit.seen import write_categories
 from veilset.dataset.folder import FolderReader
 from veilset.errors import (
     AnnotationError,
     LicenceError,
     PluginError,
-    ResumeMismatchError,
-    RunError,
 )
 from veilset.files import sha256_file
 from veilset.images.decode import decode_image
-from veilset.protocols import Shard
-from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Origin, Status
 
-ALL = AuditConfig(demographics="planted", classify="planted", nsfw=True, shard_size=3)
-SMALL = face((1, 1, 8, 30))
-
-
-class Place:
-    """A data set, its annotation set, and where the look goes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.photos, self.set, self.out = folder / "photos", folder / "set", folder / "look"
-        rows: list[Annotations] = []
-        for i in range(8):
-            name = f"{'ab'[i % 2]}/{i}.png"
-            write_photo(self.photos / name, 20 + i)
-            regions = [face((2 * j, 3, 2 * j + 12, 20), origin=Origin.REVIEWED)
-                       for j in range(i % 3)]  # fmt: skip
-            rows.append(searched(self.photos, name, *regions, *([SMALL] if i == 4 else [])))
-        write_photo(self.photos / "c" / "unsearched.png", 90)
-        write_photo(self.photos / "c" / "broken.png", 91)
-        rows += [not_looked("c/unsearched.png"), failed("c/broken.png")]
-        self.rows = {row.image_id: row for row in rows}
-        self.write(rows)
-
-    def write(self, rows: list[Annotations]) -> None:
-        shutil.rmtree(self.set, ignore_errors=True)
-        write_set(self.set, rows, 4)
-
-    def look(self, config: AuditConfig = ALL, workers: int = 2, **how: Any) -> RunSummary:
-        out = how.pop("out", self.out)
-        return look_dataset(
-            FolderReader(self.photos), AnnotationSet(self.set), out, config,
-            open_estimators(config, workers), workers=workers, **how,
-        )  # fmt: skip
-
-    def found(self) -> dict[str, Annotations]:
-        return {row.image_id: row for row in AnnotationSet(self.out)}
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    plant(monkeypatch)
-    return Place(tmp_path)
+__all__ = ["place"]
 
 
 def test_the_rows_stay_and_faces_get_what_was_estimated(place: Place) -> None:
@@ -114,17 +68,6 @@ def test_the_rows_stay_and_faces_get_what_was_estimated(place: Place) -> None:
         "n_regions": n_faces + 4, "with_regions": 7,
     }  # fmt: skip
     assert summary.extra["failures"] == {"n": 0, "by_reason": {}, "first": []}
-
-
-def test_any_number_of_workers_gives_the_same_bytes(place: Place, tmp_path: Path) -> None:
-    place.look(workers=1)
-    place.look(workers=4, out=tmp_path / "other")
-    mine, other = (
-        {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.parquet")}
-        for folder in (place.out, tmp_path / "other")
-    )
-    assert mine == other
-    assert len(mine) == 2 * 4
 
 
 def test_another_file_under_the_name_gets_no_attributes(place: Place) -> None:
@@ -276,80 +219,6 @@ def test_categories_as_a_mapping_file(place: Place, tmp_path: Path) -> None:
     )
 
 
-def test_it_goes_on_where_it_was_stopped(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    class StopError(Exception):
-        """Stands for kill -9."""
-
-    faces = PlantedFaces()
-    plant(monkeypatch, faces=faces)
-    commit, committed = Run.commit, list[int]()
-
-    def killed(run: Run, report: Any) -> None:
-        if report.index == 2:
-            raise StopError
-        commit(run, report)
-        committed.append(report.index)
-
-    with monkeypatch.context() as stopped:
-        stopped.setattr(Run, "commit", killed)
-        with pytest.raises(StopError):
-            place.look()
-    with pytest.raises(AnnotationError, match="not finished"):
-        AnnotationSet(place.out)
-    # Two are under way at a time: the third may end before one of the first two.
-    written = [p for each in committed for p in place.out.rglob(f"shard-0000{each}.parquet")]
-    before = {p: p.stat().st_mtime_ns for p in written}
-    assert len(before) == 2 * len(committed) > 0
-    faces.n_seen = 0
-    summary = place.look()
-    assert summary.counts["looked"] == 8
-    assert faces.n_seen <= 8 - 2 * len(committed)
-    assert {p: p.stat().st_mtime_ns for p in before} == before
-    faces.n_seen = 0
-    assert place.look().counts == summary.counts
-    assert faces.n_seen == 0
-
-
-@pytest.mark.parametrize(
-    ("config", "says"),
-    [
-        (replace(ALL, demographics="none"), "demographics changed from 'planted' to 'none'"),
-        (replace(ALL, within="a"), "within changed from '' to 'a'"),
-        (replace(ALL, max_pixels=9_000_000), "max_pixels changed from 100000000 to 9000000"),
-    ],
-)
-def test_other_settings_are_refused_with_both_values(
-    place: Place, config: AuditConfig, says: str
-) -> None:
-    place.look()
-    before = place.found()
-    with pytest.raises(ResumeMismatchError, match=says):
-        place.look(config)
-    assert place.found() == before
-
-
-def test_another_model_or_set_is_refused(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.look()
-    with monkeypatch.context() as planted:
-        plant(planted, faces=PlantedFaces({"year": 2}))
-        with pytest.raises(ResumeMismatchError, match=r"demographics_settings\.year .* 1 to 2"):
-            place.look()
-    place.set = place.set.with_name("other")
-    place.write(list(place.rows.values())[:3])
-    with pytest.raises(ResumeMismatchError, match="annotations_sha256"):
-        place.look()
-
-
-def test_its_files_are_those_of_its_ledger(place: Place) -> None:
-    place.look()
-    ledger = sorted((place.out / "ledger").glob("0*.json"))
-    tables = sorted(place.out.glob("shard-*.parquet"))
-    assert len(ledger) == len(tables) == 4
-    # As verify asks, before it trusts a set that something was obfuscated by.
-    for entry, table in zip(ledger, tables, strict=True):
-        assert json.loads(entry.read_bytes())["digest"] == sha256_file(table)
-
-
 def test_pixels_are_decoded_only_where_something_is_estimated(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -368,21 +237,6 @@ def test_pixels_are_decoded_only_where_something_is_estimated(
     # Whether it is still the image is asked of every one.
     write_photo(place.photos / "a/0.png", 99)
     assert place.look(only_faces, out=place.out.with_name("again")).counts["changed"] == 1
-
-
-def test_the_manifest_holds_models_and_where_it_came_from(place: Place) -> None:
-    place.look()
-    manifest = AnnotationSet(place.out).manifest
-    assert [card["name"] for card in manifest["models"]] == [
-        "planted-faces", "planted-classes", "planted-nsfw",
-    ]  # fmt: skip
-    assert manifest["config"]["nsfw_weights"] == "c" * 64
-    assert manifest["extra"]["looked_at"]["outputs_sha256"] == manifest["inputs"][
-        "annotations_sha256"
-    ]  # fmt: skip
-    detected = {"stage": "detect", "config": {"detector": "d"}}
-    looked_at = {"stage": "look", "config": {}, "extra": {"looked_at": detected}}
-    assert detection_of(looked_at) == {"detector": "d"}
 
 
 def test_weights_that_may_not_be_used_commercially_are_refused(place: Place) -> None:
@@ -419,25 +273,3 @@ def test_names_in_the_order_of_a_data_set_are_all_found(place: Place) -> None:
     records = [record for shard in images.shards(2) for record in shard.records]
     assert [record.problem for record in records] == [""] * 5
     assert images.count() == 5
-
-
-def test_the_task_can_be_carried_elsewhere(place: Place) -> None:
-    images = AnnotatedImages(AnnotationSet(place.set), FolderReader(place.photos))
-    place.out.mkdir()
-    task = pickle.loads(pickle.dumps(LookTask(images, place.out, ALL, 1, open_estimators(ALL, 1))))
-    assert task.estimators is None
-    with task.open() as work:
-        report = work(Shard(0, next(images.shards(3)).records), lambda *_: None)
-    assert report.counts["opened"] == 3
-
-
-def test_a_service_that_is_out_of_reach_stops_it(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Away(PlantedFaces):
-        def estimate(self, image: Any, faces: Any) -> Any:
-            raise RunError("The service cannot be reached.")
-
-    plant(monkeypatch, faces=Away())
-    with pytest.raises(RunError, match="cannot be reached"):
-        place.look()
