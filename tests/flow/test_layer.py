@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from tests.flow.test_layouts import pack
+from tests.flow.packed_tars import pack
 from tests.unit.verify.drawn import QUIET, Release, make_release, planted_detectors
 from veilset import plugins
 from veilset.annotations.layer import Layer

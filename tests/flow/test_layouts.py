@@ -3,32 +3,27 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
 import resource
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.conftest import times
 from tests.flow.command import command
+from tests.flow.packed_tars import add, both, members, pack, packed, repack
 from tests.unit.verify.drawn import (
-    QUIET,
     Release,
     draw_photos,
-    jpeg_bytes,
     make_release,
     planted_detectors,
 )
@@ -40,70 +35,11 @@ from veilset.files import PART_PREFIX, sha256_hex
 from veilset.records.outcomes import OutcomeTable
 from veilset.records.verdicts import Verdict
 from veilset.report.stage import write_report
-from veilset.verify.manifest import verify_manifest
+
+__all__ = ["both", "packed"]
+
 
 PROGRAM = Path(sys.executable).with_name("veilset")
-Members = list[tuple[tarfile.TarInfo, bytes]]
-
-
-def add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.uid, info.mode = len(data), 1_700_000_000, 1001, 0o640
-    tar.addfile(info, io.BytesIO(data))
-
-
-def pack(photos: Path, tars: Path, n_each: int = 3) -> None:
-    """Pack a folder of pictures, ``n_each`` to a tar file, each with a caption and a label."""
-    tars.mkdir(parents=True)
-    files = sorted(path for path in photos.rglob("*") if path.suffix in (".jpg", ".png", ".webp"))
-    for at in range(0, len(files), n_each):
-        with tarfile.open(tars / f"{at // n_each:05d}.tar", "w", format=tarfile.PAX_FORMAT) as tar:
-            add(tar, "README", b"of this shard")
-            # Not in the order of the names: the order of the source has to stay.
-            for path in reversed(files[at : at + n_each]):
-                key = path.relative_to(photos).with_suffix("").as_posix()
-                add(tar, f"{key}.txt", f"a picture of {key}, Zoë".encode())
-                add(tar, f"{key}{path.suffix}", path.read_bytes())
-                add(tar, f"{key}.json", json.dumps({"key": key}).encode())
-    with tarfile.open(tars / "99999.tar", "w") as tar:
-        add(tar, "words/only.txt", b"no picture at all")
-
-
-def members(path: Path) -> Members:
-    with tarfile.open(path, "r:") as tar:
-        return [(info, (tar.extractfile(info) or io.BytesIO()).read()) for info in tar]
-
-
-def contents(path: Path) -> dict[str, bytes]:
-    return {info.name: data for info, data in members(path)}
-
-
-def repack(path: Path, change: Callable[[Members], Members]) -> None:
-    """Write a tar file anew with other members, as an attacker or a careless owner would."""
-    changed = change(members(path))
-    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as tar:
-        for info, data in changed:
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-
-
-def with_data(name: str, data: bytes) -> Callable[[Members], Members]:
-    return lambda old: [(info, data if info.name == name else was) for info, was in old]
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, Release]]:
-    """The same pictures as a folder and as tar files, both released."""
-    base = tmp_path_factory.mktemp("layouts")
-    draw_photos(base / "folder" / "photos")
-    pack(base / "folder" / "photos", base / "tars" / "photos")
-    with planted_detectors():
-        yield make_release(base / "folder"), make_release(base / "tars")
-
-
-@pytest.fixture
-def packed(both: tuple[Release, Release], tmp_path: Path) -> Release:
-    return both[1].copy(tmp_path / "copy")
 
 
 def test_same_regions_and_same_pictures_as_from_a_folder(both: tuple[Release, Release]) -> None:
@@ -171,117 +107,6 @@ def test_a_failed_image_takes_the_others_of_its_sample_with_it(tmp_path: Path) -
         assert {verdict for verdict, _ in found.values()} == {Verdict.ABSENT, Verdict.WHOLE}
 
 
-CLEAN = {
-    "00000.tar": (Verdict.WHOLE, set[str]()),
-    "00001.tar": (Verdict.WHOLE, set[str]()),
-    "00001.tar/c/cut.jpg": (Verdict.ABSENT, set[str]()),
-    "00002.tar": (Verdict.WHOLE, set[str]()),
-    "99999.tar": (Verdict.WHOLE, set[str]()),
-}
-CHANGED = (Verdict.LEAK, {"container-changed"})
-
-
-def test_a_clean_release_passes_and_its_manifest_is_of_tar_files(packed: Release) -> None:
-    summary = packed.verify()
-    assert summary.extra["overall"] == "passed"
-    assert packed.found() == CLEAN
-    manifest = packed.record / "verify" / "manifest.json"
-    check = verify_manifest(manifest, packed.out)
-    assert (check.n_files, check.is_intact) == (4, True)
-    path = packed.out / "00000.tar"
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-    check = verify_manifest(manifest, packed.out)
-    assert [(each.image_id, each.code) for each in check.findings] == [("00000.tar", "changed")]
-
-
-def test_a_changed_caption_is_found(packed: Release) -> None:
-    repack(packed.out / "00000.tar", with_data("a/one.txt", "a picture of a/one, Zoé".encode()))
-    assert packed.found() == CLEAN | {"00000.tar": CHANGED}
-
-
-def test_an_original_put_back_is_found(packed: Release) -> None:
-    original = contents(packed.photos / "00000.tar")
-    repack(packed.out / "00000.tar", with_data("a/one.jpg", original["a/one.jpg"]))
-    found = packed.found()
-    verdict, codes = found.pop("00000.tar/a/one.jpg")
-    assert verdict is Verdict.LEAK
-    assert {"digest", "shows-through", "metadata"} <= codes
-    assert found == CLEAN | {"00000.tar": CHANGED}
-
-
-def test_a_whole_original_tar_put_back_is_found(packed: Release) -> None:
-    shutil.copy(packed.photos / "00001.tar", packed.out / "00001.tar")
-    found = packed.found()
-    assert found["00001.tar"] == CHANGED
-    assert found["00001.tar/c/cut.jpg"] == (Verdict.LEAK, {"failed-but-present"})
-
-
-@pytest.mark.parametrize("name", ["a/one.extra.npy", ".hidden.jpg", "z/new.txt"])
-def test_an_added_member_is_found(packed: Release, name: str) -> None:
-    def more(old: Members) -> Members:
-        return [*old, (tarfile.TarInfo(name), b"pixels of a face")]
-
-    repack(packed.out / "00000.tar", more)
-    assert packed.found() == CLEAN | {"00000.tar": CHANGED}
-
-
-def test_an_added_image_is_found_whatever_its_name(packed: Release) -> None:
-    data = contents(packed.photos / "00000.tar")["a/one.jpg"]
-    repack(packed.out / "00000.tar", lambda old: [*old, (tarfile.TarInfo("a/one.cls"), data)])
-    found = packed.found()
-    assert found["00000.tar"] == CHANGED
-    assert found["00000.tar/a/one.cls"] == (Verdict.LEAK, {"unexpected-file"})
-
-
-def test_a_thumbnail_in_an_image_is_found(packed: Release) -> None:
-    thumbnail = jpeg_bytes(np.zeros((60, 80, 3), np.uint8))
-    inside = contents(packed.out / "00002.tar")
-    # An EXIF block without tags, whose second directory points at a JPEG file behind it.
-    tags = ((0x0201, 44), (0x0202, len(thumbnail)))
-    entries = b"".join(struct.pack(">HHII", tag, 4, 1, value) for tag, value in tags)
-    head = struct.pack(">2sHIHI", b"MM", 42, 8, 0, 14)
-    segment = b"Exif\0\0" + head + struct.pack(">H", 2) + entries + bytes(4) + thumbnail
-    app1 = b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment
-    data = inside["c/turned.jpg"]
-    repack(packed.out / "00002.tar", with_data("c/turned.jpg", data[:2] + app1 + data[2:]))
-    codes = packed.found()["00002.tar/c/turned.jpg"][1]
-    assert {"digest", "embedded-preview"} <= codes
-
-
-def test_data_behind_the_end_and_in_the_padding_is_found(packed: Release) -> None:
-    first, second = packed.out / "00000.tar", packed.out / "00001.tar"
-    first.write_bytes(first.read_bytes() + bytes(10240))
-    data = bytearray(second.read_bytes())
-    info = next(i for i, _ in members(second) if i.name == "b/none.png")
-    end = info.offset_data + info.size
-    assert end % 512
-    data[end] = 1
-    second.write_bytes(data)
-    assert packed.found() == CLEAN | {"00000.tar": CHANGED, "00001.tar": CHANGED}
-
-
-def test_tar_files_that_are_gone_cut_added_or_links(packed: Release) -> None:
-    (packed.out / "00000.tar").unlink()
-    cut = (packed.out / "00001.tar").read_bytes()
-    (packed.out / "00001.tar").write_bytes(cut[:-10240])
-    (packed.out / "00002.tar").rename(packed.out / "other.tar")
-    (packed.out / "00002.tar").symlink_to("other.tar")
-    found = packed.found()
-    assert found["00000.tar"] == (Verdict.ERROR, {"missing"})
-    assert found["00000.tar/a/one.jpg"] == (Verdict.ERROR, {"missing"})
-    assert found["00001.tar"] == CHANGED
-    assert found["00002.tar"] == (Verdict.LEAK, {"unexpected-link", "missing"})
-    assert found["other.tar"] == (Verdict.LEAK, {"unexpected-file"})
-
-
-def test_a_change_after_verification_starts_it_anew(packed: Release) -> None:
-    packed.verify()
-    repack(packed.out / "00000.tar", with_data("a/one.txt", b"other words"))
-    assert packed.found() == CLEAN | {"00000.tar": CHANGED}
-
-
 def test_the_report_shows_pictures_of_tar_files(packed: Release) -> None:
     packed.verify()
     page = write_report(packed.out, packed.annotations)
@@ -289,11 +114,6 @@ def test_the_report_shows_pictures_of_tar_files(packed: Release) -> None:
     assert "Tar files" in page.read_text()
     assert page.read_text().count("data:image/jpeg;base64,") == 3
     assert numbers["verified"]["verdicts"] == {"absent": 1, "passed": 6, "whole": 4}
-
-
-def test_detectors_search_the_images_in_tar_files_again(packed: Release) -> None:
-    summary = packed.verify(replace(QUIET, recheck="all"))
-    assert summary.counts["searched_all"] == 6
 
 
 def run(*words: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:

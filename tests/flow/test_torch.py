@@ -22,7 +22,7 @@ import webdataset as wds
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 
-from tests.flow.test_layouts import add, contents, pack
+from tests.flow.packed_tars import add, contents, pack
 from tests.unit.verify.drawn import Release, make_release, planted_detectors
 from veilset.errors import ConfigError, DatasetError
 from veilset.layer.stage import LayerConfig, write_layer

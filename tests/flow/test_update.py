@@ -18,7 +18,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.conftest import REPOSITORY
-from tests.flow.test_layouts import Members, members, pack, repack
+from tests.flow.packed_tars import Members, members, pack, repack
 from tests.unit.verify.drawn import (
     MAGENTA,
     QUIET,

@@ -15,7 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
-from tests.flow.test_layouts import pack
+from tests.flow.packed_tars import pack
 from tests.s3 import get_files, put_files, s3_server
 from tests.unit.verify.drawn import QUIET, draw_photos, planted_detectors
 from veilset.annotations.store import AnnotationSet
