@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -40,6 +40,12 @@ _CAM_LAYERS = {
 }
 # Networks of torchvision with a second and third output, which only training would use.
 _WITH_AUXILIARY = ("googlenet", "inception_v3")
+_AUXILIARY = ("aux1", "aux2", "AuxLogits")
+
+AUXILIARY_WEIGHT = 0.4
+"""Of the loss of a second or third output, as in PyTorch's tutorial on fine-tuning; the scripts
+of torchvision for training have no loss for them."""
+
 _LISTED_BY = {
     "torchvision": "torchvision.models.list_models(torchvision.models)",
     "timm": "timm.list_models()",
@@ -48,16 +54,19 @@ _LISTED_BY = {
 _OLD_DENSENET = re.compile(r"(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)")
 
 
-def build(spec: NetworkSpec, n_classes: int, *, seed: int) -> nn.Module:
+def build(spec: NetworkSpec, n_classes: int, *, seed: int, as_published: bool = False) -> nn.Module:
     """Build a network with the initial weights of a seed, on the CPU.
 
     The weights are those of the library's own initialisation. The global random state is left
-    as it was.
+    as it was. GoogLeNet and Inception v3 have one output, unless ``arguments`` of the network
+    say ``aux_logits: true``: Inception's second one takes pictures of 299 pixels, not of 224.
 
     Args:
         spec: Which network.
         n_classes: Number of its outputs, at least 1.
         seed: Seed of the run; networks of another name get other draws from it.
+        as_published: Whether published weights will be put in: some networks take other colours
+            with them.
 
     Raises:
         ConfigError: If the library does not know the network, or an argument of it.
@@ -65,7 +74,8 @@ def build(spec: NetworkSpec, n_classes: int, *, seed: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(seed, "init", spec.name))
         if spec.source == "torchvision" and spec.model_name in _WITH_AUXILIARY:
-            return _make(spec, n_classes, init_weights=True, aux_logits=False)
+            defaults = {"init_weights": True, "aux_logits": False, "transform_input": as_published}
+            return _make(spec, n_classes, **defaults)
         return _make(spec, n_classes)
 
 
@@ -188,6 +198,18 @@ def weights_url(spec: NetworkSpec) -> str:
         raise ConfigError(f"torchvision publishes no weights of {spec.model_name}.") from error
 
 
+def without_auxiliary(module: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Leave out the weights of second and third outputs that a network was built without.
+
+    Args:
+        module: The network that the weights will be put into.
+        state: Weights by name.
+    """
+    absent = tuple(f"{name}." for name in _AUXILIARY if getattr(module, name, None) is None)
+    is_with = hasattr(module, "aux_logits")
+    return {key: w for key, w in state.items() if not (is_with and key.startswith(absent))}
+
+
 def _find(spec: NetworkSpec, weights: Path | None) -> tuple[Path, str]:
     """Give the file of some weights, fetched if it has to be, and where it comes from."""
     if weights is not None:
@@ -245,10 +267,34 @@ def logits(module: nn.Module, x: Tensor) -> Tensor:
     return scores
 
 
+def training_loss(
+    module: nn.Module, x: Tensor, loss: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Give the loss of a network in training, and its scores ``(B, K)``.
+
+    The loss of each further output counts ``AUXILIARY_WEIGHT``; in evaluation there is none.
+
+    Args:
+        module: The network.
+        x: ``(B, 3, S, S)`` float32.
+        loss: Of scores ``(B, K)``.
+    """
+    output = module(x)
+    if isinstance(output, Tensor):
+        return loss(output), output
+    scores, *others = output
+    total = loss(scores)
+    for each in others:
+        if each is not None:
+            total = total + AUXILIARY_WEIGHT * loss(each)
+    return total, scores
+
+
 def replace_head(module: nn.Module, n: int) -> nn.Module:
     """Give a network its last layer anew, for ``n`` outputs; the module is changed.
 
-    The new layer has PyTorch's own initialisation, drawn from its global generator.
+    The new layer has PyTorch's own initialisation, drawn from its global generator. So have
+    those of second and third outputs, where there are any.
 
     Args:
         module: A network whose last layer is linear, or a convolution as in SqueezeNet.
@@ -263,6 +309,10 @@ def replace_head(module: nn.Module, n: int) -> nn.Module:
     setattr(module.get_submodule(where), key, new)
     if hasattr(module, "num_classes"):
         module.num_classes = n
+    for further in _AUXILIARY:
+        part = getattr(module, further, None)
+        if isinstance(part, nn.Module):
+            replace_head(part, n)
     return module
 
 

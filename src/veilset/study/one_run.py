@@ -28,7 +28,7 @@ from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.feed import feed, to_device
 from veilset.study.kept import KeptFolder
 from veilset.study.layout import PREDICTIONS_FORMAT, open_table
-from veilset.study.networks import build, load_weights, logits, published
+from veilset.study.networks import build, load_weights, published, training_loss
 from veilset.study.opening import classes_digest
 from veilset.study.pictures import PictureSource, open_source
 from veilset.study.plan import PlannedRun, Study
@@ -133,12 +133,20 @@ def started_values(study: Study, run: PlannedRun, device: str) -> dict[str, Any]
 
 
 def classify(recipe: Recipe, device: torch.device) -> Step:
-    """Give the step of a classification: cross entropy, smoothed as the recipe says."""
+    """Give the step of a classification: cross entropy, smoothed as the recipe says.
+
+    Further outputs of a network count as ``networks.training_loss`` says.
+    """
 
     def step(module: nn.Module, batch: Batch) -> Outcome:
         pixels, labels = to_device(batch, device, recipe)
-        scores = logits(module, pixels)
-        loss = functional.cross_entropy(scores, labels, label_smoothing=recipe.label_smoothing)
+        loss, scores = training_loss(
+            module,
+            pixels,
+            lambda given: functional.cross_entropy(
+                given, labels, label_smoothing=recipe.label_smoothing
+            ),
+        )
         return Outcome(loss, len(labels), (scores.detach().argmax(1) == labels).sum())
 
     return step

@@ -16,7 +16,7 @@ from veilset.errors import RunError
 from veilset.files import sha256_file
 from veilset.study.config import NONE, NetworkSpec
 from veilset.study.layout import StudyPaths, run_name
-from veilset.study.networks import build, load_weights, replace_head
+from veilset.study.networks import build, load_weights, replace_head, without_auxiliary
 from veilset.study.one_run import WEIGHTS
 from veilset.study.records import read_run
 from veilset.study.seeds import derive
@@ -33,6 +33,7 @@ class Start:
         weights: Its weights; None for random ones.
         weights_sha256: Their digest; "" for random ones.
         n_classes: Number of outputs that they have.
+        is_published: Whether they were published, and not trained by the study.
     """
 
     network: NetworkSpec
@@ -41,6 +42,7 @@ class Start:
     weights: Path | None = None
     weights_sha256: str = ""
     n_classes: int = 0
+    is_published: bool = False
 
     def described(self) -> dict[str, Any]:
         """Give what decides the start, as JSON values."""
@@ -76,17 +78,18 @@ def find_start(paths: StudyPaths, network: NetworkSpec, source: str, seed: int) 
             f"{folder} and train it anew."
         )
     n_classes = int(record.started["n_classes"])
-    return Start(network, source, seed, path, record.weights_sha256, n_classes)
+    is_published = record.started.get("init") == "weights"
+    return Start(network, source, seed, path, record.weights_sha256, n_classes, is_published)
 
 
 def load_trained(module: nn.Module, start: Start) -> None:
-    """Put the weights of a start into its network.
+    """Put the weights of a start into its network, those of outputs that it lacks left out.
 
     Raises:
         RunError: If they cannot be read, or are of another network.
     """
     try:
-        load_weights(module, load_file(start.weights))
+        load_weights(module, without_auxiliary(module, load_file(start.weights)))
     except (SafetensorError, OSError, RuntimeError) as error:
         raise RunError(
             f"{start.weights} does not hold the weights of {start.network.name} ({error}). "
@@ -107,7 +110,7 @@ def with_new_head(start: Start, task: str, n_outputs: int) -> nn.Module:
     """
     if start.weights is None:
         return build(start.network, n_outputs, seed=derive(start.seed, "transfer", task))
-    module = build(start.network, start.n_classes, seed=start.seed)
+    module = build(start.network, start.n_classes, seed=start.seed, as_published=start.is_published)
     load_trained(module, start)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive(start.seed, "head", task))

@@ -27,7 +27,7 @@ from veilset.study.layout import (
     predictions_table,
 )
 from veilset.study.lists import ImageList
-from veilset.study.networks import logits
+from veilset.study.networks import logits, training_loss
 from veilset.study.one_run import classify
 from veilset.study.pictures import FolderPictures, PictureSource
 from veilset.study.predict import best_classes
@@ -141,8 +141,12 @@ class PictureTask:
 
         def with_marks(module: nn.Module, batch: Batch) -> Outcome:
             pixels, marks = to_device(batch, device, recipe)
-            loss = functional.binary_cross_entropy_with_logits(
-                logits(module, pixels), marks.to(torch.float32)
+            loss, _ = training_loss(
+                module,
+                pixels,
+                lambda given: functional.binary_cross_entropy_with_logits(
+                    given, marks.to(torch.float32)
+                ),
             )
             return Outcome(loss, len(marks))
 
