@@ -23,7 +23,7 @@ from veilset.study.records import read_object
 # What tells of a folder that it is of a study, or is empty.
 _OURS = frozenset(
     "lock started.json plan.json lists runs predictions facts layers transfer saliency study.json "
-    "tables figures".split()
+    "tables figures written.json".split()
 )
 
 

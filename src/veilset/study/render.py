@@ -23,6 +23,9 @@ from veilset.study.tables import Cell, Column, Table
 
 FORMAT = "veilset-study-table/1"
 
+TABLE_SUFFIXES = (".csv", ".md", ".tex", ".parquet")
+"""Endings of the files of a table."""
+
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_",
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
