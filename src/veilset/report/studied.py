@@ -51,17 +51,22 @@ def read_studied(folder: Path, out: Location) -> Studied:
         out: The release.
 
     Raises:
-        RunError: If the folder holds no evaluated study, or the release is no obfuscated
-            setting of it.
+        RunError: If the folder holds no evaluated study, the release is no obfuscated setting
+            of it, or its files have changed since.
     """
     results = read_results(folder)
     setting = "" if is_url(out) else results.setting_of(Path(out))
     if setting in ("", results.reference):
-        known = ", ".join(name for name in results.roots if name != results.reference)
+        known = ", ".join(
+            f"{name}, from {root}"
+            for name, root in results.roots.items()
+            if name != results.reference
+        )
         raise RunError(
-            f"The study {folder} is not of this release: {out} is the folder of none of its "
-            f"obfuscated settings ({known or 'it has none'}). Name the release as one of them and "
-            "run the study, or leave --study out."
+            f"The study {folder} is not of this release: none of its obfuscated settings lies in "
+            f"{out} or has files of these names and sizes (it has: {known or 'none'}). Give the "
+            "release that the study used, wherever it lies now; or name this one as a setting in "
+            "study.yaml and run the study; or leave --study out."
         )
     shown = {
         name: figure

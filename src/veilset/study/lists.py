@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from veilset.dataset.folder import IMAGE_SUFFIXES, has_suffix
 from veilset.errors import DatasetError
-from veilset.files import sha256_hex
+from veilset.records.studies import files_digest
 from veilset.study.config import DataSpec, SettingSpec, StudyConfig
 from veilset.study.layout import LIST_FORMAT, LIST_SCHEMA, IntVector, open_table, write_table
 
@@ -255,5 +255,4 @@ def _as_list(names: Sequence[str], classes: Sequence[str], folder: str, split: s
 
 
 def _digest(files: Mapping[str, int], left_out: set[str]) -> str:
-    lines = (f"{name}\t{size}\n" for name, size in files.items() if name not in left_out)
-    return sha256_hex("".join(lines).encode("utf-8", "surrogateescape"))
+    return files_digest((name, size) for name, size in files.items() if name not in left_out)

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.unit.report.drawn_release import DrawnRelease, many_images
@@ -84,12 +88,27 @@ def write_study(folder: Path, out: Path, *drops: dict[str, Any], **changes: Any)
     folder.mkdir()
     (folder / "study.json").write_text(json.dumps(values))
     settings = {
-        "original": {"kind": "folder", "root": "/data/originals"},
-        "veil": {"kind": "folder", "root": str(out)},
+        "original": {"kind": "folder", "root": "/data/originals", "files_sha256": {}},
+        "veil": {"kind": "folder", "root": str(out), "files_sha256": write_lists(folder, out)},
         "fly": {"kind": "layer", "root": "/data/originals"},
     }
     (folder / "started.json").write_text(json.dumps({"settings": settings}))
     return folder
+
+
+def write_lists(folder: Path, out: Path) -> dict[str, str]:
+    """Write the images of a setting, every second one to train on; give digests of the files."""
+    (folder / "lists").mkdir()
+    files = sorted(each for each in out.rglob("*") if each.is_file())
+    digests = {}
+    for split, part in (("train", files[::2]), ("val", files[1::2])):
+        names = [each.relative_to(out).as_posix() for each in part]
+        labels = pa.array([0] * len(part), pa.int32())
+        table = pa.table({"image_id": names, "label": labels})
+        pq.write_table(table, folder / "lists" / f"{split}.parquet")
+        lines = [f"{n}\t{each.stat().st_size}\n" for n, each in zip(names, part, strict=True)]
+        digests[split] = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return digests
 
 
 def test_the_page_tells_what_it_costs(release: DrawnRelease, tmp_path: Path) -> None:
@@ -175,8 +194,48 @@ def test_runs_that_failed_are_told(release: DrawnRelease, tmp_path: Path) -> Non
 
 
 def test_a_study_of_other_images_is_refused(release: DrawnRelease, tmp_path: Path) -> None:
-    study = write_study(tmp_path / "study", tmp_path / "elsewhere")
-    with pytest.raises(RunError, match=r"not of this release: .* obfuscated settings \(veil\)"):
+    other = DrawnRelease(tmp_path / "elsewhere", many_images(5)).write()
+    for each in other.out.rglob("*"):
+        if each.is_file():
+            each.write_bytes(each.read_bytes() + b"\0")
+    study = write_study(tmp_path / "study", other.out)
+    with pytest.raises(RunError, match=r"not of this release: .* \(it has: veil, from .*Give the"):
+        write_report(release.out, study=study)
+
+
+def test_a_release_that_was_moved_is_known_by_its_files(
+    release: DrawnRelease, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path / "study", release.out)
+    moved = replace(release, folder=tmp_path / "moved")
+    release.folder.rename(moved.folder)
+    text = write_report(moved.out, study=study).read_text()
+    assert "What it costs" in text
+    image = next(each for each in moved.out.rglob("*") if each.is_file())
+    image.write_bytes(image.read_bytes() + b"\0")
+    with pytest.raises(RunError, match="has files of these names and sizes"):
+        write_report(moved.out, study=study)
+
+
+def test_a_release_whose_files_changed_is_another_one(
+    release: DrawnRelease, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path / "study", release.out)
+    image = sorted(each for each in release.out.rglob("*") if each.is_file())[1]
+    image.write_bytes(image.read_bytes() + b"\0")
+    with pytest.raises(RunError, match=r"was of other files: images of val in .* another size"):
+        write_report(release.out, study=study)
+    image.unlink()
+    with pytest.raises(RunError, match=r"images of val in .* are missing"):
+        write_report(release.out, study=study)
+
+
+def test_a_study_without_its_lists_says_what_writes_them(
+    release: DrawnRelease, tmp_path: Path
+) -> None:
+    study = write_study(tmp_path / "study", release.out)
+    (study / "lists" / "val.parquet").unlink()
+    with pytest.raises(RunError, match=r"val.parquet is missing or damaged. 'veilset study plan'"):
         write_report(release.out, study=study)
 
 
