@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.flow.command import command
 from tests.study.drawn_study_runs import finish_runs
 from tests.study.drawn_transfer import draw_celeba, draw_cifar
+from veilset.files import sha256_file
 from veilset.study.layout import StudyPaths
 from veilset.study.transferred import read_score, transfer_tables
 from veilset.study.yaml_file import read_study
@@ -41,14 +42,14 @@ def test_from_trained_networks_to_scores(tmp_path: Path) -> None:
     path = _study(tmp_path)
     config = read_study(path)
     finish_runs(config, settings=("original",))
-    first = command("study", "transfer", path, "--device", "cpu", "--task", "cifar10", code=3)
+    first = command("study", "transfer", path, "--devices", "cpu", "--task", "cifar10", code=3)
     assert first.stdout.strip() == str(config.out / "transfer")
     assert "cifar10/tiny.blurred.s1: not trained" in first.stderr
     assert "Run 'veilset study run' first" in first.stderr
     assert "3 planned, 2 done, 0 failed, 1 not trained, 0 left" in first.stderr
 
     finish_runs(config, settings=("blurred",))
-    second = command("study", "transfer", path, "--device", "cpu", "--json", "-q")
+    second = command("study", "transfer", path, "--devices", "cpu", "--json", "-q")
     counts = json.loads(second.stdout)["counts"]
     assert counts == {"planned": 5, "done": 5, "failed": 0, "not_trained": 0, "left": 0}
     scores = sorted(StudyPaths(config.out).folder.glob("transfer/*/*/score.json"))
@@ -67,22 +68,45 @@ def test_from_trained_networks_to_scores(tmp_path: Path) -> None:
     )  # fmt: skip
     assert [table.name for table in tables][:2] == ["table_5", "table_6"]
     before = [score.stat().st_mtime_ns for score in scores]
-    command("study", "transfer", path, "--device", "cpu")
+    command("study", "transfer", path, "--devices", "cpu")
     assert [score.stat().st_mtime_ns for score in scores] == before
+
+
+def test_two_processes_share_the_list_and_each_run_is_told_once(tmp_path: Path) -> None:
+    digests = []
+    for name, options in (("alone", ()), ("together", ("--processes", "2"))):
+        (tmp_path / name).mkdir()
+        path = _study(tmp_path / name)
+        config = read_study(path)
+        finish_runs(config)
+        weights = StudyPaths(config.out).run("tiny.blurred.s1") / "weights.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:-1])
+        for expected, more, code in ((4, (), 3), (5, ("--retry-failed",), 0)):
+            ended = command(
+                "study", "transfer", path, "--devices", "cpu", *options, *more, code=code
+            )
+            assert f"5 planned, {expected} done, {5 - expected} failed, 0 not" in ended.stderr
+            assert ended.stderr.count("tiny.blurred.s1 failed: ") == 5 - expected
+            weights.write_bytes(whole)
+        tables = config.out.glob("transfer/*/*/predictions.parquet")
+        digests.append({path.relative_to(config.out): sha256_file(path) for path in tables})
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 5
 
 
 def test_no_time_leaves_all_for_later(tmp_path: Path) -> None:
     path = _study(tmp_path)
     finish_runs(read_study(path))
-    ended = command("study", "transfer", path, "--device", "cpu", "--stop-after", "0s", code=3)
+    ended = command("study", "transfer", path, "--devices", "cpu", "--stop-after", "0s", code=3)
     assert "5 planned, 0 done, 0 failed, 0 not trained, 5 left" in ended.stderr
-    command("study", "transfer", path, "--device", "cpu")
+    command("study", "transfer", path, "--devices", "cpu")
 
 
 def test_a_missing_file_and_a_wrong_task_end_with_1(tmp_path: Path) -> None:
     path = _study(tmp_path)
     (tmp_path / "celeba/list_eval_partition.txt").unlink()
-    ended = command("study", "transfer", path, "--device", "cpu", code=1)
+    ended = command("study", "transfer", path, "--devices", "cpu", code=1)
     assert "list_eval_partition.txt is missing" in ended.stderr
     ended = command("study", "transfer", path, "--task", "sun397", code=1)
     assert "asks for: cifar10, celeba" in ended.stderr

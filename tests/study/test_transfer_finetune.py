@@ -25,7 +25,12 @@ from veilset.study.config import NONE, StudyConfig, TransferSpec
 from veilset.study.layout import StudyPaths, read_predictions
 from veilset.study.transfer import work
 from veilset.study.transfer.finetune import finetune
-from veilset.study.transfer.stage import TransferOptions, TransferSummary, transfer
+from veilset.study.transfer.stage import (
+    TransferOptions,
+    TransferSummary,
+    transfer,
+    transfer_on_devices,
+)
 from veilset.study.transfer.starts import find_start, with_new_head
 from veilset.study.transfer.tasks import open_picture_task
 from veilset.study.transfer.work import Ending
@@ -44,7 +49,7 @@ def _spec(task: str, root: Path, **changes: Any) -> TransferSpec:
 
 
 def _transfer(config: StudyConfig, **options: Any) -> TransferSummary:
-    return transfer(config, TransferOptions(device="cpu", **options), lambda: False)
+    return transfer_on_devices(config, TransferOptions(**options), ("cpu",))
 
 
 def _score(config: StudyConfig, task: str, run_id: str) -> dict[str, Any]:
@@ -272,8 +277,8 @@ def test_untrained_and_claimed_runs_are_counted(tmp_path: Path, claimed: str) ->
     assert elsewhere is not None
     with elsewhere:
         summary = _transfer(config)
-    expected = {Ending.DONE: 1, Ending.NOT_TRAINED: 1, Ending.ELSEWHERE: 1}
-    assert summary.counts == {"cifar10": expected}
+    expected = {"planned": 3, "done": 1, "failed": 0, "not_trained": 1, "left": 1}
+    assert summary.totals() == expected
     assert not summary.is_complete
     assert _transfer(config).counts == {"cifar10": {Ending.DONE: 2, Ending.NOT_TRAINED: 1}}
 

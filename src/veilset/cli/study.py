@@ -25,6 +25,9 @@ StudyFile = Annotated[
 Recipe = Annotated[
     str | None, typer.Option(help="Recipe instead of the one in the file: paper, fast or small.")
 ]
+Processes = Annotated[
+    int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)
+]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Try runs that failed before once more.")
 ]
@@ -89,9 +92,7 @@ def run(
             "cpu or cuda."
         ),
     ] = "auto",
-    processes: Annotated[
-        int, typer.Option(help="Processes on the CPU; each works on a run of its own.", min=1)
-    ] = 1,
+    processes: Processes = 1,
     engine: Annotated[
         str, typer.Option(help="What works on the runs: local, or ray for a cluster of machines.")
     ] = "local",
@@ -173,10 +174,11 @@ def transfer(
     only: Annotated[
         str, typer.Option(help="Only runs whose names match a pattern, as 'resnet*.original.*'.")
     ] = "",
-    device: Annotated[
+    devices: Annotated[
         str,
-        typer.Option(help="auto, cpu, mps or cuda:0; start the command once for each GPU."),
+        typer.Option(help="auto, cpu, mps, or GPUs as cuda:0,cuda:1; each does its own runs."),
     ] = "auto",
+    processes: Processes = 1,
     retry_failed: RetryFailed = False,
     stop_after: StopAfter = "",
     as_json: opt.Json = False,
@@ -188,7 +190,8 @@ def transfer(
 
     with TransferProgress(quiet=quiet) as progress:
         summary = transfer_study(
-            study, task=task, only=only, device=device, retry_failed=retry_failed,
+            study, task=task, only=only, devices=devices, processes=processes,
+            retry_failed=retry_failed,
             stop_after_s=parse_duration(stop_after) if stop_after else None,
             on_progress=progress.trained, on_ending=progress.ended,
         )  # fmt: skip

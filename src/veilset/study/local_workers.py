@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processes of this machine that work through the list of runs, one for each device."""
+"""Processes of this machine that work through a list of runs, one for each device."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 from veilset.errors import RunError, VeilsetError
 from veilset.study.plan import Study
 from veilset.study.work import Counts, Event, Options, count_runs, work_through
 
 _LOOK_EVERY_S = 0.2
+
+Job: TypeAlias = Callable[[str, Callable[[Any], None], Callable[[], bool]], object]
+"""Works on one device until a list of runs is done: told its name, whom to tell what happens, and
+what to ask whether to stop. Pickles, as does all that it tells."""
 
 
 class StopFlag:
@@ -53,13 +58,12 @@ def work_locally(
     options: Options,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Counts:
-    """Work through the runs on some devices, each in a process of its own if there are several.
+    """Work through the runs of a study on some devices.
 
     Args:
         study: The study.
-        devices: Their names; ``cpu`` as often as there shall be processes on it.
+        devices, on_event: As ``do_on_devices``.
         options: Which runs, how long.
-        on_event: Told what happens, in this process.
 
     Returns:
         Where the runs stand afterwards.
@@ -68,24 +72,46 @@ def work_locally(
         KeyboardInterrupt: If the process was asked to end; every run at work has a checkpoint.
         VeilsetError: What stopped a process, as ``work_through``.
     """
+    do_on_devices(_StudyJob(study, options), devices, on_event)
+    return count_runs(study, options.only)
+
+
+@dataclass(frozen=True, slots=True)
+class _StudyJob:
+    study: Study
+    options: Options
+
+    def __call__(
+        self, device: str, on_event: Callable[[Event], None], should_stop: Callable[[], bool]
+    ) -> None:
+        work_through(self.study, device, self.options, on_event, should_stop)
+
+
+def do_on_devices(job: Job, devices: Sequence[str], on_event: Callable[[Any], None]) -> None:
+    """Do a job on some devices, each in a process of its own if there are several.
+
+    Args:
+        job: Done once for each device.
+        devices: Their names; ``cpu`` as often as there shall be processes on it.
+        on_event: Told what happens, in this process.
+
+    Raises:
+        KeyboardInterrupt: If the process was asked to end; the jobs have been, and have ended.
+        VeilsetError: What stopped a process.
+        RunError: If one was killed.
+    """
     flag = StopFlag(signal.SIGINT, signal.SIGTERM)
     with flag.listening():
         if len(devices) == 1:
-            counts = work_through(study, devices[0], options, on_event, lambda: flag.is_set)
+            job(devices[0], on_event, lambda: flag.is_set)
         else:
-            _run_processes(study, devices, options, on_event, flag)
-            counts = count_runs(study, options.only)
+            _run_processes(job, devices, on_event, flag)
     if flag.is_set:
         raise KeyboardInterrupt
-    return counts
 
 
 def _run_processes(
-    study: Study,
-    devices: Sequence[str],
-    options: Options,
-    on_event: Callable[[Event], None],
-    flag: StopFlag,
+    job: Job, devices: Sequence[str], on_event: Callable[[Any], None], flag: StopFlag
 ) -> None:
     # A copy of this process could not use CUDA, and would inherit locks of its threads; a process
     # that has PyTorch and nothing else is copied instead, which takes no time.
@@ -97,8 +123,7 @@ def _run_processes(
     is_asked = False
     try:
         for device in devices:
-            arguments = (study, device, options, events)
-            started = context.Process(target=_worker, args=arguments)
+            started = context.Process(target=_worker, args=(job, device, events))
             started.start()
             workers.append(started)
         while any(worker.is_alive() for worker in workers) or not events.empty():
@@ -135,7 +160,7 @@ def _ask_to_stop(workers: Sequence[BaseProcess]) -> None:
             worker.terminate()
 
 
-def _worker(study: Study, device: str, options: Options, events: Any) -> None:
+def _worker(job: Job, device: str, events: Any) -> None:
     # Ctrl-C reaches every process of a terminal; the parent hears it, and asks with SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     flag = StopFlag(signal.SIGTERM)
@@ -147,6 +172,6 @@ def _worker(study: Study, device: str, options: Options, events: Any) -> None:
 
     with flag.listening():
         try:
-            work_through(study, device, options, events.put, should_stop)
+            job(device, events.put, should_stop)
         except VeilsetError as error:
             events.put(error)

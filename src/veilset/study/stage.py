@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -146,7 +145,8 @@ def transfer_study(
     *,
     task: str = "",
     only: str = "",
-    device: str = "auto",
+    devices: str = "auto",
+    processes: int = 1,
     retry_failed: bool = False,
     stop_after_s: float | None = None,
     on_progress: Callable[[TrainingProgress], None] | None = None,
@@ -161,7 +161,7 @@ def transfer_study(
         path: The YAML file.
         task: Name of the task that is wanted; "" for all that the file asks for.
         only: Runs whose names match this pattern, as ``resnet*.original.*``; "" for all.
-        device: Name of the device, or ``auto`` for the first there is.
+        devices, processes: As ``devices.share_devices``; each gets runs of its own.
         retry_failed: Whether runs that failed before are tried once more.
         stop_after_s: Seconds after which no further step is begun; None for never.
         on_progress: Told between steps.
@@ -176,20 +176,16 @@ def transfer_study(
         ResumeMismatchError, RunError, KeyboardInterrupt, MissingExtraError: As ``run_study``.
     """
     require_torch()
-    from veilset.study.local_workers import StopFlag
-    from veilset.study.transfer.stage import TransferOptions, transfer
+    from veilset.study.devices import share_devices
+    from veilset.study.transfer.stage import TransferOptions, transfer_on_devices
 
     begun = time.monotonic()
     options = TransferOptions(
-        task, only, device, retry_failed,
-        None if stop_after_s is None else begun + stop_after_s,
+        task, only, "", retry_failed, None if stop_after_s is None else begun + stop_after_s,
         on_progress or (lambda _: None), on_ending or (lambda *_: None),
     )  # fmt: skip
-    flag = StopFlag(signal.SIGINT, signal.SIGTERM)
-    with flag.listening():
-        found = transfer(read_study(Path(path)), options, lambda: flag.is_set)
-    if flag.is_set:
-        raise KeyboardInterrupt
+    names = share_devices(devices, processes)
+    found = transfer_on_devices(read_study(Path(path)), options, names)
     return RunSummary("transfer", found.folder, found.totals(), {}, time.monotonic() - begun)
 
 

@@ -36,7 +36,7 @@ class Ending(StrEnum):
 
     DONE = "done"
     FAILED = "failed"
-    """Its folder says why; tried again only if that is asked for."""
+    """Its folder says why; tried again only once that is forgotten."""
     NOT_TRAINED = "not_trained"
     """The run of the study that it starts from is not finished."""
     ELSEWHERE = "elsewhere"
@@ -74,7 +74,6 @@ class Workplace:
         spec: The task as the study asks for it.
         task: The same, opened.
         bench: Device and the like.
-        retry_failed: Whether what failed is tried once more.
         told: Told what became of each run.
     """
 
@@ -82,7 +81,6 @@ class Workplace:
     spec: TransferSpec
     task: Task
     bench: Bench
-    retry_failed: bool = False
     told: Told = lambda _run, _outcome, _why: None
 
     @property
@@ -185,7 +183,7 @@ def _recorded(place: Workplace, run: TransferRun) -> tuple[Ending, str]:
     """Do a claimed run, and write down why it fails if it does."""
     folder = place.paths.transfer(place.spec.task, run.run_id)
     failure = records.read_failure(folder)
-    if failure and not place.retry_failed:
+    if failure:
         return Ending.FAILED, failure.message
     try:
         ending = _done(place, run)
