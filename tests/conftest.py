@@ -30,6 +30,12 @@ def times(n: int, thorough: int) -> int:
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def files_below(folder: Path) -> dict[str, bytes]:
+    """Give the content of every file in a folder and those in it, by its name from there."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
 def real_data_folder() -> Path:
     """Give the folder of real photographs; it need not exist."""
     return Path(os.environ.get("VEILSET_TEST_DATA", REPOSITORY.parent / "shared" / "data"))

@@ -20,6 +20,7 @@ from tests.contract.model_checks import (
     check_plain,
     look_once,
 )
+from tests.nobodys_account import use_nobodys_account
 from tests.unit.detect.fake_rekognition import fake_service
 from veilset.errors import ConfigError, MissingExtraError
 from veilset.plugins import list_plugins, make_detector
@@ -72,8 +73,7 @@ def service_of(name: str) -> Iterator[None]:
     with fake_service() as service, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL_REKOGNITION", service.url)
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        patch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+        use_nobodys_account(patch)
         yield
 
 

@@ -13,9 +13,8 @@ import pytest
 
 from tests.unit.verify.drawn import (
     Release,
-    draw_photos,
-    make_release,
     planted_detectors,
+    release_both,
 )
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
@@ -66,10 +65,8 @@ def repack(path: Path, change: Callable[[Members], Members]) -> None:
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, Release]]:
     """The same pictures as a folder and as tar files, both released."""
     base = tmp_path_factory.mktemp("layouts")
-    draw_photos(base / "folder" / "photos")
-    pack(base / "folder" / "photos", base / "tars" / "photos")
     with planted_detectors():
-        yield make_release(base / "folder"), make_release(base / "tars")
+        yield release_both(base, pack)
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ import pytest
 from tests.flow.packed_tars import pack
 from tests.unit.verify.drawn import (
     Release,
-    draw_photos,
-    make_release,
     planted_detectors,
+    release_both,
 )
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.records.outcomes import Outcome, OutcomeTable
@@ -35,10 +34,8 @@ def asked(*image_ids: str, **more: Any) -> RemoveConfig:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, Release]]:
     """The same pictures as a folder and as tar files; released, verified and reported."""
     base = tmp_path_factory.mktemp("remove")
-    draw_photos(base / "folder" / "photos")
-    pack(base / "folder" / "photos", base / "tars" / "photos")
     with planted_detectors():
-        both = make_release(base / "folder"), make_release(base / "tars")
+        both = release_both(base, pack)
         for release in both:
             release.verify()
             write_report(release.out, release.annotations)
@@ -67,7 +64,3 @@ def intact(release: Release) -> bool:
 
 def obfuscate(release: Release) -> None:
     obfuscate_dataset(release.photos, release.annotations, release.out, ObfuscateConfig())
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from pycocotools.coco import COCO
 
+from tests.conftest import files_below
 from tests.s3 import get_files, put_files, s3_server
 from tests.unit.verify.drawn import QUIET, Release, draw_photos, make_release, planted_detectors
 from veilset.annotations.store import AnnotationSet
@@ -121,21 +122,13 @@ def coco(made: tuple[Release, Told, Told], tmp_path: Path) -> Told:
     return made[2].copy(tmp_path / "coco")
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
-
-
 def test_the_same_regions_and_bytes_as_from_a_folder(made: tuple[Release, Told, Told]) -> None:
     folder, listed, coco = made
-    expected = files(folder.out)
-    with_json = files(coco.out)
+    expected = files_below(folder.out)
+    with_json = files_below(coco.out)
     assert with_json.pop(JSON)
     assert with_json == expected
-    chosen = files(listed.out)
+    chosen = files_below(listed.out)
     assert chosen.pop(LIST)
     assert sorted(chosen) == ["a/one.jpg", "a/two.png", "b/none.jpg", "c/turned.jpg"]
     assert chosen == {name: expected[name] for name in chosen}
@@ -256,13 +249,13 @@ def test_what_cannot_be_used_is_refused_before_any_work(listed: Told, tmp_path: 
 def test_the_same_at_a_url(listed: Told, coco: Told, tmp_path: Path, place: str) -> None:
     config = RunConfig(detect=DetectConfig(detector="planted", effort="fast"), verify=QUIET)
     with s3_server() if place.startswith("s3") else nullcontext():
-        put_files(f"{place}/list", files(listed.base / "photos"))
-        put_files(f"{place}/coco", files(coco.base / "photos"))
+        put_files(f"{place}/list", files_below(listed.base / "photos"))
+        put_files(f"{place}/coco", files_below(coco.base / "photos"))
         for release, folder, name in ((listed, "list", LIST), (coco, "coco", JSON)):
             photos = f"{place}/{folder}/{name}"
             out, record = f"{place}/out-{release.told_by}", tmp_path / f"of-{release.told_by}"
             summary = run_dataset(photos, out, config, record=record, workers=2)
-            assert get_files(out) == files(release.out)
+            assert get_files(out) == files_below(release.out)
             assert list(AnnotationSet(record / "annotations")) == list(
                 AnnotationSet(release.annotations)
             )
@@ -300,7 +293,7 @@ def test_an_update_of_a_list_ends_as_from_scratch(
     path.write_bytes(lines)
     run_dataset(path, tmp_path / "out", config, workers=2, update=True)
     run_dataset(path, tmp_path / "scratch", config, workers=2)
-    assert files(tmp_path / "out") == files(tmp_path / "scratch")
+    assert files_below(tmp_path / "out") == files_below(tmp_path / "scratch")
     assert (tmp_path / "out" / LIST).read_bytes() == lines.replace(b"c/cut.jpg 2\n", b"")
 
 
@@ -327,9 +320,9 @@ def test_killed_while_the_json_is_written(coco: Told, tmp_path: Path) -> None:
     words = (sys.executable, "-c", KILLED_WHILE_FINISHING, coco.photos, coco.annotations, out)
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == -9, done.stderr
-    assert "c/turned.jpg" in files(out)
+    assert "c/turned.jpg" in files_below(out)
     assert not (out / JSON).exists()
     summary = obfuscate_dataset(coco.photos, coco.annotations, out, workers=1, layout="coco")
     assert summary.counts["failed"] == 1
-    assert files(out) == files(coco.out)
+    assert files_below(out) == files_below(coco.out)
     assert [path.name for path in (out / "annotations").iterdir()] == [Path(JSON).name]

@@ -27,7 +27,14 @@ from tests.unit.dataset.drawn_parquet import (
     row_of,
     store,
 )
-from tests.unit.verify.drawn import QUIET, Release, draw_photos, make_release, planted_detectors
+from tests.unit.verify.drawn import (
+    QUIET,
+    Release,
+    draw_photos,
+    make_release,
+    planted_detectors,
+    release_both,
+)
 from veilset.annotations.store import AnnotationSet
 from veilset.audit.stage import audit_dataset
 from veilset.dataset.places import open_reader
@@ -44,10 +51,8 @@ from veilset.verify.stage import verify_dataset
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Release, Release]]:
     """The same pictures as a folder and as Parquet files, both released."""
     base = tmp_path_factory.mktemp("parquet")
-    draw_photos(base / "folder" / "photos")
-    pack(base / "folder" / "photos", base / "packed" / "photos")
     with planted_detectors():
-        yield make_release(base / "folder"), make_release(base / "packed")
+        yield release_both(base, pack)
 
 
 @pytest.fixture

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import files_below
 from tests.flow.packed_tars import add, members
 from tests.flow.removable import (
     ASKED,
     asked,
-    files,
     folder,
     intact,
     made,
@@ -50,11 +50,11 @@ PROGRAM = Path(sys.executable).with_name("veilset")
 
 
 def test_an_image_leaves_the_folder_its_records_and_its_report(folder: Release) -> None:
-    before = files(folder.out)
+    before = files_below(folder.out)
     digest_in = sha256_hex((folder.photos / "a/one.jpg").read_bytes())
     summary = remove_images(folder.out, asked("a/one.jpg", "a/two.png"))
     assert summary.image_ids == ("a/one.jpg", "a/two.png")
-    assert files(folder.out) == {k: v for k, v in before.items() if not k.startswith("a/")}
+    assert files_below(folder.out) == {k: v for k, v in before.items() if not k.startswith("a/")}
     assert not (folder.out / "a").exists(), "the name of an empty folder may tell something"
     assert intact(folder)
     assert outcomes(folder)["a/one.jpg"] is Outcome.REMOVED
@@ -142,16 +142,16 @@ def test_neither_the_same_command_nor_a_new_run_brings_it_back(tmp_path: Path) -
 
 def _check_never_back(folder: Release) -> None:
     remove_images(folder.out, asked("a/one.jpg"))
-    released = files(folder.out)
+    released = files_below(folder.out)
     obfuscate(folder)
-    assert files(folder.out) == released
+    assert files_below(folder.out) == released
     for name in ("out", "annotations", "out.veilset/obfuscate"):
         shutil.rmtree(folder.base / name)
     # Under another name it is the same photograph; under its name it is what was asked for.
     shutil.move(folder.photos / "a/one.jpg", folder.photos / "b/again.jpg")
     shutil.copy(folder.photos / "c/plain.jpg", folder.photos / "a/one.jpg")
     make_release(folder.base)
-    assert files(folder.out) == released
+    assert files_below(folder.out) == released
     ended = outcomes(folder)
     assert (ended["a/one.jpg"], ended["b/again.jpg"]) == (Outcome.REMOVED, Outcome.REMOVED)
 
@@ -172,15 +172,15 @@ def test_asked_for_in_several_ways(folder: Release, tmp_path: Path) -> None:
         "--sha256", released, "--sha256", original.upper(), "--with-kind", "nsfw",
         "--annotations", by_hand, "--reason", "several", "--json",
     ]  # fmt: skip
-    before = files(folder.base)
+    before = files_below(folder.base)
     done = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True)
     assert "nothing was changed" in done.stderr
-    assert files(folder.base) == before
+    assert files_below(folder.base) == before
     dry = json.loads(done.stdout)["image_ids"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     gone = ["a/one.jpg", "a/two.png", "b/none.jpg", "b/none.png", "c/turned.jpg"]
     assert json.loads(done.stdout)["image_ids"] == gone == dry
-    assert sorted(files(folder.out)) == ["c/plain.jpg"]
+    assert sorted(files_below(folder.out)) == ["c/plain.jpg"]
     assert intact(folder)
     again = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert (again["image_ids"], again["already"]) == ([], gone)
@@ -212,7 +212,7 @@ def test_the_last_image_can_go(folder: Release, tars: Release) -> None:
         names = [row.image_id for row in OutcomeTable(release.record / "obfuscate")]
         remove_images(release.out, asked(*names))
         assert intact(release)
-    assert not files(folder.out)
+    assert not files_below(folder.out)
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,10 @@ def test_the_last_image_can_go(folder: Release, tars: Release) -> None:
 def test_what_is_not_there_is_refused_and_nothing_changes(
     folder: Release, config: RemoveConfig, error: type[Exception], says: str
 ) -> None:
-    before = files(folder.base)
+    before = files_below(folder.base)
     with pytest.raises(error, match=says):
         remove_images(folder.out, config)
-    assert files(folder.base) == before
+    assert files_below(folder.base) == before
 
 
 def test_a_kind_that_nothing_has_is_refused(folder: Release) -> None:
@@ -257,10 +257,10 @@ def test_a_tar_file_that_was_changed_is_not_vouched_for(tars: Release) -> None:
     data = path.read_bytes()
     at = data.index(b"a picture of")
     path.write_bytes(data[:at] + b"A" + data[at + 1 :])
-    before = files(tars.base)
+    before = files_below(tars.base)
     with pytest.raises(DatasetError, match=r"00000.tar in the output is not the file"):
         remove_images(tars.out, asked("00000.tar/a/two.png"))
-    assert files(tars.base) == before
+    assert files_below(tars.base) == before
 
 
 def test_without_a_verification_it_is_withdrawn_and_verified_later(folder: Release) -> None:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY, files_below
 from tests.flow.removable import (
     asked,
-    files,
     folder,
     intact,
     made,
@@ -56,39 +56,20 @@ def test_a_full_disk_is_a_sentence_and_the_same_command_goes_on(
 
 
 DRIVER = """
-import os, shutil, signal, sys
+import shutil, sys
 from pathlib import Path
 import PIL.Image, pyarrow.parquet  # before the fork, not after each
+from tests.flow.killed_children import run_in_child
 from veilset.remove.stage import RemoveConfig, remove_images
 
 base, image_id, first, step = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 
-def run(folder, kill_at):
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    seen = 0
-    def hook(event, args):
-        nonlocal seen
-        changes = event in ("os.rename", "os.remove", "os.rmdir", "os.truncate", "os.mkdir") or (
-            event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+"))
-        if changes:
-            seen += 1
-            if seen == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-    try:
-        remove_images(folder / "out", RemoveConfig("asked", (image_id,)))
-    except BaseException as error:
-        print(kill_at, repr(error), file=sys.stderr)
-        os._exit(1)
-    os._exit(0)
-
 for kill_at in (0, *range(first, 200, step)):
     folder = base.with_name(f"{base.name}-{kill_at}")
     shutil.copytree(base, folder)
-    killed = run(folder, kill_at) if kill_at else 0
-    print(kill_at, killed, run(folder, 0), flush=True)
+    remove = lambda: remove_images(folder / "out", RemoveConfig("asked", (image_id,)))
+    killed = run_in_child(remove, kill_at) if kill_at else 0
+    print(kill_at, killed, run_in_child(remove, 0), flush=True)
     if kill_at and killed == 0:
         break
 """
@@ -105,7 +86,7 @@ def test_killed_at_any_change_the_same_command_ends_the_same(
     shutil.copytree(release.base, base)
     done = subprocess.run(
         [sys.executable, "-c", DRIVER, base, image_id, first, "5"],
-        capture_output=True, text=True, check=False,
+        capture_output=True, text=True, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     assert not done.stderr, done.stderr
     ended = [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
@@ -120,7 +101,7 @@ def test_killed_at_any_change_the_same_command_ends_the_same(
 def _comparable(folder: Path) -> dict[str, bytes]:
     """Give the files of a release without times and without digests of what has times."""
     stamp = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
-    return {name: stamp.sub(b"TIME", data) for name, data in files(folder).items()}
+    return {name: stamp.sub(b"TIME", data) for name, data in files_below(folder).items()}
 
 
 def test_a_removal_under_way_stops_all_else_until_it_is_finished(folder: Release) -> None:

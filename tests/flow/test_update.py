@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, files_below
 from tests.flow.packed_tars import Members, members, pack, repack
 from tests.unit.verify.drawn import (
     MAGENTA,
@@ -75,20 +75,16 @@ def change(photos: Path) -> None:
     shutil.rmtree(photos / "a")
 
 
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
 def results(release: Release) -> dict[str, bytes]:
     """Give what must not depend on how a release came about: output, tables, release manifest."""
     tables = {
         name: data
         for stage in ("annotations", "obfuscate", "verify")
-        for name, data in files(release.record / stage).items()
+        for name, data in files_below(release.record / stage).items()
         if name.endswith(".parquet") or name == "manifest.json"
         for name in [f"{stage}/{name}"]
     }
-    return tables | files(release.out)
+    return tables | files_below(release.out)
 
 
 def from_scratch(release: Release) -> dict[str, bytes]:
@@ -208,7 +204,8 @@ def test_shards_may_have_another_size(release: Release) -> None:
     summary = run(release, other, update=True)
     assert summary.verify.counts["reused"] == 2
     expected = from_scratch(release)
-    assert files(release.out) == {n: d for n, d in expected.items() if n in files(release.out)}
+    found = files_below(release.out)
+    assert found == {name: data for name, data in expected.items() if name in found}
 
 
 def test_verdicts_are_found_anew_by_another_verification(release: Release) -> None:
@@ -283,41 +280,25 @@ def test_detection_alone_takes_rows_over(release: Release, tmp_path: Path) -> No
 
 
 DRIVER = """
-import os, shutil, signal, sys
+import shutil, sys
 from pathlib import Path
 import PIL.Image, pyarrow.parquet  # before the fork, not after each
+from tests.flow.killed_children import run_in_child
 from tests.flow.test_update import Release, planted_detectors, run
 import veilset.report.stage
 
 base, step = Path(sys.argv[1]), int(sys.argv[2])
 
-def update(folder, kill_at):
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    seen = 0
-    def hook(event, args):
-        nonlocal seen
-        if event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir") or (
-            event == "open" and isinstance(args[1], str) and set(args[1]) & set("wax+")):
-            seen += 1
-            if seen == kill_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-    sys.addaudithook(hook)
-    try:
-        with planted_detectors():
-            run(Release(folder), update=True)
-    except BaseException as error:
-        print(kill_at, repr(error), file=sys.stderr)
-        os._exit(1)
-    os._exit(0)
+def update():
+    with planted_detectors():
+        run(Release(base), update=True)
 
 copy = base.with_name("copy")
 for kill_at in range(7, 1000, step):
     base.rename(copy)
     shutil.copytree(copy, base)
-    killed = update(base, kill_at)
-    again = update(base, 0)
+    killed = run_in_child(update, kill_at)
+    again = run_in_child(update, 0)
     base.rename(base.with_name(f"killed-{kill_at}"))
     copy.rename(base)
     print(kill_at, killed, again, flush=True)
@@ -347,7 +328,7 @@ def test_another_folder_is_no_output_of_the_release(release: Release, tmp_path: 
     other = tmp_path / "other"
     (other / "a").mkdir(parents=True)
     (other / "a/one.jpg").write_bytes(b"somebody else's")
-    before = files(other)
+    before = files_below(other)
     with pytest.raises(RunError, match="does not hold what the earlier run released"):
         run_dataset(release.photos, other, CONFIG, record=release.record, update=True)
-    assert files(other) == before
+    assert files_below(other) == before

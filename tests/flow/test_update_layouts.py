@@ -12,8 +12,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.conftest import files_below
 from tests.flow.test_lists import JSON, LINES, LIST, document
-from tests.flow.test_update import CONFIG, files
+from tests.flow.test_update import CONFIG
 from tests.unit.dataset.drawn_parquet import FIRST, pack, rewritten, row_of
 from tests.unit.verify.drawn import MAGENTA, draw, draw_photos, jpeg_bytes, planted_detectors
 from veilset.records.outcomes import Outcome, OutcomeTable
@@ -96,11 +97,11 @@ def run(base: Path, case: Case, *, update: bool = False) -> ReleaseSummary:
 
 
 def results(base: Path) -> dict[str, bytes]:
-    record = files(record_folder(base / "out"))
+    record = files_below(record_folder(base / "out"))
     kept = (".parquet", "manifest.json")
     stages = ("annotations/", "obfuscate/", "verify/")
     tables = {n: d for n, d in record.items() if n.endswith(kept) and n.startswith(stages)}
-    return tables | files(base / "out")
+    return tables | files_below(base / "out")
 
 
 @pytest.mark.parametrize("case", [PARQUET, LISTED, COCO], ids=lambda case: case.layout)

@@ -15,6 +15,7 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from typer.testing import CliRunner
 
+from tests.conftest import files_below
 from tests.flow.packed_tars import pack
 from tests.s3 import get_files, put_files, s3_server
 from tests.unit.verify.drawn import QUIET, draw_photos, planted_detectors
@@ -52,11 +53,6 @@ class Place:
         if isinstance(self.out, str):
             return get_files(self.out)
         return files_below(self.out)
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.fixture(scope="module")

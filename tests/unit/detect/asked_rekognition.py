@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from tests.nobodys_account import use_nobodys_account
 from tests.unit.detect.fake_rekognition import FakeService, fake_service
 from veilset.aws import Patience, open_client
 from veilset.detect.rekognition import (
@@ -25,12 +26,8 @@ AT_ONCE = Patience(attempts=1, rounds=3, first_s=1.0, mode="standard")
 @pytest.fixture(autouse=True)
 def account(monkeypatch: pytest.MonkeyPatch) -> None:
     """Credentials of nobody, and no settings of the machine that runs the tests."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
+    use_nobodys_account(monkeypatch)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
 
 
 @pytest.fixture

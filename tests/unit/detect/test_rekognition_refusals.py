@@ -10,6 +10,7 @@ import io
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,44 +154,44 @@ def test_without_boto3_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
         make(PLAIN)
 
 
+def refuse_after(n_sent: int, code: str, service: FakeService, patch: pytest.MonkeyPatch) -> None:
+    """Let the service refuse one picture, once it was sent so many."""
+    answer = service.answer
+
+    def refuse_one(body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if len(service.sent) == n_sent:
+            service.refusals.append((400, code))
+        return answer(body)
+
+    patch.setattr(service, "answer", refuse_one)
+
+
 def test_the_stage_keeps_what_is_done_when_the_account_is_refused(
-    service: FakeService, tmp_path: Path
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     for place in range(3):
         PillowImage.fromarray(squares((100, 100), [(20, 20, 60, 60)])).save(photos / f"{place}.png")
     config = DetectConfig(detector="rekognition", shard_size=1)
-    answer = service.answer
-
-    def answer_twice(body: dict[str, object]) -> tuple[int, dict[str, object]]:
-        # The empty picture and the first image.
-        if len(service.sent) == 2:
-            service.refusals.append((400, "ExpiredTokenException"))
-        return answer(body)
-
-    service.answer = answer_twice  # type: ignore[method-assign]  # of this one
-    with pytest.raises(RunError, match="ExpiredTokenException"):
-        detect_dataset(photos, out, config, workers=1)
-    service.answer = answer  # type: ignore[method-assign]  # as it was
+    with monkeypatch.context() as patch:
+        # Answered are the empty picture and the first image.
+        refuse_after(2, "ExpiredTokenException", service, patch)
+        with pytest.raises(RunError, match="ExpiredTokenException"):
+            detect_dataset(photos, out, config, workers=1)
     detect_dataset(photos, out, config, workers=1)
     rows = list(AnnotationSet(out))
     assert [row.status for row in rows] == [Status.LOOKED] * 3
     assert all(len(row.regions) == 1 for row in rows)
 
 
-def test_the_stage_records_why_a_picture_was_refused(service: FakeService, tmp_path: Path) -> None:
+def test_the_stage_records_why_a_picture_was_refused(
+    service: FakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photos, out = tmp_path / "photos", tmp_path / "out"
     photos.mkdir()
     PillowImage.fromarray(squares((100, 100), [])).save(photos / "a.png")
-    answer = service.answer
-
-    def refuse_the_second(body: dict[str, object]) -> tuple[int, dict[str, object]]:
-        if len(service.sent) == 1:
-            service.refusals.append((400, "InvalidImageFormatException"))
-        return answer(body)
-
-    service.answer = refuse_the_second  # type: ignore[method-assign]  # of this one
+    refuse_after(1, "InvalidImageFormatException", service, monkeypatch)
     detect_dataset(photos, out, DetectConfig(detector="rekognition"), workers=1)
     (row,) = AnnotationSet(out)
     assert (row.status, row.reason) == (Status.COULD_NOT_LOOK, "unsupported")

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
@@ -241,6 +241,13 @@ def make_release(
     config = replace(obfuscate or ObfuscateConfig(), method=method)
     obfuscate_dataset(release.photos, release.annotations, release.out, config, workers=2)
     return release
+
+
+def release_both(base: Path, pack: Callable[[Path, Path], object]) -> tuple[Release, Release]:
+    """Release the same pictures as a folder and in containers, which ``pack`` makes of it."""
+    draw_photos(base / "folder" / "photos")
+    pack(base / "folder" / "photos", base / "packed" / "photos")
+    return make_release(base / "folder"), make_release(base / "packed")
 
 
 def annotate(release: Release, regions: Mapping[str, Sequence[Region]]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.nobodys_account import use_nobodys_account
 from tests.review_databases import Cluster, postgresql_cluster
 from tests.unit.review.mturk.fake_turk import FakeTurk, fake_turk
 from tests.unit.review.store.world import World, make_world
@@ -37,11 +38,7 @@ def world(database_url: str, tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture
 def turk(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTurk]:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-a-secret")
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    use_nobodys_account(monkeypatch)
     with fake_turk() as turk:
         yield turk
 
