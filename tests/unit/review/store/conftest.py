@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.review_databases import *  # noqa: F403  fixtures, found by their names
+from tests.unit.review.store.world import World, make_world
 from veilset.review.database.connect import Database
 
 
@@ -15,3 +17,9 @@ from veilset.review.database.connect import Database
 def database(database_url: str) -> Iterator[Database]:
     with Database.open(database_url) as database:
         yield database
+
+
+@pytest.fixture
+def world(database: Database, tmp_path: Path) -> World:
+    """A review of images with gold among them, as most tests want it."""
+    return make_world(database, tmp_path)

@@ -25,11 +25,6 @@ from veilset.review.job.gold_images import add_gold, retire_gold
 from veilset.review.values import Role
 
 
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:
-    return make_world(database, tmp_path)
-
-
 def test_batch_has_the_size_and_the_gold_that_were_asked_for(world: World) -> None:
     batch = world.take(world.person())
     assert len(batch.tasks) == 5

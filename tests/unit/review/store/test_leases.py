@@ -24,11 +24,6 @@ from veilset.review.job import batches, decisions, people
 from veilset.review.job.leases import expire
 
 
-@pytest.fixture
-def world(database: Database, tmp_path: Path) -> World:
-    return make_world(database, tmp_path)
-
-
 def test_asking_again_gives_the_same_batch(world: World) -> None:
     worker = world.person()
     first = world.take(worker)
