@@ -19,7 +19,7 @@ from veilset.audit.lettering import is_known
 from veilset.errors import DatasetError, RunError
 from veilset.pages.study_figures import draw_study_figures
 from veilset.runs import json_bytes
-from veilset.study.config import ObjectsSpec
+from veilset.study.config import ObjectsSpec, TransferSpec
 from veilset.study.evaluate import evaluate
 from veilset.study.layout import read_predictions, write_predictions
 from veilset.study.plan import Study
@@ -224,6 +224,9 @@ def test_scores_of_other_tasks_become_tables(study):
             "from": setting, "seed": 1, "metrics": {"top1": top1},
         }  # fmt: skip
         (folder / "score.json").write_text(json.dumps(score))
+    sources = ("none", "original", "blurred")
+    spec = TransferSpec("cifar10", study.folder, ("small",), sources, (1,))
+    study = replace(study, config=replace(study.config, transfer=(spec,)))
     found = evaluate(study)
     row = _tables(found)["table_5"].rows[0]
     for setting, top1 in (("none", 0.5), ("original", 0.9), ("blurred", 0.8)):

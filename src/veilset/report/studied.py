@@ -177,6 +177,7 @@ def _table(found: Mapping[str, Any], keys: Sequence[str], rows: Sequence[Row]) -
     most = max(
         (cell["n"] for cell in means if isinstance(cell, Mapping) and cell.get("n")), default=0
     )
+    most = max(most, found.get("n_seeds", 0))
     cells = [[_shown(row.get(each["key"]), each, most) for each in columns] for row in rows]
     return join(
         table(found["title"], headers, cells, numbers=numbers),

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilset.study.correlations import drops_of, share_by_class
 from veilset.study.drops import CategoryDrops
@@ -46,16 +47,18 @@ def categories_table(found: Found) -> Table | None:
         for folder, name, n in zip(found.classes, found.names, _n_images(found), strict=True)
     ]
     _add_shares(found, columns, rows)
+    before = _before(found)
     for setting, drops in by_setting.items():
         columns += _metric_columns(found, setting, drops)
         for k, row in enumerate(rows):
-            row |= _cells(found, setting, drops, k)
+            row |= _cells(found, setting, drops, before, k)
     note = (
         "Mean over networks first, then mean over seeds ± standard error; average precision is "
         "one class against the rest, over logits."
     )
     if not found.scores.has("ap"):
         note += " It is not known here: scores of all classes were not kept (scores: top)."
+    note = f"{note} {found.missing_in_settings()}".strip()
     return Table("categories", "Categories", note, _unique(columns), tuple(rows))
 
 
@@ -88,12 +91,24 @@ def _metric_columns(
         yield Column(f"{metric}.{setting}.drop", f"Δ {setting}", "%", 1)
 
 
+def _before(found: Found) -> dict[str, NDArray[np.float64]]:
+    """Give metrics of the reference, ``(S, K)``: all its seeds, whatever a setting has."""
+    scores = found.scores
+    seeds = scores.seeds(scores.networks, [found.own])
+    given = {metric: scores.by_class(found.own, seeds, metric) for metric in METRIC_NAMES}
+    return {metric: each for metric, each in given.items() if each is not None and seeds}
+
+
 def _cells(
-    found: Found, setting: str, drops: Mapping[str, CategoryDrops], k: int
+    found: Found,
+    setting: str,
+    drops: Mapping[str, CategoryDrops],
+    reference: Mapping[str, NDArray[np.float64]],
+    k: int,
 ) -> dict[str, Cell]:
     cells: dict[str, Cell] = {}
     for metric, each in drops.items():
-        before, after = each.before[:, k], each.after[:, k]
+        before, after = reference[metric][:, k], each.after[:, k]
         is_known = bool(np.isfinite(before).all() and np.isfinite(after).all())
         ddof = found.scores.ddof
         cells[f"{metric}.{found.reference}"] = (
@@ -152,6 +167,8 @@ def pairs_table(found: Found) -> Table | None:
     if not found.scores.has("ap"):
         note += " Scores were not kept (scores: top): average precision, and so who competes, is "
         note += "not known."
+    if missing := found.missing_in_settings():
+        note += f" {missing}"
     if too_few:
         note += f" Too few runs to search: {', '.join(too_few)}."
     flags = ("opposite", "top5_evaporates", "ap_evaporates", "competes", "few_seeds")
@@ -213,6 +230,7 @@ def table_4(found: Found) -> Table | None:
     """
     columns: list[Column] = [text_column("setting", "Setting"), *_NAMED]
     rows: list[dict[str, Cell]] = []
+    before = _before(found)
     for setting in found.obfuscated():
         drops = drops_of(found, setting)
         if "top1" not in drops:
@@ -228,7 +246,7 @@ def table_4(found: Found) -> Table | None:
             start: dict[str, Cell] = {
                 "setting": setting, "category": found.classes[k], "name": found.names[k]
             }  # fmt: skip
-            rows.append(start | _cells(found, setting, drops, k))
+            rows.append(start | _cells(found, setting, drops, before, k))
         columns += _metric_columns(found, setting, drops)
     if not rows:
         return None
@@ -240,6 +258,7 @@ def table_4(found: Found) -> Table | None:
         )
     title = "Categories that compete: top-1 accuracy moves in opposite directions"
     note = "Mean over networks first, then mean over seeds ± standard error."
+    note = f"{note} {found.missing_in_settings()}".strip()
     return Table("table_4", title, note, tuple(columns), tuple(rows))
 
 

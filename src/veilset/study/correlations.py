@@ -114,6 +114,7 @@ def correlations_table(found: Found) -> Table | None:
         Column("p", "p", "", 4),
         Column("rank", "Spearman's r", "", 2),
         count_column("n", "categories"),
+        count_column("n_seeds", "seeds"),
         text_column("reason", "why there is none"),
     ]
     if found.is_ilsvrc:
@@ -121,7 +122,8 @@ def correlations_table(found: Found) -> Table | None:
     note = (
         "Pearson's r over categories of the drop (mean over networks and seeds) with the mean "
         "share over test images; p two-sided; interval by Fisher's transformation."
-    )
+        f" {found.missing_in_settings()}"
+    ).strip()
     title = "Drops of categories against what is covered of them"
     return Table("correlations", title, note, tuple(columns), tuple(rows))
 
@@ -143,6 +145,7 @@ def _correlation(
         "p": given.p,
         "rank": given.rank,
         "n": given.n,
+        "n_seeds": len(drops.before),
         "reason": given.reason,
     }
     if found.is_ilsvrc:
@@ -163,10 +166,14 @@ def binned_figures(found: Found) -> dict[str, Any]:
                 for metric in METRICS
                 if metric in drops
             }
+            n_seeds = min((len(drops[metric].before) for metric in by_metric), default=0)
+            n_planned = found.n_planned(Question(setting, setting))
+            some = f" ({n_seeds} of {n_planned} seeds)" if n_seeds < n_planned else ""
             if by_metric:
                 figures[f"{each.figure}.{setting}"] = {
                     "setting": setting,
-                    "title": f"Drop of categories, {setting}",
+                    "title": f"Drop of categories, {setting}{some}",
+                    "n_seeds": n_seeds,
                     "x_label": each.label,
                     "bins": _bins(by_metric),
                 }
@@ -182,7 +189,7 @@ def bins_table(found: Found) -> Table | None:
     columns = [
         text_column("setting", "Setting"), text_column("against", "against"),
         Column("low", "from", "%", 1), Column("high", "to", "%", 1),
-        count_column("n", "categories"),
+        count_column("n", "categories"), count_column("n_seeds", "seeds"),
     ]  # fmt: skip
     metrics = [metric for metric in METRICS if found.scores.has(metric)]
     for metric in metrics:
@@ -203,6 +210,7 @@ def bins_table(found: Found) -> Table | None:
         columns.append(Column("top5.paper", f"Δ top-5 accuracy{PAPER}", "%", 2))
     note = "Mean drop of the categories whose mean share over test images lies from one end to the"
     note += " other, the lower one included; mean over networks and seeds."
+    note = f"{note} {found.missing_in_settings()}".strip()
     title = "Drops of categories by what is covered of them"
     return Table("bins", title, note, tuple(columns), tuple(rows))
 
@@ -212,7 +220,7 @@ def _bin_row(
 ) -> dict[str, Cell]:
     row: dict[str, Cell] = {
         "setting": figure["setting"], "against": figure["x_label"], "low": one["low"],
-        "high": one["high"], "n": one["n"],
+        "high": one["high"], "n": one["n"], "n_seeds": figure["n_seeds"],
     }  # fmt: skip
     for metric in metrics:
         drop = one[metric]

@@ -13,6 +13,7 @@ import numpy as np
 
 from veilset.errors import DatasetError, RunError
 from veilset.files import sha256_file
+from veilset.study.alike import check_alike
 from veilset.study.categories import (
     categories_table,
     objects_table,
@@ -24,7 +25,7 @@ from veilset.study.comparisons import drops_table, faces_table
 from veilset.study.correlations import binned_figures, bins_table, correlations_table, figure_2
 from veilset.study.facts_files import make_facts
 from veilset.study.found import Found
-from veilset.study.layout import read_predictions
+from veilset.study.layout import read_predictions, run_name
 from veilset.study.masses import PAIRS, saliency_table
 from veilset.study.paper import is_ilsvrc
 from veilset.study.plan import PlannedRun, Study
@@ -70,9 +71,10 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
             f"No run of the study in {study.folder} is finished. Run 'veilset study run' first."
         )
     failures = _failures(study)
+    _say_missing(study, runs, say)
     found = _found(study, runs, failures, say)
     tables = [
-        _with_left_out(table, len(study.plan.left_out))
+        replace(_with_left_out(table, len(study.plan.left_out)), n_seeds=len(study.config.seeds))
         for table in _tables(found, say)
         if table is not None
     ]
@@ -92,6 +94,16 @@ def evaluate(study: Study, on_step: OnStep | None = None) -> dict[str, Any]:
         "measurements": [asdict(each) for each in _measurements(tables, inputs)],
         "inputs": dict(sorted(inputs.items())),
     }
+
+
+def _say_missing(study: Study, runs: Mapping[RunKey, RunScores], say: OnStep) -> None:
+    planned = set(_planned(study))
+    n_missing = len(planned - runs.keys())
+    if n_missing:
+        say(
+            f"{n_missing:,} of {len(planned):,} predictions are missing: the notes of the tables "
+            "name them, and cells say over how many seeds they are"
+        )
 
 
 def _counted(
@@ -146,8 +158,9 @@ def _planned(study: Study) -> Iterator[RunKey]:
 def _read_runs(study: Study, say: OnStep, inputs: dict[str, str]) -> dict[RunKey, RunScores]:
     """Judge the predictions of all finished runs, one file in memory at a time."""
     runs = {}
-    for number, run in enumerate(study.plan.runs, start=1):
-        record = read_run(study.paths.run(run.run_id))
+    records = [(run, read_run(study.paths.run(run.run_id))) for run in study.plan.runs]
+    check_alike(study.paths, [(run, record) for run, record in records if record])
+    for number, (run, record) in enumerate(records, start=1):
         if record is None:
             continue
         say(f"predictions of run {number} of {len(study.plan.runs)}, {run.run_id}")
@@ -249,16 +262,37 @@ def _figures(found: Found, tables: list[Table]) -> dict[str, Any]:
 
 
 def _transfer_tables(study: Study, found: Found, inputs: dict[str, str]) -> list[Table]:
-    paths = sorted((study.folder / "transfer").glob(f"*/*/{SCORE}"))
+    asked = [
+        study.paths.transfer(spec.task, run_name(network, source, seed)) / SCORE
+        for spec in study.config.transfer
+        for network in spec.networks
+        for source in spec.sources
+        for seed in spec.seeds
+    ]
+    paths = [path for path in asked if path.exists()]
+    missing = [path.parent for path in asked if not path.exists()]
     for path in paths:
         inputs[path.relative_to(study.folder).as_posix()] = sha256_file(path)
     others = [name for name in found.settings if name != found.reference]
-    return transfer_tables(
+    tables = transfer_tables(
         [read_score(path) for path in paths],
         ["none", found.reference, *others],
         ddof=found.scores.ddof,
         is_ilsvrc=found.is_ilsvrc,
     )
+    n_seeds = max((len(spec.seeds) for spec in study.config.transfer), default=0)
+    said = _missing_transfers([f"{each.parent.name}/{each.name}" for each in missing])
+    return [
+        replace(table, note=f"{table.note} {said}".strip(), n_seeds=n_seeds) for table in tables
+    ]
+
+
+def _missing_transfers(names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 6} more" if names[6:] else ""
+    runs = "1 run is" if len(names) == 1 else f"{len(names)} runs are"
+    return f"{runs} missing: {', '.join(names[:6])}{more}."
 
 
 def _saliency_tables(study: Study, inputs: dict[str, str]) -> list[Table]:

@@ -78,10 +78,19 @@ class Found:
             return ""
         listed = ", ".join(self._named(absent[:6]))
         more = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
+        runs = "1 run is" if len(absent) == 1 else f"{len(absent)} runs are"
         return (
-            f"{len(absent)} runs are missing: {listed}{more}. Cells with fewer seeds say how "
-            "many; an average is given only where every network has a run."
+            f"{runs} missing: {listed}{more}. Cells with fewer seeds say how many; an average is "
+            "over the seeds of which every network has a run, and is not given without one."
         )
+
+    def missing_in_settings(self) -> str:
+        """As ``missing_note``, of everything that is trained and evaluated on one setting."""
+        return self.missing_note([self.own, *(Question(s, s) for s in self.obfuscated())])
+
+    def n_planned(self, question: Question) -> int:
+        """Count the seeds with which the study asks a question."""
+        return len({key.seed for key in self.planned if key.question == question})
 
     def _named(self, keys: Sequence[RunKey]) -> list[str]:
         named = []

@@ -155,7 +155,8 @@ def _escaped(text: str, letters: Mapping[str, str]) -> str:
 def shown_rows(table: Table) -> list[list[str]]:
     """Give the cells as people read them: rounded, ``-`` where there is nothing.
 
-    A mean over fewer seeds than the best cell of the table says over how many.
+    A mean over fewer seeds than are planned, or than the best cell of the table, says over how
+    many.
 
     Example:
         >>> columns = (Column("a", "A", "%", kind="mean_sem"),)
@@ -169,7 +170,7 @@ def shown_rows(table: Table) -> list[list[str]]:
         for cell in row.values()
         if isinstance(cell, Mapping) and "n" in cell
     ]
-    most = int(max(counts, default=0))
+    most = max(table.n_seeds, int(max(counts, default=0)))
     return [[shown(row.get(each.key), each, most) for each in table.columns] for row in table.rows]
 
 

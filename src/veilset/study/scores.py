@@ -138,15 +138,14 @@ class Scores:
         """Give the mean over networks of their means; without a standard error, as published.
 
         Returns:
-            With the number of seeds that every network has at least. None if a network has no
-            run: the mean of the others would be of something else.
+            Over the seeds of which every network has a run, and how many they are. None if
+            there is none: the mean of some networks would be of something else.
         """
-        cells = [self.accuracy(network, question, metric) for network in self.networks]
-        known = [cell for cell in cells if cell is not None]
-        if not known or len(known) < len(cells):
+        seeds = self.seeds(self.networks, [question])
+        right = self.correct(self.networks, question, seeds, metric)
+        if right is None or not seeds:
             return None
-        mean = float(np.mean([cell.mean for cell in known]))
-        return MeanSem(mean, None, min(cell.n for cell in known))
+        return MeanSem(float(right.mean()), None, len(seeds))
 
     def mean_drop(
         self, networks: Sequence[str], questions: tuple[Question, Question], metric: str

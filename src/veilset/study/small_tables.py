@@ -81,7 +81,9 @@ def small_faces_table(found: Found) -> Table:
         f"{int((np.array(groups_of(facts)) == group).sum())} {group}" for group in GROUPS
     )
     roles = ", ".join(f"{role}: {name}" for role, name in found.roles.items())
-    return Table("small_faces", title, f"{_HOW} Images: {counted}. {roles}.", _COLUMNS, tuple(rows))
+    asked = [Question(name, name) for name in found.roles.values()]
+    note = f"{_HOW} Images: {counted}. {roles}. {found.missing_note(asked)}".strip()
+    return Table("small_faces", title, note, _COLUMNS, tuple(rows))
 
 
 def _why_not(found: Found) -> str:

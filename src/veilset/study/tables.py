@@ -48,6 +48,7 @@ class Table:
         note: Below it: how it was computed, and what is missing.
         columns: In order.
         rows: Cells by the keys of columns; None where there is nothing to say.
+        n_seeds: How many seeds are planned; 0 where that is not the same for all.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Table:
     note: str
     columns: tuple[Column, ...]
     rows: tuple[Mapping[str, Cell], ...]
+    n_seeds: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Give it as JSON values."""
@@ -64,7 +66,8 @@ class Table:
     def from_json(cls, found: Mapping[str, Any]) -> Table:
         """Read what ``to_json`` gave."""
         columns = tuple(Column(**column) for column in found["columns"])
-        return cls(found["name"], found["title"], found["note"], columns, tuple(found["rows"]))
+        rows, n_seeds = tuple(found["rows"]), int(found.get("n_seeds", 0))
+        return cls(found["name"], found["title"], found["note"], columns, rows, n_seeds)
 
 
 def text_column(key: str, label: str) -> Column:
@@ -158,8 +161,9 @@ def _accuracies(
     note = (
         "Mean over seeds ± standard error of the mean"
         f"{'' if found.scores.ddof == 1 else f' (ddof {found.scores.ddof})'}; Δ is "
-        f"{found.reference} minus the setting, over the seeds that both have. {AVERAGE}: over "
-        f"networks. {found.missing_note([own, *(each for _, each in asked)])}"
+        f"{found.reference} minus the setting, over the seeds that both have (the table 'drops' "
+        f"counts them). {AVERAGE}: over networks. "
+        f"{found.missing_note([own, *(each for _, each in asked)])}"
     )
     return Table(name, title, note.strip(), tuple(columns), tuple(rows))
 
