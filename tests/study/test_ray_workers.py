@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -78,10 +79,10 @@ def work(
     cluster: Any,
     study: Study,
     on_event: Callable[[Event], None] = lambda _: None,
-    only: str = "",
+    options: Options = Options(),  # noqa: B008  frozen
 ) -> Counts:
     settings = EngineSettings("ray", address=cluster.address)
-    return work_on_cluster(study, settings, "auto", Options(only), on_event)
+    return work_on_cluster(study, settings, "auto", options, on_event)
 
 
 @pytest.mark.parametrize("victim", ["actor", "node"] if IS_THOROUGH else ["actor"])
@@ -138,7 +139,7 @@ def test_asked_to_end_it_leaves_checkpoints(cluster: Any, done: Study, tmp_path:
             signal.raise_signal(signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        work(cluster, study, ask, FIRST)
+        work(cluster, study, ask, Options(FIRST))
     assert [event.kind for event in events if event.run_id != FIRST] == []
     assert events[-1].kind == "stopped"
     assert (study.paths.run(FIRST) / "checkpoint.json").exists()
@@ -193,13 +194,19 @@ def test_a_node_with_other_packages_or_locks_is_refused(
     with monkeypatch.context() as patch:
         patch.setattr(ray_workers, "claim", lambda _: nullcontext())
         with pytest.raises(RunError, match=r"A lock of the node \S+ in .*out does not hold"):
-            work(cluster, study, only=FIRST)
+            work(cluster, study, options=Options(FIRST))
     versions = package_versions() | {"torch": "1.0"}
     monkeypatch.setattr(ray_workers, "package_versions", lambda: versions)
     with pytest.raises(RunError, match=r"has torch \S+, this machine 1\.0: results could differ"):
         work(cluster, study)
     assert not (study.folder / "runs").exists()
     assert left_behind(study) == []
+
+
+def test_no_run_is_begun_after_the_deadline(cluster: Any, tmp_path: Path) -> None:
+    study = drawn_study(tmp_path)
+    assert work(cluster, study, options=Options(deadline=time.monotonic())).left == 2
+    assert not (study.folder / "runs").exists()
 
 
 def test_workers_that_fit_nowhere_are_refused(cluster: Any, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ class _Crew:
                 self._end()
             self._try_orphans()
             self._hire()
-            if not self._hands and (self._is_ending or not self._orphans):
+            if not self._hands and (self._is_over() or not self._orphans):
                 break
             for hand in self._answered():
                 self._take(hand)
@@ -212,8 +212,7 @@ class _Crew:
 
     def _hire(self) -> None:
         """Start actors for runs that nobody may have."""
-        late = self._options.deadline is not None and time.monotonic() >= self._options.deadline
-        if self._is_ending or self._is_exhausted or late:
+        if self._is_over() or self._is_exhausted:
             return
         now = time.monotonic()
         if now - self._slots_known_at > _NODES_EVERY_S:
@@ -222,6 +221,10 @@ class _Crew:
         while len(self._hands) < min(max(1, self._n_slots), len(self._open)):
             actor = self._actor_class.remote()
             self._hands.append(_Hand(actor, actor.start.remote(self._orders)))
+
+    def _is_over(self) -> bool:
+        deadline = self._options.deadline
+        return self._is_ending or (deadline is not None and time.monotonic() >= deadline)
 
     def _try_orphans(self) -> None:
         """Look whether runs of dead actors, which those that were free did not get, are free."""
