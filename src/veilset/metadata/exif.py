@@ -11,8 +11,10 @@ Tag numbers and types after CIPA DC-008 (Exif 2.32).
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from veilset.metadata.policy import GPS, PREVIEW, Cleaned, cleaned
 from veilset.metadata.tiff_tags import (
@@ -45,11 +47,14 @@ class Allowed:
         types: TIFF types; any other form of the tag is removed.
         count: Exact number of values, or the most characters of a text.
         pattern: What the whole value has to match; "" for numbers.
+        most: Where several ratios may stay: the largest of them. They are written anew as
+            hundredths, for ratios as they come would leave 8 bytes each to whoever hides something.
     """
 
     types: tuple[int, ...]
     count: int = 1
     pattern: bytes = b""
+    most: int = 0
 
 
 _NUMBER = Allowed((SHORT, LONG))
@@ -102,7 +107,7 @@ _SETTINGS: Mapping[int, Allowed] = {
     0xA409: _NUMBER,  # Saturation
     0xA40A: _NUMBER,  # Sharpness
     0xA40C: _NUMBER,  # SubjectDistanceRange
-    0xA432: Allowed((RATIONAL,), 4),  # LensSpecification
+    0xA432: Allowed((RATIONAL,), 4, most=10_000),  # LensSpecification: mm, mm, f-numbers
     0xA433: _PRODUCT,  # LensMake
     0xA434: _PRODUCT,  # LensModel
     0xA500: _RATIO,  # Gamma
@@ -185,7 +190,22 @@ def _allowed_value(value: Field, order: str, rule: Allowed) -> Field | None:
     if value.count < rule.count:
         return None
     size = len(value.raw) // value.count * rule.count
-    return Field(value.type, rule.count, value.raw[:size])
+    kept = Field(value.type, rule.count, value.raw[:size])
+    return _in_hundredths(kept, order, rule.most) if rule.most else kept
+
+
+def _in_hundredths(value: Field, order: str, most: int) -> Field | None:
+    """Round ratios; None if one of them is too large. 0/0 says "not known" and stays."""
+    numbers = struct.unpack(f"{order}{2 * value.count}L", value.raw)
+    rounded: list[int] = []
+    for above, below in zip(numbers[::2], numbers[1::2], strict=True):
+        if (above, below) == (0, 0):
+            rounded += (0, 0)
+        elif not below or above > most * below:
+            return None
+        else:
+            rounded += (round(Fraction(100 * above, below)), 100)
+    return Field(value.type, value.count, struct.pack(f"{order}{len(rounded)}L", *rounded))
 
 
 def settings_tree(data: bytes, order: str, first: Directory) -> tuple[Tree, list[str]]:

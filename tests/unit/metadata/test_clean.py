@@ -125,6 +125,31 @@ def test_every_orientation_stays_in_both_byte_orders(orientation, order):
         assert opened(clean_metadata(data, policy)).getexif()[0x0112] == orientation
 
 
+def with_lens(ratios: bytes, order: str) -> bytes:
+    lens = (0xA432, 5, len(ratios) // 8, ratios)
+    return with_segments(saved("JPEG"), exif_segment(block(order=order, exif=[lens])))
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_what_a_lens_can_do_stays_as_numbers_not_as_bytes(order):
+    data = with_lens(struct.pack(f"{order}8L", 24_000, 1000, 70, 1, 28, 10, 0, 0), order)
+    out = clean_metadata(data)
+    written = struct.pack(f"{order}8L", 2400, 100, 7000, 100, 280, 100, 0, 0)
+    assert written in out
+    assert clean_metadata(out) == out
+    # As ratios of 32 bits these are numbers too, and would carry 32 bytes of anything.
+    secret = struct.pack(f"{order}8L", *(n for i in range(4) for n in (0x5EC4E7A1 + i, 0x1CEB00DA)))
+    out = clean_metadata(with_lens(secret, order))
+    assert not any(secret[i : i + 8] in out for i in range(25))
+
+
+@pytest.mark.parametrize("odd", [(1, 0), (10_001, 1), (0xFFFFFFFF, 1)])
+def test_a_lens_that_cannot_be_goes(odd):
+    data = with_lens(struct.pack("<8L", 24, 1, 70, 1, *odd, 4, 1), "<")
+    assert metadata_findings(data) == ("other EXIF tags",)
+    assert 0xA432 not in exif_of(clean_metadata(data)).get_ifd(0x8769)
+
+
 @pytest.mark.parametrize(("form", "mode"), [
     ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "1"), ("PNG", "P"), ("PNG", "LA"), ("PNG", "RGBA"),
     ("PNG", "I;16"), ("WEBP", "RGBA"), ("TIFF", "1"), ("TIFF", "P"), ("TIFF", "CMYK"),
