@@ -63,9 +63,7 @@ def test_arguments_and_sizes_are_tried_without_training(drawn: Path) -> None:
         plan_study(path)
     path = with_networks(drawn, "squeezenet1_1, alexnet")
     path.write_text(path.read_text().replace("epochs: 1,", "epochs: 1, train_size: 48,"))
-    with pytest.raises(
-        ConfigError, match=r"networks\[1\]: alexnet cannot take pictures of 48"
-    ):
+    with pytest.raises(ConfigError, match=r"networks\[1\]: alexnet cannot take pictures of 48"):
         run_study(path)
     # timm's transformers are made for one size.
     path = with_networks(drawn, "{name: vit, source: timm, model: vit_tiny_patch16_224}")

@@ -247,6 +247,39 @@ def test_accuracies_of_categories(tables, frame):
             assert row[f"{metric}.{setting}.drop"] == pytest.approx(expected, abs=1e-12)
 
 
+def test_drops_of_categories_with_their_intervals(tables, frame):
+    rows = pd.DataFrame(tables["category_drops"])
+    assert [*rows.groupby("setting").size()] == [rows.category.nunique()] * 2
+    for setting, family in rows.groupby("setting"):
+        before = _category_means(frame, "original", "top1")
+        after = _category_means(frame, setting, "top1")
+        for k, (_, row) in enumerate(family.iterrows()):
+            drops = before.loc[k] - after.loc[k]
+            assert row["drop"] == pytest.approx(drops.mean(), abs=1e-12)
+            assert row["p"] == pytest.approx(stats.ttest_1samp(drops, 0).pvalue)
+            low, high = stats.t.interval(0.95, len(drops) - 1, drops.mean(), stats.sem(drops))
+            assert row["over_trainings"] == pytest.approx({"low": low, "high": high})
+            images = _image_means(frame, k, "original") - _image_means(frame, k, setting)
+            assert row["n_images"] == len(images)
+            margin = 1.96 * images.std(ddof=0) / np.sqrt(len(images))
+            assert row["over_images"]["low"] == pytest.approx(drops.mean() - margin, abs=margin / 5)
+            assert row["over_images"]["high"] == pytest.approx(
+                drops.mean() + margin, abs=margin / 5
+            )
+        p = family.p.sort_values()
+        steps = np.minimum(p.to_numpy() * np.arange(len(p), 0, -1), 1)
+        expected = pd.Series(np.maximum.accumulate(steps), index=p.index)
+        assert family.p_holm.to_numpy() == pytest.approx(expected[family.index].to_numpy())
+
+
+def _image_means(frame, label, trained) -> pd.Series:
+    """Images of a category, mean over networks and seeds."""
+    chosen = frame[
+        (frame.trained == trained) & (frame.evaluated == trained) & (frame.label == label)
+    ]
+    return chosen.groupby("image_id").top1.mean()
+
+
 def test_average_precisions_of_categories_over_logits(tables, frame):
     chosen = frame[(frame.trained == "blurred") & (frame.evaluated == "blurred")]
     found = {}

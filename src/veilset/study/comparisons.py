@@ -24,7 +24,7 @@ from veilset.study.tables import (
     text_column,
 )
 
-_INTERVALS = (
+INTERVALS = (
     Column("drop", "Δ", "%", 2),
     Column("over_trainings", "95 % over trainings", "%", 2, "interval"),
     Column("over_images", "95 % over images", "%", 2, "interval"),
@@ -37,14 +37,13 @@ _INTERVALS = (
     text_column("resolved", "resolved"),
 )
 
-_HOW = (
+HOW = (
     "Δ is accuracy on the reference minus accuracy on the setting; positive is worse. Over "
     "trainings: Student's t over seeds, what other trainings would have given. Over images: "
     "bootstrap within class, what other images of the same classes would have given. A drop is "
     "resolved if both exclude 0. Detectable: the least drop that this interval would have shown "
     "4 times of 5, from the same standard error; of a smaller one that is not resolved nothing "
-    "is known. p: paired t test over seeds, corrected by Holm over the rows of "
-    "one metric{}."
+    "is known. p: paired t test over seeds, corrected by Holm{}."
 )
 
 
@@ -82,16 +81,16 @@ def drops_table(found: Found) -> Table:
         for metric in METRICS:
             if found.scores.has(metric):
                 rows += list(_drop_rows(found, asked, metric))
-    _correct(rows, ("table", "metric"))
+    correct_for_many(rows, ("table", "metric"))
     columns = (
         text_column("network", "Network"),
         text_column("trained", "trained on"),
         text_column("evaluated", "evaluated on"),
         text_column("metric", "metric"),
-        *_INTERVALS,
+        *INTERVALS,
     )
     questions = [found.own, *(asked.question for asked in asked_questions(found))]
-    how = _HOW.format(" and kind of comparison")
+    how = HOW.format(" over the rows of one metric and kind of comparison")
     note = f"{how} {found.missing_note(questions)}".strip()
     return Table("drops", "What obfuscation costs, with intervals", note, columns, _frozen(rows))
 
@@ -119,7 +118,7 @@ def _drop_rows(found: Found, asked: Asked, metric: str) -> Iterator[dict[str, Ce
 def drop_cells(drop: Drop | None) -> dict[str, Cell]:
     """Give the cells of a drop; all None where there is none."""
     if drop is None:
-        return {column.key: None for column in _INTERVALS}
+        return {column.key: None for column in INTERVALS}
     return {
         "drop": drop.drop,
         "over_trainings": interval_cell(drop.over_trainings),
@@ -150,33 +149,34 @@ def faces_table(found: Found) -> Table | None:
         "not searched": ~facts.is_looked,
     }
     rows: list[dict[str, Cell]] = []
-    asked = _trained_or_evaluated(found)
+    asked = trained_or_evaluated(found)
     for setting, question in asked.items():
         for metric in METRICS:
             if found.scores.has(metric):
                 rows += _faces_rows(found, (setting, question), metric, groups)
     if not rows:
         return None
-    _correct(rows, ("metric", "images"))
+    correct_for_many(rows, ("metric", "images"))
     with_faces, without, n_not = (
         int(group.sum()) for group in groups.values() if group is not None
     )
+    how = HOW.format(" over the rows of one metric and kind of images")
     note = (
         f"Averaged over networks. {with_faces} images have a face, {without} have none; {n_not} "
-        f"were not searched and count in neither. {_HOW.format(' and kind of images')} "
+        f"were not searched and count in neither. {how} "
         f"{found.missing_note([found.own, *asked.values()])}"
     )
     columns = (
         text_column("setting", "Setting"),
         text_column("metric", "metric"),
         text_column("images", "images"),
-        *_INTERVALS,
+        *INTERVALS,
     )
     title = "Drops on images with faces and without"
     return Table("faces", title, note.strip(), columns, _frozen(rows))
 
 
-def _trained_or_evaluated(found: Found) -> dict[str, Question]:
+def trained_or_evaluated(found: Found) -> dict[str, Question]:
     """Give what is asked of each setting: of networks trained on it, or else on the reference."""
     asked = {}
     for setting in (each for each in found.settings if each != found.reference):
@@ -241,7 +241,7 @@ def _difference(
 def contrast_cells(found: Contrast | None) -> dict[str, Cell]:
     """Give the cells of a difference; it has no p."""
     if found is None:
-        return {column.key: None for column in _INTERVALS}
+        return {column.key: None for column in INTERVALS}
     return {
         "drop": found.value,
         "over_trainings": interval_cell(found.over_trainings),
@@ -256,7 +256,7 @@ def contrast_cells(found: Contrast | None) -> dict[str, Cell]:
     }
 
 
-def _correct(rows: Sequence[dict[str, Cell]], keys: Sequence[str]) -> None:
+def correct_for_many(rows: Sequence[dict[str, Cell]], keys: Sequence[str]) -> None:
     """Put Holm's correction into the rows, among those that agree in these keys."""
     families: dict[tuple[Cell, ...], list[dict[str, Cell]]] = {}
     for row in rows:

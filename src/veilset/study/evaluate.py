@@ -21,6 +21,7 @@ from veilset.study.categories import (
     pairs_table,
     table_4,
 )
+from veilset.study.category_drops import category_drops_table
 from veilset.study.comparisons import drops_table, faces_table
 from veilset.study.correlations import binned_figures, bins_table, correlations_table, figure_2
 from veilset.study.facts_files import make_facts
@@ -236,6 +237,7 @@ def _tables(found: Found, say: OnStep) -> Iterator[Table | None]:
         ("images with faces", faces_table), ("transfer between settings", table_8),
         ("obfuscated test images", table_7), ("competing pairs", table_4),
         ("pairs", pairs_table), ("categories", categories_table),
+        ("drops of categories", category_drops_table),
         ("objects", objects_table), ("correlations", correlations_table), ("bins", bins_table),
         ("small faces", small_faces_table),
     ):  # fmt: skip
