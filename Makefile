@@ -8,6 +8,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes, each with whole files: much of the time of a test is waiting.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadgroup --durations 20 --durations-min 5
 WITH_TORCH := tests/flow/test_torch.py tests/study src/veilset/study
 
 .PHONY: demo test system check unit client docs clean
@@ -34,10 +36,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 
 unit: client
-	$(BIN)/pytest --durations 20 --durations-min 5 $(addprefix --ignore ,$(WITH_TORCH))
+	$(PYTEST) $(addprefix --ignore ,$(WITH_TORCH))
 	# PyTorch in a process of its own: half a gigabyte, and settings for the whole process, are
 	# nothing for the tests above that measure memory and time.
-	$(BIN)/pytest --durations 20 --durations-min 5 $(WITH_TORCH)
+	$(PYTEST) $(WITH_TORCH)
 
 client: $(VENV)/.installed-dev
 	$(BIN)/python build_client.py

@@ -41,8 +41,13 @@ def real_data_folder() -> Path:
     return Path(os.environ.get("VEILSET_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip, visibly, what needs photographs that are not there."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together what one process has to run; skip, visibly, what lacks its photographs."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            # A file sets up its data once; a second Ray cluster would be one too many.
+            group = "ray" if "engines" in item.path.parts else str(item.path)
+            item.add_marker(pytest.mark.xdist_group(group))
     if real_data_folder().is_dir():
         return
     skip = pytest.mark.skip(reason=f"no photographs in {real_data_folder()}")
