@@ -2,7 +2,7 @@
 """How well the local engine fills the cores, and what slow storage costs.
 
     python benchmarks/pipeline.py PHOTOS [--stage detect] [--images 1500] [--rounds 3]
-                                         [--delay-ms 50] [--effort fast]
+                                         [--delay-ms 50] [--effort fast] [--only WAY ...]
 
 Ratios within a round, of child processes that are bound to their cores; ``wall_s`` of the run
 counts, without the start of the first process. Photographs are used several times if there are
@@ -13,6 +13,7 @@ fewer than asked for.
   run alone: two runs that have nothing to do with each other share the memory's bandwidth, too.
 - *Network alone*: images/s of the whole of ``detect`` by those of its network, on pictures that
   were decoded before and of sizes that it has seen before, with as many threads.
+  Alone it needs no start and compiles nothing, which a short run pays for: ask many images.
 - *Slow storage*: images/s when every read sleeps for so many milliseconds, by those without.
 """
 
@@ -27,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--delay-ms", type=float, default=50.0)
     parser.add_argument("--effort", default="fast")
+    parser.add_argument(
+        "--only", nargs="+", choices=["one", "all", "each", "slow", "alone"], metavar="WAY",
+        help="one core, all cores, a run on each, slow reads, network alone; all if not given",
+    )  # fmt: skip
     parser.add_argument("--job", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.job:
@@ -153,19 +159,23 @@ def report(chosen: argparse.Namespace, work: Path, cores: list[int]) -> None:
     by = {f"on {n}": "on 1", "one run on each": "on 1", slowly: f"on {n}"}
     if chosen.stage == "detect":
         by[f"on {n} "] = "network alone"
-    ratios: dict[str, list[float]] = {f"{one} by {other}": [] for one, other in by.items()}
+    ways: dict[str, tuple[str, Callable[[], float]]] = {
+        "one": ("on 1", lambda: rate_of(job(cores[:1]))),
+        "all": (f"on {n}", lambda: rate_of(job(cores))),
+        "each": ("one run on each", lambda: rate_of(*(job([core]) for core in cores))),
+        "slow": (slowly, lambda: rate_of(job(cores, customs=str(slow)))),
+    }
+    if chosen.stage == "detect":
+        ways["alone"] = ("network alone", lambda: rate_of(job(cores, "network alone")))
+    asked = [way for name, way in ways.items() if name in (chosen.only or ways)]
+    ratios: dict[str, list[float]] = {}
     for _ in range(chosen.rounds):
-        rates = {
-            "on 1": rate_of(job(cores[:1])),
-            f"on {n}": rate_of(job(cores)),
-            "one run on each": rate_of(*(job([core]) for core in cores)),
-            slowly: rate_of(job(cores, customs=str(slow))),
-        }
-        if chosen.stage == "detect":
-            rates["network alone"] = rate_of(job(cores, "network alone"))
+        rates = {what: measure() for what, measure in asked}
         print("  ".join(f"{what}: {rate:.1f}/s" for what, rate in rates.items()), flush=True)
         for one, other in by.items():
-            ratios[f"{one} by {other}"].append(rates[one.strip()] / rates[other])
+            if one.strip() in rates and other in rates:
+                ratio = rates[one.strip()] / rates[other]
+                ratios.setdefault(f"{one} by {other}", []).append(ratio)
     for name, values in ratios.items():
         print(f"{name:<40} {spread(values)}")
 
