@@ -118,7 +118,7 @@ def test_their_log_is_this_process_s(
 
 def test_cores_without_work_are_lent(tmp_path: Path) -> None:
     def shards() -> Iterator[Shard]:
-        for index, n in enumerate((4, 60)):
+        for index, n in enumerate((20, 90)):
             yield Shard(index, tuple(ImageRecord(f"{index}/{i}.jpg") for i in range(n)))
 
     engine = make_engine(EngineSettings("local", n_processes=2), n_threads=3)
