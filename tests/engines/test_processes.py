@@ -126,9 +126,9 @@ def test_cores_without_work_are_lent(tmp_path: Path) -> None:
     first, second = (
         list(map(int, (tmp_path / f"busy-{index}").read_text().split())) for index in (0, 1)
     )
-    # One process has two of the three cores, and who is ready first has the first shard. When that
-    # is done, the other process has all cores.
-    assert {max(first), max(second[:10])} == {1, 2}
+    # One process has two of the three cores, the other one; who is ready first has the first shard.
+    # While another waits, nobody has all cores; over the last one somebody has.
+    assert max(first) in (1, 2)
     assert max(second) == 3
 
 
