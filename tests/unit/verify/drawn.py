@@ -142,11 +142,14 @@ def planted_detectors(names: Sequence[str] = DETECTORS) -> Iterator[None]:
     def announced(group: str) -> list[EntryPoint]:
         return here if group == "veilset.detectors" else list(entry_points(group=group))
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "entry_points", announced)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plugins, "entry_points", announced)
+            plugins._announced.cache_clear()
+            yield
+    finally:
+        # Also where the work fails, as tests ask it to: what follows would find these alone.
         plugins._announced.cache_clear()
-        yield
-    plugins._announced.cache_clear()
 
 
 @dataclass(frozen=True)
