@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -41,13 +42,26 @@ def real_data_folder() -> Path:
     return Path(os.environ.get("VEILSET_TEST_DATA", REPOSITORY.parent / "shared" / "data"))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep together what one process has to run: whole files, and all that starts Ray.
+
+    Marks and ``--dist loadgroup`` would say the same, but xdist 3.8 forgets marks, without a
+    word, beside pytest 9.2.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    def together(nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "ray" if path.startswith("tests/engines/") else path
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = together
+    return scheduling
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep together what one process has to run; skip, visibly, what lacks its photographs."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            # A file sets up its data once; a second Ray cluster would be one too many.
-            group = "ray" if "engines" in item.path.parts else str(item.path)
-            item.add_marker(pytest.mark.xdist_group(group))
+    """Skip, visibly, what lacks its photographs."""
     if real_data_folder().is_dir():
         return
     skip = pytest.mark.skip(reason=f"no photographs in {real_data_folder()}")
