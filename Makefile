@@ -10,7 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes, each with whole files: much of the time of a test is waiting.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadscope --durations 20 --durations-min 5
-WITH_TORCH := tests/flow/test_torch.py tests/study src/veilset/study
+WITH_TORCH := tests/flow/test_torch.py tests/learning tests/study src/veilset/learning \
+  src/veilset/study
 
 .PHONY: demo test system check unit client docs clean
 

@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from veilset.audit import age_gender, aligned_faces
+from veilset.audit import age_gender
 from veilset.audit.shares import Clusters, clustered_share
+from veilset.networks import aligned_faces
 from veilset.plugins import make_detector, make_face_estimator
 from veilset.protocols import DetectorSettings, FaceEstimator, RuntimeSettings
 from veilset.types import BoxXyxy, Region
@@ -229,7 +230,7 @@ def compare_alignments(photos: Sequence[Photo], large: list[dict[str, Any]], n: 
         with_raw = estimate(_ESTIMATOR[0], photos, side, n)
         tell_row(f"as given, {side or 'full'}", photos, with_raw, large)
     aligned_faces.squared = kept
-    dlib = aligned_faces.import_dlib()
+    dlib = aligned_faces.import_dlib("This benchmark", "demographics")
     predict = _ESTIMATOR[0]._cutter._predict
     frame = _landmark_frame(photos, predict, dlib)
 

@@ -33,8 +33,8 @@ from torch import nn
 from torch.nn import functional
 from torchvision import datasets, models, transforms
 
+from veilset.learning.devices import arithmetic, describe, open_device
 from veilset.study.batches import Batch, TrainBatches
-from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.lists import ImageList
 from veilset.study.one_run import classify, make_feed
 from veilset.study.pictures import FolderPictures

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from veilset.files import sha256_file
+from veilset.learning.checkpoint import save_tensors
 from veilset.study import records
-from veilset.study.checkpoint import save_tensors
 from veilset.study.config import DataSpec, NetworkSpec, SettingSpec, StudyConfig, TransferSpec
 from veilset.study.layout import StudyPaths, run_name
 from veilset.study.networks import build

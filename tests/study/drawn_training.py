@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from veilset.files import write_atomically
-from veilset.study import checkpoint
-from veilset.study.checkpoint import save_tensors
-from veilset.study.devices import arithmetic, open_device
+from veilset.learning import checkpoint
+from veilset.learning.checkpoint import save_tensors
+from veilset.learning.devices import arithmetic, open_device
 from veilset.study.recipe import Recipe, make_recipe
 from veilset.study.train import Outcome, Tools, Trainer
 

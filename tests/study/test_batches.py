@@ -16,6 +16,7 @@ from torchvision import transforms
 
 from tests.study.drawn_pictures import CLASSES, draw, list_of, make_study, tiny
 from veilset.errors import DatasetError
+from veilset.seeds import derive
 from veilset.study.batches import Batch, EvalBatches, TrainBatches
 from veilset.study.config import StudyConfig
 from veilset.study.feed import to_device
@@ -23,7 +24,6 @@ from veilset.study.lists import ImageList
 from veilset.study.pictures import FolderPictures, open_source
 from veilset.study.recipe import PAPER
 from veilset.study.reduced import cut_reduced, factor_for
-from veilset.study.seeds import derive
 
 CPU = torch.device("cpu")
 NORMALISED = [transforms.ToTensor(), transforms.Normalize(PAPER.mean, PAPER.std)]

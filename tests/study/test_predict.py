@@ -16,7 +16,7 @@ from torchvision import transforms
 
 from tests.study.drawn_runs import CLASSES, N_VAL, drawn_study
 from veilset.errors import RunError
-from veilset.study.devices import open_device
+from veilset.learning.devices import open_device
 from veilset.study.layout import read_predictions
 from veilset.study.lists import ImageList
 from veilset.study.networks import build

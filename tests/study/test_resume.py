@@ -26,8 +26,8 @@ from tests.study.drawn_training import (
     make_trainer,
     train_small,
 )
-from veilset.study import checkpoint
-from veilset.study.checkpoint import DamagedCheckpointError
+from veilset.learning import checkpoint
+from veilset.learning.checkpoint import DamagedCheckpointError
 from veilset.study.curve import read_curve
 from veilset.study.one_run import make_feed
 from veilset.study.train import TrainingError

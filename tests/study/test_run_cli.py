@@ -19,7 +19,7 @@ from veilset.cli.study_talk import StudyProgress, parse_duration
 from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError
 from veilset.files import sha256_file
-from veilset.study.devices import find_devices, open_device, share_devices
+from veilset.learning.devices import find_devices, open_device, share_devices
 from veilset.study.recipe import PAPER, make_recipe
 from veilset.study.train import TrainingProgress
 from veilset.study.work import Counts, Event

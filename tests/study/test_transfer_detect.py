@@ -18,8 +18,8 @@ from tests.study.drawn_study_runs import RESNET, TINY, drawn_study, finish_runs
 from tests.study.drawn_transfer import draw_voc
 from veilset.errors import ConfigError, DatasetError
 from veilset.files import sha256_file
+from veilset.learning.devices import open_device
 from veilset.study.config import NetworkSpec, StudyConfig, TransferSpec
-from veilset.study.devices import open_device
 from veilset.study.layout import StudyPaths, open_table
 from veilset.study.recipe import make_recipe
 from veilset.study.transfer.coco_metric import coco_precision

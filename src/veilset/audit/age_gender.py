@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from veilset.audit.aligned_faces import PADDING, FaceCutter, visible_side_px
 from veilset.errors import MissingExtraError, PluginError
+from veilset.networks.aligned_faces import PADDING, FaceCutter, visible_side_px
 from veilset.networks.runtime import Preparation, Session, open_session
 from veilset.networks.weights import Weights, packaged_weights
 from veilset.protocols import FaceEstimator, RuntimeSettings

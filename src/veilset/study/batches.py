@@ -18,13 +18,13 @@ import torch
 from PIL import Image as PillowImage
 from torch import Tensor
 
+from veilset.seeds import derive
 from veilset.study.crops import IntBox, crop_box, eval_sizes, flips
 from veilset.study.kept import KeptPictures
 from veilset.study.lists import ImageList
 from veilset.study.pictures import PictureSource
 from veilset.study.recipe import Recipe, size_at
 from veilset.study.reduced import Choose, cut_reduced
-from veilset.study.seeds import derive
 from veilset.types import Image
 
 _BILINEAR = PillowImage.Resampling.BILINEAR

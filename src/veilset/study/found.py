@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from veilset.seeds import derive
 from veilset.study.facts import ImageFacts
 from veilset.study.scores import IntVector, Question, RunKey, Scores
-from veilset.study.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)

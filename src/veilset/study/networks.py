@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_file
+from veilset.seeds import derive
 from veilset.study.config import SOURCES, NetworkSpec
-from veilset.study.seeds import derive
 from veilset.types import ModelCard
 
 # The last feature map that still has places, as the study's authors chose it for Grad-CAM;

@@ -21,10 +21,12 @@ from torch.nn import functional
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_file
-from veilset.study import checkpoint, records
+from veilset.learning import checkpoint
+from veilset.learning.checkpoint import save_tensors
+from veilset.learning.devices import arithmetic, describe, open_device
+from veilset.seeds import derive
+from veilset.study import records
 from veilset.study.batches import Batch, TrainBatches
-from veilset.study.checkpoint import save_tensors
-from veilset.study.devices import arithmetic, describe, open_device
 from veilset.study.feed import feed, to_device
 from veilset.study.kept import KeptFolder
 from veilset.study.layout import PREDICTIONS_FORMAT, open_table
@@ -35,7 +37,6 @@ from veilset.study.plan import PlannedRun, Study
 from veilset.study.predict import PredictionWriter, predict
 from veilset.study.recipe import Recipe
 from veilset.study.records import RunRecord, Work
-from veilset.study.seeds import derive
 from veilset.study.train import Batches, Outcome, Step, Tools, Trainer, TrainingProgress
 
 WEIGHTS = "weights.safetensors"

@@ -23,10 +23,10 @@ from torch import nn
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import writing
+from veilset.learning.devices import arithmetic
 from veilset.study.batches import EvalBatches
 from veilset.study.checks import annotated
 from veilset.study.config import SaliencySpec
-from veilset.study.devices import arithmetic
 from veilset.study.feed import to_device
 from veilset.study.gradcam import attention, mass_on, require_grad_cam, shown
 from veilset.study.layout import Predictions, read_predictions, write_table

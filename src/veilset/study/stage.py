@@ -176,7 +176,7 @@ def transfer_study(
         ResumeMismatchError, RunError, KeyboardInterrupt, MissingExtraError: As ``run_study``.
     """
     require_torch()
-    from veilset.study.devices import share_devices
+    from veilset.learning.devices import share_devices
     from veilset.study.transfer.stage import TransferOptions, transfer_on_devices
 
     begun = time.monotonic()

@@ -19,16 +19,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from veilset.errors import RunError
-from veilset.study import checkpoint
-from veilset.study.curve import Epoch, read_curve, write_curve
-from veilset.study.networks import load_weights
-from veilset.study.optimizer import make_average, make_optimizer, set_lr
-from veilset.study.random_state import (
+from veilset.learning import checkpoint
+from veilset.learning.random_state import (
     RandomState,
     read_random_state,
     restore_random_state,
     seed_all,
 )
+from veilset.study.curve import Epoch, read_curve, write_curve
+from veilset.study.networks import load_weights
+from veilset.study.optimizer import make_average, make_optimizer, set_lr
 from veilset.study.recipe import Recipe, lr_at
 
 Key: TypeAlias = tuple[int, int]

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import torch
 
 from veilset.errors import ConfigError, DatasetError, ResumeMismatchError, VeilsetError
+from veilset.learning.checkpoint import DamagedCheckpointError
 from veilset.study import records
-from veilset.study.checkpoint import DamagedCheckpointError
 from veilset.study.claims import claim
 from veilset.study.kept import KeptFolder
 from veilset.study.one_run import Workshop, is_complete, train_run

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from veilset.errors import ConfigError
+from veilset.learning.devices import share_devices
 from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings
-from veilset.study.devices import share_devices
 from veilset.study.local_workers import work_locally
 from veilset.study.plan import Study
 from veilset.study.work import Counts, Event, Options

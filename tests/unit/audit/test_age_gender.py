@@ -30,9 +30,9 @@ from veilset.audit.age_gender import (
     describe_age,
     make,
 )
-from veilset.audit.aligned_faces import FaceCutter, visible_side_px
 from veilset.errors import ConfigError, MissingExtraError, PluginError
 from veilset.networks import weights as weight_files
+from veilset.networks.aligned_faces import FaceCutter, visible_side_px
 from veilset.networks.weights import Weights
 from veilset.plugins import make_detector
 from veilset.protocols import DetectorSettings, FaceEstimator, RuntimeSettings

@@ -24,6 +24,7 @@ from torchvision.models.detection.backbone_utils import BackboneWithFPN
 from torchvision.ops import FrozenBatchNorm2d
 
 from veilset.errors import ConfigError, DatasetError
+from veilset.seeds import derive
 from veilset.study.batches import n_batches
 from veilset.study.config import NetworkSpec, TransferSpec
 from veilset.study.crops import flips
@@ -31,7 +32,6 @@ from veilset.study.feed import feed
 from veilset.study.networks import build
 from veilset.study.pictures import FolderPictures
 from veilset.study.recipe import Recipe
-from veilset.study.seeds import derive
 from veilset.study.train import Outcome, Step
 from veilset.study.transfer.coco_metric import coco_precision
 from veilset.study.transfer.data.voc import CATEGORIES, Scene, read_voc_detection

@@ -14,15 +14,15 @@ from torch import nn
 
 from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_file, write_atomically
+from veilset.learning import checkpoint
+from veilset.learning.devices import arithmetic, describe, open_device
 from veilset.runs import json_bytes
-from veilset.study import checkpoint
-from veilset.study.devices import arithmetic, describe, open_device
+from veilset.seeds import derive
 from veilset.study.layout import write_table
 from veilset.study.networks import load_weights
 from veilset.study.one_run import WEIGHTS, make_feed
 from veilset.study.recipe import Recipe
 from veilset.study.records import Work, check_started, finish_run, forget_failure, read_run
-from veilset.study.seeds import derive
 from veilset.study.train import Tools, Trainer, TrainingError, TrainingProgress
 from veilset.study.transfer.starts import Start
 from veilset.study.transfer.tasks import Measured, Task

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from veilset.errors import ConfigError
+from veilset.learning.devices import find_devices
 from veilset.study import records
 from veilset.study.claims import claim
 from veilset.study.config import StudyConfig, TransferSpec
-from veilset.study.devices import find_devices
 from veilset.study.layout import StudyPaths
 from veilset.study.local_workers import do_on_devices
 from veilset.study.train import TrainingProgress

@@ -14,12 +14,12 @@ from torch import nn
 
 from veilset.errors import RunError
 from veilset.files import sha256_file
+from veilset.seeds import derive
 from veilset.study.config import NONE, NetworkSpec
 from veilset.study.layout import StudyPaths, run_name
 from veilset.study.networks import build, load_weights, replace_head, without_auxiliary
 from veilset.study.one_run import WEIGHTS
 from veilset.study.records import read_run
-from veilset.study.seeds import derive
 
 
 @dataclass(frozen=True, slots=True)

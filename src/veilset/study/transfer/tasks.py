@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from veilset.errors import DatasetError
 from veilset.files import sha256_hex
+from veilset.seeds import derive
 from veilset.study.batches import Batch, EvalBatches, TrainBatches
 from veilset.study.config import TransferSpec
 from veilset.study.feed import feed, to_device
@@ -32,7 +33,6 @@ from veilset.study.one_run import classify
 from veilset.study.pictures import FolderPictures, PictureSource
 from veilset.study.predict import best_classes
 from veilset.study.recipe import Recipe
-from veilset.study.seeds import derive
 from veilset.study.train import Batches, Outcome, Step, TrainingError
 from veilset.study.transfer.data.celeba import read_celeba
 from veilset.study.transfer.data.cifar10 import read_cifar10

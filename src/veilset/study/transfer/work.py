@@ -14,8 +14,8 @@ from typing import TypeAlias
 import torch
 
 from veilset.errors import ConfigError, DatasetError, ResumeMismatchError, VeilsetError
+from veilset.learning.checkpoint import DamagedCheckpointError
 from veilset.study import records
-from veilset.study.checkpoint import DamagedCheckpointError
 from veilset.study.claims import claim
 from veilset.study.config import NONE, NetworkSpec, StudyConfig, TransferSpec
 from veilset.study.layout import StudyPaths, run_name

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.errors import DatasetError
+from veilset.seeds import derive
 from veilset.study.lists import ImageList
-from veilset.study.seeds import derive
 from veilset.study.transfer.data.text_files import (
     check_count,
     check_pictures,

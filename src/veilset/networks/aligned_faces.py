@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,14 +36,15 @@ class FaceCutter:
 
     Args:
         landmarks: Predictor of five landmarks, dlib's own format.
+        extra: The extra of Veilset that brings dlib, to be named where it is missing.
 
     Raises:
         MissingExtraError: If dlib is not installed.
         ConfigError: If dlib cannot use the file.
     """
 
-    def __init__(self, landmarks: Weights) -> None:
-        self._dlib = import_dlib("Turning faces upright", "demographics")
+    def __init__(self, landmarks: Weights, extra: str = "demographics") -> None:
+        self._dlib = import_dlib("Turning faces upright", extra)
         # From the very bytes that were digested; dlib wants a file.
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "landmarks.dat")
@@ -59,29 +61,55 @@ class FaceCutter:
         """Version of dlib."""
         return str(self._dlib.__version__)
 
-    def cut(self, image: Image, box_xyxy: BoxXyxy, sides_px: Sequence[int]) -> list[Image]:
-        """Cut one face out, once for each size, each time from the image itself.
+    def find(self, image: Image, box_xyxy: BoxXyxy) -> Any:
+        """Find the landmarks of one face.
 
         Args:
             image: The whole image, ``(H, W, 3)`` uint8 RGB, contiguous.
-            box_xyxy: Box of the face in pixels; it may reach over the border, where the
-                chip is black.
-            sides_px: Sides of the square chips in pixels.
+            box_xyxy: Box of the face in pixels; it may reach over the border.
 
         Returns:
-            Chips, ``(side, side, 3)`` uint8 RGB, in the order of ``sides_px``.
+            dlib's ``full_object_detection``, for ``chips``.
         """
         left, top, right, bottom = inclusive(squared(box_xyxy))
-        found = self._predict(image, self._dlib.rectangle(left, top, right, bottom))
+        return self._predict(image, self._dlib.rectangle(left, top, right, bottom))
+
+    def chips(
+        self, image: Image, landmarks: Any, sides_px: Sequence[int], padding: float = PADDING
+    ) -> list[Image]:
+        """Cut one face out where its landmarks are, once for each size.
+
+        Args:
+            image: The image in which the landmarks were found, or another of its size.
+            landmarks: As ``find`` gives them.
+            sides_px: Sides of the square chips in pixels.
+            padding: Border around the landmarks, as a share of the chip.
+
+        Returns:
+            Chips, ``(side, side, 3)`` uint8 RGB, in the order of ``sides_px``; black where they
+            reach over the border of the image.
+        """
         # dlib's function for many chips at once gives other pixels than this one.
         return [
             np.asarray(
                 self._dlib.extract_image_chip(
-                    image, self._dlib.get_face_chip_details(found, side, PADDING)
+                    image, self._dlib.get_face_chip_details(landmarks, side, padding)
                 )
             )
             for side in sides_px
         ]
+
+    def cut(self, image: Image, box_xyxy: BoxXyxy, sides_px: Sequence[int]) -> list[Image]:
+        """Cut one face out, once for each size, each time from the image itself.
+
+        Args:
+            image, box_xyxy: As ``find``.
+            sides_px: As ``chips``.
+
+        Returns:
+            As ``chips``.
+        """
+        return self.chips(image, self.find(image, box_xyxy), sides_px)
 
 
 def squared(box_xyxy: BoxXyxy) -> BoxXyxy:

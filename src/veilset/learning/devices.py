@@ -6,18 +6,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
 
 from veilset.engine.threads import usable_cores
 from veilset.errors import ConfigError, RunError
-from veilset.study.recipe import Recipe
 
 # Without it the sums of cuBLAS may change from call to call; read when CUDA starts.
 CUBLAS = "CUBLAS_WORKSPACE_CONFIG"
 CUBLAS_SAME = ":4096:8"
+
+
+class Arithmetic(Protocol):
+    """What a training asks of a device; a recipe of ``veilset.study`` says it, for one."""
+
+    @property
+    def precision(self) -> str:
+        """``32-true``, ``16-mixed`` or ``bf16-mixed``."""
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a training that is done again gives the same."""
 
 
 def find_devices(wanted: str) -> tuple[str, ...]:
@@ -56,7 +67,7 @@ def find_devices(wanted: str) -> tuple[str, ...]:
     return names
 
 
-def open_device(name: str, recipe: Recipe) -> Fabric:
+def open_device(name: str, recipe: Arithmetic) -> Fabric:
     """Give what runs a network on one device in the precision of a recipe.
 
     Args:
@@ -78,7 +89,7 @@ def open_device(name: str, recipe: Recipe) -> Fabric:
 
 
 @contextmanager
-def arithmetic(recipe: Recipe, device: str, threads: int) -> Iterator[None]:
+def arithmetic(recipe: Arithmetic, device: str, threads: int) -> Iterator[None]:
     """Compute as a recipe asks for while a block runs: threads, repeatable sums, no TF32.
 
     On the CPU an operation that cannot be repeated is refused. On a GPU it is told by a warning

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from veilset.errors import RunError
-from veilset.study import devices
-from veilset.study.devices import arithmetic
+from veilset.learning import devices
+from veilset.learning.devices import arithmetic
 from veilset.study.recipe import FAST, PAPER
 
 

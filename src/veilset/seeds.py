@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Seeds of a study: every random choice has one of its own, made from the run's and a few words."""
+"""Seeds: every random choice has one of its own, made from the run's and a few words."""
 
 from __future__ import annotations
 

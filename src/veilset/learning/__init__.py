@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every training of networks needs: devices, generators, checkpoints. PyTorch is allowed."""
