@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key: the right answers and what they are of. It stays with whoever asks."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from veilset.attack.people.questions import Question
+from veilset.errors import ConfigError
+from veilset.files import part_path, sha256_hex, writing
+
+KEY_FORMAT = "veilset people key 1"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The right answers of all packs.
+
+    Attributes:
+        settings: Of all packs, in the order in which they were given.
+        packs: The questions of each pack, by the digest that its answers carry.
+        n_shown: Candidates of each question.
+        sha256: Digest of the file it was read from, "" before it is written.
+    """
+
+    settings: tuple[str, ...]
+    packs: Mapping[str, tuple[Question, ...]]
+    n_shown: int
+    sha256: str = ""
+
+
+def write_key(path: Path, key: Key) -> None:
+    """Write the key where nobody but its owner may read it.
+
+    Raises:
+        ConfigError: If there is a key already: answers to its pages would be lost with it.
+        RunError: If it cannot be written.
+    """
+    told = {
+        "format": KEY_FORMAT,
+        "settings": list(key.settings),
+        "n_shown": key.n_shown,
+        "packs": [
+            {"pack": digest, "questions": [asdict(each) for each in questions]}
+            for digest, questions in key.packs.items()
+        ],
+    }
+    data = (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode()
+    if path.exists():
+        raise key_exists(path)
+    part = part_path(path)
+    try:
+        with writing(path):
+            # Private from its first byte on: rights that are taken away later come too late.
+            part.unlink(missing_ok=True)
+            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def key_exists(path: Path) -> ConfigError:
+    """Give what is said where a key lies already."""
+    return ConfigError(
+        f"{path} is there already, and answers may belong to it. Give another folder, or "
+        "delete the old key and its pages."
+    )
+
+
+def read_key(path: Path) -> Key:
+    """Read what ``write_key`` wrote.
+
+    Raises:
+        ConfigError: If it cannot be read, or is no key.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"The key {path} cannot be read ({error.strerror or error}). Give the key.json "
+            "that 'veilset attack ask' wrote."
+        ) from error
+    try:
+        found = json.loads(data)
+        if found["format"] != KEY_FORMAT:
+            raise ValueError(found["format"])
+        packs = {str(pack["pack"]): _questions(pack["questions"]) for pack in found["packs"]}
+        key = Key(tuple(found["settings"]), packs, int(found["n_shown"]), sha256_hex(data))
+        _check(key)
+    except (ValueError, TypeError, KeyError, LookupError, RecursionError) as error:
+        raise ConfigError(
+            f"{path} is no key, or damaged. Give the key.json that 'veilset attack ask' wrote."
+        ) from error
+    return key
+
+
+def _questions(found: Sequence[Mapping[str, Any]]) -> tuple[Question, ...]:
+    return tuple(
+        Question(**(each | {"shown": tuple(each["shown"]), "people": tuple(each["people"])}))
+        for each in map(dict, found)
+    )
+
+
+def _check(key: Key) -> None:
+    for each in (question for questions in key.packs.values() for question in questions):
+        is_sound = (
+            each.setting in key.settings
+            and len(each.shown) == len(each.people) == key.n_shown >= 2
+            and isinstance(each.answer, int)
+            and 1 <= each.answer <= key.n_shown
+            and each.people[each.answer - 1] == each.person
+        )
+        if not is_sound:
+            raise ValueError(each.question_id)
