@@ -222,3 +222,14 @@ def test_tables_agree() -> None:
     assert len({line.count("|") for line in lines[:5]}) == 1
     assert lines[4].startswith("| veil | 0.0 % (0.0–60.2) | – | 100.0 % (39.8–100.0) | – | 0 / 4")
     assert as_csv(count_answers(key, [])) == ""
+
+
+def test_cannot_tell_is_no_pick() -> None:
+    questions = asked(20)
+    veil = [each for each in questions if each.setting == "veil"]
+    answers = [
+        Answer("0" * 32, each, each.answer if i < 2 else None, 1.0) for i, each in enumerate(veil)
+    ]
+    (found,) = count_answers(Key(SETTINGS, {"a": questions}, 9), answers).settings
+    assert found.right.value == 0.1, "less than chance"
+    assert found.p == pytest.approx(1 / 81), "and yet nobody guesses like this"
