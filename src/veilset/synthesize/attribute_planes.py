@@ -2,12 +2,13 @@
 """Attributes as planes: the third factor, as a network takes it beside pictures.
 
 Two ways, and the choice is one of the ablations. *Constant*: the plane of an attribute is 1
-everywhere where the face has it, else 0. *Embedded*: the planes say besides which attributes go
-together. Each image is a sentence, the names of the attributes that it has; word2vec learns to
-guess one name from all the others (continuous bag of words, Mikolov et al. 2013,
-arXiv:1301.3781), and gives each name a vector of ``h * w`` numbers. That is read as a picture of
-``h`` rows and ``w`` columns and each of its numbers repeated until the plane is full. An
-attribute that the face lacks is a plane of zeros either way.
+everywhere where the face has it, else 0. *Embedded*: the planes say besides which attributes keep
+the same company. Each image is a sentence, the names of the attributes that it has; word2vec
+learns to guess one name from all the others (continuous bag of words, Mikolov et al. 2013,
+arXiv:1301.3781), and gives each name a vector of ``h * w`` numbers: alike for names that could
+stand in each other's place, such as two colours of hair, not for those that stand side by side.
+It is read as a picture of ``h`` rows and ``w`` columns and each of its numbers repeated until the
+plane is full. An attribute that the face lacks is a plane of zeros either way.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_what_cannot_be_used_is_refused() -> None:
     with pytest.raises(ConfigError, match="far beyond"):
         face_factors(picture(), points, (-1e6, 0, 9, 9))
     with pytest.raises(ConfigError, match="uint8"):
-        face_factors(picture().astype(np.float32), points, CROP)  # type: ignore[arg-type]  # wrong on purpose
+        face_factors(picture().astype(np.float32), points, CROP)
     with pytest.raises(ConfigError, match="at least 2 cells"):
         coarse_landmarks(points, CROP, Detail.GRID, cells=1)
     with pytest.raises(ConfigError, match="sigma"):
