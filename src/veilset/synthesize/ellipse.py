@@ -73,10 +73,13 @@ class Ellipse:
             >>> disc.mask((5, 4)).astype(int).tolist()
             [[0, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 1, 1, 0], [0, 1, 1, 0, 0]]
         """
-        width, height = size_wh
         xx, xy, yy = self.form
-        x = np.arange(width + 1.0) - self.centre_xy[0]
-        y = (np.arange(height + 1.0) - self.centre_xy[1])[:, None]
+        mask = np.zeros((size_wh[1], size_wh[0]), dtype=np.bool_)
+        x0, y0, x1, y1 = self._window(size_wh)
+        if x0 >= x1 or y0 >= y1:
+            return mask
+        x = np.arange(x0, x1 + 1.0) - self.centre_xy[0]
+        y = (np.arange(y0, y1 + 1.0) - self.centre_xy[1])[:, None]
         # On the line x the form is least at y = -xy / yy * x: that place, kept within the side.
         upright = self._at(x, np.clip(-xy / yy * x, y[:-1], y[1:]))
         level = self._at(np.clip(-xy / xx * y, x[:-1], x[1:]), y)
@@ -86,8 +89,16 @@ class Ellipse:
         # The ellipse may be smaller than the pixel that it lies in.
         holds_centre = (x[:-1] <= 0) & (x[1:] > 0) & (y[:-1] <= 0) & (y[1:] > 0)
         # Sides that only just touch differ by rounding; one pixel too many is on the safe side.
-        touched: Mask = (least <= 1 + 1e-9) | holds_centre
-        return touched
+        mask[y0:y1, x0:x1] = (least <= 1 + 1e-9) | holds_centre
+        return mask
+
+    def _window(self, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
+        """Give the pixels around the ellipse, half-open, with one to spare, in the image."""
+        xx, xy, yy = self.form
+        half = np.sqrt(np.array([yy, xx]) / (xx * yy - xy * xy)) + 1
+        low = np.clip(np.floor(self.centre_xy - half), 0, size_wh)
+        high = np.clip(np.ceil(self.centre_xy + half), 0, size_wh)
+        return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def _at(self, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> NDArray[np.float64]:
         xx, xy, yy = self.form

@@ -3,8 +3,8 @@
 
 The surroundings (context) are the crop with the ellipse of the face filled, the landmarks are
 one channel each. What lies under the ellipse reaches them in one way only: through the places
-of the landmarks. It is filled *before* the crop is cut out and resized, so that no filter can
-carry a hidden pixel over the rim. The third factor, the attributes, is chosen
+of the landmarks. It is filled *before* anything is resized, so that no filter can carry a hidden
+pixel over the rim. The third factor, the attributes, is chosen
 (``attribute_planes``).
 
 The ellipse too is made from the landmarks, and from all 68, however coarse those are that the
@@ -32,6 +32,9 @@ SIGMA_PX = 1.0
 
 FILL = 0
 """Value of hidden pixels, in each channel: black, as in the report."""
+
+_FAR = 4
+"""A crop that ends so many times the image's longer side away is a mistake."""
 
 Planes = NDArray[np.float32]
 """``(C, H, W)`` float32 in [0, 1]."""
@@ -89,7 +92,7 @@ def face_factors(
     mask = face_ellipse(landmarks_xy, margin=margin).mask(size_wh)
     points = coarse_landmarks(landmarks_xy, crop_xyxy, detail, cells=cells)
     return Factors(
-        context=_as_planes(hide(image, mask), crop_xyxy, size_hw),
+        context=_context(image, mask, crop_xyxy, size_hw),
         landmarks=landmark_channels(points, crop_xyxy, size_hw, sigma_px=sigma_px),
         mask=mask,
     )
@@ -165,28 +168,28 @@ def _profile(places: NDArray[np.float64], n: int, sigma_px: float) -> NDArray[np
     return profile
 
 
-def _as_planes(image: Image, crop_xyxy: BoxXyxy, size_hw: tuple[int, int]) -> Planes:
-    """Cut a crop out and resize it; linear between pixels, averaging where it shrinks."""
+def _context(image: Image, mask: Mask, crop_xyxy: BoxXyxy, size_hw: tuple[int, int]) -> Planes:
+    """Cut the crop out, fill what is hidden, resize: linear, averaging where it shrinks."""
     height, width = image.shape[:2]
     start, side = crop_start_side(crop_xyxy)
-    # Pillow resizes a part of an image, not one that reaches over its border.
-    low = np.floor(np.minimum(start, 0)).astype(int)
-    high = np.ceil(np.maximum(start + side, (width, height))).astype(int)
-    if (high - low > 4 * max(width, height)).any():
+    if (np.abs([*start, *(start + side)]) > _FAR * max(width, height)).any():
         raise ConfigError(
             f"The crop {crop_xyxy} reaches far beyond the image of {width}x{height} pixels. "
             "Give a crop that is mostly inside."
         )
-    wide = np.pad(
-        image,
-        ((-low[1], high[1] - height), (-low[0], high[0] - width), (0, 0)),
-        constant_values=FILL,
-    )
-    x0, y0 = start - low
-    picture = PillowImage.fromarray(wide).resize(
+    left, top = np.floor(start).astype(int).tolist()
+    right, bottom = np.ceil(start + side).astype(int).tolist()
+    part = np.full((bottom - top, right - left, 3), FILL, np.uint8)
+    # Where crop and image meet, in the pixels of the image.
+    x0, x1 = (min(max(each, 0), width) for each in (left, right))
+    y0, y1 = (min(max(each, 0), height) for each in (top, bottom))
+    seen = hide(image[y0:y1, x0:x1], mask[y0:y1, x0:x1])
+    part[y0 - top : y1 - top, x0 - left : x1 - left] = seen
+    x, y = float(start[0]) - left, float(start[1]) - top
+    picture = PillowImage.fromarray(part).resize(
         (size_hw[1], size_hw[0]),
         PillowImage.Resampling.BILINEAR,
-        box=(float(x0), float(y0), float(x0 + side[0]), float(y0 + side[1])),
+        box=(x, y, x + float(side[0]), y + float(side[1])),
     )
     values = np.asarray(picture).astype(np.float32) / np.float32(255)
     planes: Planes = np.moveaxis(values, 2, 0)

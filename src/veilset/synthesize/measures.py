@@ -86,7 +86,7 @@ def measure_attributes(
         One for each attribute, in order. ``Measurement.n`` is the number of people.
 
     Raises:
-        DatasetError: If the arrays do not go together, or a score is not a number.
+        DatasetError: If the arrays do not go together, or a score is not finite.
     """
     truth, logits = _checked(names, present, scores)
     who = _codes(people, len(truth))
@@ -148,15 +148,18 @@ def average_precision(present: ArrayLike, scores: ArrayLike) -> float | None:
     Returns:
         In [0, 1]; None if no image has the attribute.
 
+    Raises:
+        DatasetError: If a score is not finite, or there are not as many as images.
+
     Example:
         >>> average_precision([True, False, True], [3.0, 2.0, 1.0])  # (1 + 2 / 3) / 2
         0.8333333333333333
     """
-    truth = np.asarray(present, np.bool_)
+    table, logits = _checked(["one"], np.atleast_2d(present).T, np.atleast_2d(scores).T)
+    truth = table[:, 0]
     if not truth.any():
         return None
-    once = np.ones((1, len(truth)))
-    return float(_weighted_precision(truth, np.asarray(scores, np.float64), once)[0])
+    return float(_weighted_precision(truth, logits[:, 0], np.ones((1, len(truth))))[0])
 
 
 class _Draws:
@@ -289,8 +292,8 @@ def _checked(
         )
     if not len(truth) or not truth.shape[1]:
         raise DatasetError("There is nothing to measure: give at least one image and attribute.")
-    if np.isnan(logits).any():
-        raise DatasetError("A score is not a number. Train the classifier anew.")
+    if not np.isfinite(logits).all():
+        raise DatasetError("A score is not a finite number. Train the classifier anew.")
     return truth, logits
 
 

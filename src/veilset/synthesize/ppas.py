@@ -15,6 +15,11 @@ In each group of faces (a folder, a person, or all) and for each editable attrib
 3. check: where the draws have led out of t again, the same for this group and attribute, in at
    most R rounds. What is out of t even then is reported, never hidden by another flip: the last
    thing that happens to a value is the draw that the bound speaks of.
+
+The bound is no comfort at usual settings: over the 27 attributes of CelebA that are free where
+the gender is kept, with their shares among 3,528 faces, it is 109 nats for an epsilon of 0.1 and
+54 for 0.5 (1 is called strong). And small groups cannot come close to anything: with people as
+groups of 21 faces on average and t of 0.1, 146 of 4,455 pairs of person and attribute stay out.
 """
 
 from __future__ import annotations
@@ -245,7 +250,10 @@ def _distance(levels: IntVector, p: FloatVector) -> float:
 def _checked(
     values: ArrayLike, reference: Sequence[ArrayLike], editable: ArrayLike
 ) -> tuple[IntMatrix, list[FloatVector], BoolVector]:
-    levels, columns = np.asarray(values).astype(np.int64), np.asarray(editable, np.bool_)
+    given = np.asarray(values)
+    if given.dtype.kind not in "biu":
+        raise ConfigError(f"Values of type {given.dtype} are no levels. Give whole numbers.")
+    levels, columns = given.astype(np.int64), np.asarray(editable, np.bool_)
     shares = check_reference(reference)
     if levels.ndim != 2 or columns.shape != levels.shape[1:] or len(shares) != levels.shape[1]:
         raise ConfigError(

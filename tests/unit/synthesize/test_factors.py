@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
 
 from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
-from veilset.synthesize.factors import face_factors, landmark_channels
+from veilset.synthesize.factors import face_factors, hide, landmark_channels
 from veilset.synthesize.landmarks import Detail, coarse_landmarks
 from veilset.types import Image
 
@@ -61,12 +62,29 @@ def test_the_context_is_the_crop_with_the_face_black() -> None:
     np.testing.assert_array_equal(factors.context, np.stack([~factors.mask] * 3))
 
 
+def test_the_context_is_what_pillow_makes_of_the_hidden_image() -> None:
+    image, points, crop = picture(), drawn_landmarks(), (10.4, 3.7, 90.9, 101.2)
+    factors = face_factors(image, points, crop, size_hw=(60, 50))
+    hidden = PillowImage.fromarray(hide(image, factors.mask))
+    wanted = np.asarray(hidden.resize((50, 60), PillowImage.Resampling.BILINEAR, box=crop))
+    # At the border Pillow looks beyond the crop, and the generator must not.
+    inside = np.s_[1:-1, 1:-1]
+    found = np.moveaxis(factors.context, 0, 2)[inside]
+    np.testing.assert_allclose(found, wanted[inside] / 255, atol=1.01 / 255)
+
+
 def test_beyond_the_image_the_context_is_black() -> None:
     white = np.full((60, 60, 3), 255, np.uint8)
     face = drawn_landmarks(centre=(20.0, 30.0), width=10, height=12)
     context = face_factors(white, face, (-60.0, 0.0, 60.0, 60.0), size_hw=(60, 120)).context
     assert (context[:, :, :59] == 0).all()
     assert (context[:, :5, 62:] == 1).all()
+
+
+def test_a_crop_beside_the_image_is_black() -> None:
+    context = face_factors(picture(), drawn_landmarks(), (120.5, 3, 180, 90)).context
+    assert context.shape == (3, 128, 64)
+    assert not context.any()
 
 
 def test_a_face_outside_the_image_hides_nothing_of_it() -> None:
@@ -123,7 +141,7 @@ def test_what_cannot_be_used_is_refused() -> None:
     with pytest.raises(ConfigError, match="no area"):
         landmark_channels(points, (0, 0, np.nan, 9))
     with pytest.raises(ConfigError, match="far beyond"):
-        face_factors(picture(), points, (-1e6, 0, 9, 9))
+        face_factors(picture(), points, (-1e300, 0, 9, 9))
     with pytest.raises(ConfigError, match="uint8"):
         face_factors(picture().astype(np.float32), points, CROP)
     with pytest.raises(ConfigError, match="at least 2 cells"):

@@ -142,10 +142,13 @@ def test_what_cannot_be_measured_is_refused() -> None:
         measure_attributes(["a", "b", "c"], truth, scores)
     with pytest.raises(DatasetError, match="nothing to measure"):
         measure_attributes(["a"], np.zeros((0, 1), bool), np.zeros((0, 1)))
-    with pytest.raises(DatasetError, match="not a number"):
+    with pytest.raises(DatasetError, match="not a finite number"):
         measure_attributes(["a"], truth[:, :1], np.full((60, 1), np.nan))
     with pytest.raises(DatasetError, match="People of shape"):
         mean_accuracy(truth, scores, people=[1, 2])
     with pytest.raises(DatasetError, match="Common answers"):
         measure_attributes(list("abcd"), truth, scores, common=[True])
     assert average_precision([False], [1.0]) is None
+    for score in (np.nan, np.inf):
+        with pytest.raises(DatasetError, match="not a finite number"):
+            average_precision([True], [score])

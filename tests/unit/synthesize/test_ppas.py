@@ -182,6 +182,15 @@ def test_other_editable_attributes_do_not_change_the_draws_of_one() -> None:
     np.testing.assert_array_equal(few, many)
 
 
+def test_attributes_are_drawn_independently_of_each_other() -> None:
+    values = np.zeros((4000, 2), np.int64)
+    found = ppas_our_reconstruction(
+        values, two_levels([0.5, 0.5]), [True, True], PpasSettings(t=1.0, epsilon=1.0)
+    )
+    alike = np.asarray(np.corrcoef(found.values.T))[0, 1]
+    assert abs(alike) < 5 / np.sqrt(4000)
+
+
 def test_ages_in_bins_move_by_neighbours() -> None:
     ages, p = np.zeros((100, 1), np.int64), np.array([0.25, 0.25, 0.25, 0.25])
     chosen = PpasSettings(t=0.1, epsilon=0.0)
@@ -212,10 +221,12 @@ def test_what_does_not_go_together_is_refused() -> None:
     half, one = two_levels([0.5]), PpasSettings()
     with pytest.raises(ConfigError, match="do not go together"):
         ppas_our_reconstruction([[1]], half, [True, True], one)
-    with pytest.raises(ConfigError, match="no level"):
+    with pytest.raises(ConfigError, match="are no levels"):
+        ppas_our_reconstruction([[0.7]], half, [True], one)
+    with pytest.raises(ConfigError, match="no level of"):
         ppas_our_reconstruction([[2]], half, [True], one)
     with pytest.raises(ConfigError, match="at least one face"):
-        ppas_our_reconstruction(np.zeros((0, 1)), half, [True], one)
+        ppas_our_reconstruction(np.zeros((0, 1), int), half, [True], one)
     with pytest.raises(ConfigError, match="Margins"):
         ppas_our_reconstruction([[1]], half, [True], one, margins=[[-1]])
     with pytest.raises(ConfigError, match="Groups"):
