@@ -10,8 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two processes, each with whole files: much of the time of a test is waiting.
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist loadscope --durations 20 --durations-min 5
-WITH_TORCH := tests/flow/test_torch.py tests/learning tests/study src/veilset/learning \
-  src/veilset/study
+WITH_TORCH := tests/attack_learned tests/flow/test_torch.py tests/learning tests/study \
+  tests/synthesize src/veilset/attack src/veilset/learning src/veilset/study \
+  src/veilset/synthesize
 
 .PHONY: demo test system check unit client docs clean
 

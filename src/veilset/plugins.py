@@ -28,6 +28,8 @@ from veilset.protocols import (
     EngineSettings,
     FaceEstimator,
     Obfuscator,
+    Recogniser,
+    RecogniserSettings,
     RuntimeSettings,
 )
 
@@ -37,6 +39,7 @@ GROUPS: Mapping[str, str] = {
     "engine": "veilset.engines",
     "face-estimator": "veilset.face_estimators",
     "classifier": "veilset.classifiers",
+    "recogniser": "veilset.recognisers",
 }
 
 
@@ -146,6 +149,19 @@ def make_classifier(name: str, settings: RuntimeSettings) -> Classifier:
     if not isinstance(classifier, Classifier):
         raise PluginError(f"The plugin {name!r} does not give a Classifier. Tell its author.")
     return classifier
+
+
+def make_recogniser(name: str, settings: RecogniserSettings) -> Recogniser:
+    """Build a recogniser by name.
+
+    Raises:
+        UnknownPluginError, PluginError: As ``load_factory``, or if it is no recogniser.
+        ConfigError: If it cannot honour the settings.
+    """
+    recogniser = load_factory("recogniser", name)(settings)
+    if not isinstance(recogniser, Recogniser):
+        raise PluginError(f"The plugin {name!r} does not give a Recogniser. Tell its author.")
+    return recogniser
 
 
 def make_engine(

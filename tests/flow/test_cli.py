@@ -167,7 +167,7 @@ def test_version_and_plugins() -> None:
     lines = veilset("plugins", "--kind", "obfuscator").stdout.splitlines()
     assert any(line.split()[:2] == ["obfuscator", "veil"] for line in lines)
     assert {p["kind"] for p in json.loads(veilset("plugins", "--json").stdout)} == {
-        "classifier", "detector", "engine", "face-estimator", "obfuscator",
+        "classifier", "detector", "engine", "face-estimator", "obfuscator", "recogniser",
     }  # fmt: skip
 
 

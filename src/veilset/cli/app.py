@@ -11,6 +11,7 @@ import typer
 
 from veilset.cli import (
     annotation_files,
+    attack,
     audit,
     detect,
     layer,
@@ -55,6 +56,7 @@ GROUPS: dict[str, typer.Typer] = {
     "review": review.app,
     "annotations": annotation_files.app,
     "study": study.app,
+    "attack": attack.app,
 }
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)

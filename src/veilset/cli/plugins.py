@@ -18,7 +18,8 @@ def plugins(
     kind: Annotated[
         str | None,
         typer.Option(
-            help="detector, obfuscator, engine, face-estimator or classifier; all if not given."
+            help="detector, obfuscator, engine, face-estimator, classifier or recogniser; all "
+            "if not given."
         ),
     ] = None,
     as_json: opt.Json = False,

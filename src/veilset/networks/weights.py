@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from veilset.errors import ConfigError, LicenceError, MissingExtraError, PluginError
-from veilset.protocols import DetectorSettings
+from veilset.protocols import DetectorSettings, RecogniserSettings
 from veilset.types import ModelCard
 
 # SPDX identifiers whose text allows commercial use (copyleft ones with duties).
@@ -92,19 +92,22 @@ def packaged_weights(package: str, path: str, card: ModelCard) -> Weights:
     return Weights(data, card)
 
 
-def user_weights(name: str, settings: DetectorSettings) -> Weights:
+def user_weights(
+    name: str, settings: DetectorSettings | RecogniserSettings, kind: str = "detector"
+) -> Weights:
     """Read the weights that the user named, under the licence that the user states.
 
     Args:
-        name: Name of the detector, for the card and for messages.
+        name: Name of the plugin, for the card and for messages.
         settings: ``weights`` and ``weights_licence`` are used.
+        kind: What the plugin is, for messages.
 
     Raises:
         ConfigError: If no file is named, or it cannot be read.
     """
     if not settings.weights:
         raise ConfigError(
-            f"The detector {name!r} brings no weights of its own. Name an ONNX file with --weights."
+            f"The {kind} {name!r} brings no weights of its own. Name an ONNX file with --weights."
         )
     path = Path(settings.weights)
     try:

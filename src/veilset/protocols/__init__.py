@@ -20,6 +20,8 @@ from veilset.protocols.models import (
     Guess,
     MethodCard,
     Obfuscator,
+    Recogniser,
+    RecogniserSettings,
     RuntimeSettings,
 )
 
@@ -38,6 +40,8 @@ __all__ = [
     "Obfuscator",
     "Places",
     "Reader",
+    "Recogniser",
+    "RecogniserSettings",
     "RuntimeSettings",
     "Shard",
     "ShardReader",

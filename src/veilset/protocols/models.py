@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from veilset.types import Image, IntBoxes, ModelCard, Region
 
 EFFORTS = ("fast", "balanced", "thorough")
@@ -100,6 +103,67 @@ class FaceEstimator(Protocol):
         Args:
             image: The whole image, ``(H, W, 3)`` uint8 RGB.
             faces: Regions of it, boxes inside or across its border.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RecogniserSettings(RuntimeSettings):
+    """How a recogniser is to work. A factory refuses what it cannot honour.
+
+    Attributes:
+        weights: Path of a weight file, for recognisers that bring none; None for their own.
+        weights_licence: Licence of that file as its owner states it, "" if not stated.
+        threshold: Largest distance at which two faces count as one person's; None for the
+            recogniser's own, if it has one.
+    """
+
+    weights: str | None = None
+    weights_licence: str = ""
+    threshold: float | None = None
+
+
+@runtime_checkable
+class Recogniser(Protocol):
+    """Tells people apart by their faces. Safe to call from several threads at once."""
+
+    @property
+    def cards(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
+
+    @property
+    def settings(self) -> Mapping[str, str | int | float | bool]:
+        """Everything that decides the result, resolved: it goes into the run manifest."""
+
+    @property
+    def metric(self) -> str:
+        """How its embeddings are compared: ``euclidean``, or ``cosine`` (1 - cosine)."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Largest distance at which two faces count as one person's; None if none is known."""
+
+    @property
+    def side_px(self) -> int:
+        """Side of the faces that ``cut`` gives and ``embed`` takes."""
+
+    def cut(self, image: Image, face: Region, *, aligned_on: Image | None = None) -> Image:
+        """Cut one face out, upright, as the recogniser wants to see it.
+
+        Args:
+            image: The whole image, ``(H, W, 3)`` uint8 RGB, contiguous.
+            face: A region of it, its box inside the image or across its border.
+            aligned_on: Image of the same size in which the landmarks are looked for: the
+                original, for an attacker who is given the best alignment there is. None for
+                ``image`` itself.
+
+        Returns:
+            ``(side_px, side_px, 3)`` uint8 RGB.
+        """
+
+    def embed(self, chips: Sequence[Image]) -> NDArray[np.float32]:
+        """Give the embedding of each face that ``cut`` gave, ``(N, D)``.
+
+        The result for a face does not depend on the others of the call.
         """
 
 

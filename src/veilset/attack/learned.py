@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The attacks that train networks. Only this module and those below it import PyTorch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from veilset.attack.classifier import EPOCHS, Classifier, Training, train_classifier
+from veilset.attack.config import (
+    ASSESSOR,
+    CLEAR,
+    PARROT_NETWORK,
+    RESTORE_LEARNED,
+    AttackConfig,
+    Setting,
+)
+from veilset.attack.identification import measure_identification
+from veilset.attack.measuring import (
+    CLEAR_TO_RESTORED,
+    TRAINED_ON_OBFUSCATED,
+    Evidence,
+    compare_faces,
+    name_people,
+)
+from veilset.attack.outcomes import Outcome, Pen, with_facts
+from veilset.attack.resampling import draw_people
+from veilset.attack.restorer import RestorerConfig, train_restorer
+from veilset.attack.similarity import psnr
+from veilset.intervals import Z_95
+from veilset.learning.devices import arithmetic, describe, find_devices
+from veilset.seeds import derive
+from veilset.types import Direction, Image, Measurement
+
+N_ASSESSED = 20
+"""People whom the machine assessor knows, as in the report it is taken from."""
+
+RESTORER_EPOCHS = 30
+
+Chips = NDArray[np.uint8]
+
+
+@contextmanager
+def _training(config: AttackConfig, attack: str, setting: str, network: str) -> Iterator[Training]:
+    """Give how a network of an attack is trained, and compute so while the block runs."""
+    device = find_devices(config.device)[0]
+    seed = derive(config.seed, attack, setting)
+    training = Training(network, seed, config.epochs or EPOCHS, device)
+    with arithmetic(training, device, config.threads):
+        yield training
+
+
+def parrot_network(evidence: Evidence, setting: Setting) -> Outcome:
+    """Train a network on obfuscated faces of the gallery, and let it name the probes."""
+    chips, held = evidence.view(setting.name).chips, evidence.is_gallery
+    began = time.monotonic()
+    with _training(evidence.config, PARROT_NETWORK, setting.name, "residual") as training:
+        network = train_classifier(
+            chips[held], evidence.gallery_codes, len(evidence.people), training
+        )
+        scores = network.scores(chips[~held])
+    pen = Pen(setting.name, PARROT_NETWORK, TRAINED_ON_OBFUSCATED)
+    return with_facts(name_people(evidence, pen, scores), _facts(training, began))
+
+
+def _facts(training: Training, began: float) -> dict[str, object]:
+    return {
+        "network": training.network,
+        "epochs": training.epochs,
+        "device": describe(training.device),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def restore_learned(evidence: Evidence, setting: Setting) -> Outcome:
+    """Train a restorer on pairs of the gallery, restore the probes, and recognise them.
+
+    The recogniser gets the restored faces at its own size; PSNR is that of the faces.
+    """
+    config, held = evidence.config, evidence.is_gallery
+    clear, shown = evidence.view(CLEAR), evidence.view(setting.name)
+    began = time.monotonic()
+    with _training(config, RESTORE_LEARNED, setting.name, "residual") as training:
+        wanted = RestorerConfig(
+            epochs=config.epochs or RESTORER_EPOCHS, seed=training.seed, min_pairs=2
+        )
+        restorer = train_restorer(
+            shown.chips[held], clear.chips[held], wanted, device=training.device
+        )
+        restored = restorer.restore(shown.chips[~held])
+    embeddings = evidence.recogniser.embed([_enlarged(evidence, chip) for chip in restored])
+    pen = Pen(setting.name, RESTORE_LEARNED, CLEAR_TO_RESTORED)
+    distances = evidence.distances(embeddings, clear.embeddings[held])
+    outcome = compare_faces(evidence, pen, distances)
+    likeness = tuple(
+        pen.row(_mean_psnr(name, faces, clear.chips[~held]))
+        for name, faces in (
+            ("PSNR of obfuscated faces", shown.chips[~held]), ("PSNR of restored faces", restored),
+        )
+    )  # fmt: skip
+    facts = _facts(training, began) | {"network": "U-Net", "epochs": wanted.epochs}
+    return with_facts(outcome, facts, likeness)
+
+
+def _enlarged(evidence: Evidence, chip: Image) -> Image:
+    import cv2
+
+    side = evidence.recogniser.side_px
+    made: Image = cv2.resize(chip, (side, side), interpolation=cv2.INTER_CUBIC)
+    return made
+
+
+def _mean_psnr(name: str, faces: Chips, clear: Chips) -> Measurement:
+    values = np.array([psnr(one, other) for one, other in zip(clear, faces, strict=True)])
+    values = values[np.isfinite(values)]
+    mean = float(values.mean())
+    half = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    return Measurement(
+        name, mean, mean - half, mean + half, len(values), unit="dB", direction=Direction.LOWER
+    )
+
+
+def assess(evidence: Evidence, setting: Setting) -> Outcome:
+    """Let a network that knows clear faces of 20 people name those on the probes.
+
+    The people with most photographs are taken; of several with as many, the first by name.
+    """
+    known = _assessed(evidence)
+    place = {int(code): at for at, code in enumerate(known)}
+    chosen = np.isin(evidence.codes, known) & ~evidence.is_gallery
+    codes = np.array([place[int(code)] for code in evidence.codes[chosen]])
+    classifier, facts = _assessor(evidence)
+    with _training(evidence.config, ASSESSOR, CLEAR, "alexnet"):
+        scores = classifier.scores(evidence.view(setting.name).chips[chosen])
+    config = evidence.config
+    draws = draw_people(len(known), seed=derive(config.seed, "assessed"), n_draws=config.n_draws)
+    named = measure_identification(-scores, codes, np.arange(len(known)), draws, ranks=(1, 5))
+    pen = Pen(setting.name, ASSESSOR, f"{len(known)} people, trained on clear")
+    return Outcome(setting.name, ASSESSOR, tuple(pen.identification(named)), {}, facts)
+
+
+def _assessed(evidence: Evidence) -> NDArray[np.int64]:
+    counts = np.bincount(evidence.codes, minlength=len(evidence.people))
+    return np.sort(np.argsort(-counts, kind="stable")[:N_ASSESSED])
+
+
+@lru_cache(maxsize=1)
+def _assessor(evidence: Evidence) -> tuple[Classifier, dict[str, object]]:
+    """Train the assessor, once for all settings."""
+    known = _assessed(evidence)
+    chosen = np.isin(evidence.codes, known) & evidence.is_gallery
+    codes = np.searchsorted(known, evidence.codes[chosen])
+    began = time.monotonic()
+    with _training(evidence.config, ASSESSOR, CLEAR, "alexnet") as training:
+        classifier = train_classifier(
+            evidence.view(CLEAR).chips[chosen], codes, len(known), training
+        )
+    return classifier, _facts(training, began) | {"n_trained": int(chosen.sum())}

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attack: photographs of named people and their obfuscation in, what attackers reach out.
+
+choose      whose face is on which photograph; what the attacker holds clear   faces.py
+look        every face in every setting, once, on any engine                   looking.py
+measure     each attack in each setting; an outcome is kept as it is done      measuring.py
+tell        tables, a figure of what it costs and buys, a recommendation       telling.py
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from veilset.annotations.store import AnnotationSet
+from veilset.attack.config import LEARNED, AttackConfig, Setting
+from veilset.attack.faces import choose_photographs
+from veilset.attack.identities import GALLERY, PROBE
+from veilset.attack.looking import look_at_faces
+from veilset.attack.measuring import Evidence, measure
+from veilset.attack.outcomes import Outcome, read_outcome, write_outcome
+from veilset.attack.resampling import draw_people
+from veilset.attack.similar_pictures import SIMILARITY, measure_similarity
+from veilset.attack.telling import FILES, tell
+from veilset.attack.views import PRIVATE, delete_private, read_faces
+from veilset.dataset.locations import local_path, location_of
+from veilset.dataset.places import open_reader
+from veilset.engine.drive import OnProgress
+from veilset.engine.threads import usable_cores
+from veilset.errors import DatasetError, MissingExtraError, RunError
+from veilset.files import sha256_hex
+from veilset.plugins import make_recogniser
+from veilset.protocols import EngineSettings
+from veilset.runs import LOCK, RunSummary, json_bytes, lock_folder, make_folder, read_manifest
+from veilset.seeds import derive
+
+__all__ = ["AttackConfig", "attack_dataset"]
+
+LOOK, OUTCOMES = "look", "outcomes"
+
+OnStep = Callable[[str], None]
+
+
+def attack_dataset(
+    photos: str | Path,
+    annotations: str | Path,
+    out: str | Path,
+    config: AttackConfig | None = None,
+    *,
+    workers: int | None = None,
+    engine: str | EngineSettings = "local",
+    keep_private: bool = False,
+    on_progress: OnProgress | None = None,
+    on_step: OnStep | None = None,
+) -> RunSummary:
+    """Attack obfuscated faces of named people, and write down what the attackers reach.
+
+    Run again with the same arguments, it goes on where it was stopped.
+
+    Args:
+        photos: Data set of the originals.
+        annotations: Its finished annotation set.
+        out: Folder for the results.
+        config: Settings; None for the defaults.
+        workers: Threads of the look; None for all cores. Does not change the result.
+        engine: Name of the engine plugin that runs the look, or its settings.
+        keep_private: Whether embeddings and pictures of faces stay when all is done.
+        on_progress: Called as photographs are looked at.
+        on_step: Told each attack before it is made.
+
+    Returns:
+        Counts: ``photographs``, ``people``, ``gallery``, ``probes``, ``failed`` (photographs that
+        could not be looked at), ``settings``, ``outcomes``. ``extra["overall"]`` is the
+        recommendation.
+
+    Raises:
+        ConfigError: If a setting cannot be used.
+        DatasetError: If there is nothing to attack: no face, or too few people.
+        MissingExtraError: If an attack needs a library that is not installed.
+        ResumeMismatchError, RunError: See ``veilset.errors``.
+    """
+    config = config or AttackConfig()
+    folder = local_path(out, "The results of an attack")
+    known = AnnotationSet(Path(annotations))
+    known.require_images()
+    require_libraries(config.attacks)
+    reader = open_reader(location_of(photos))
+    chosen = choose_photographs(known, config)
+    make_folder(folder)
+    lock_fd = lock_folder(folder)
+    try:
+        _refuse_foreign(folder)
+        if _left(folder, config) and not (folder / LOOK / PRIVATE).exists():
+            # What attacks look at is deleted when they are done: now another one is asked for.
+            shutil.rmtree(folder / LOOK, ignore_errors=True)
+        look_at_faces(
+            reader, known, chosen, folder / LOOK, config,
+            workers=workers or usable_cores(), engine=engine, on_progress=on_progress,
+        )  # fmt: skip
+        evidence = gather_evidence(folder / LOOK, config)
+        outcomes = _measure_all(folder, evidence, on_step or (lambda _: None))
+        summary = tell(folder, evidence, outcomes)
+        if not keep_private:
+            delete_private(folder / LOOK)
+        return summary
+    finally:
+        os.close(lock_fd)
+
+
+def require_libraries(attacks: Iterable[str]) -> None:
+    """Import what attacks need, before anything is done.
+
+    Raises:
+        MissingExtraError: If a library is not installed; the message names the way without it.
+    """
+    needed = {"sklearn": "scikit-learn", "skimage": "scikit-image"}
+    learned = [name for name in attacks if name in LEARNED]
+    if learned:
+        needed |= {"torch": "PyTorch", "safetensors": "safetensors"}
+    for module, name in needed.items():
+        if find_spec(module) is None:
+            ways = "pip install 'veilset[attack]'"
+            others = "".join(f" --without {each}" for each in learned)
+            raise MissingExtraError(
+                f"{name} is not installed. Install it with: {ways}"
+                + (f"; or leave out what learns:{others}" if module in ("torch", "safetensors")
+                   else "")
+            )  # fmt: skip
+
+
+def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
+    """Gather what was seen of the photographs that could be looked at in every setting.
+
+    Raises:
+        RunError: If the look is not finished.
+        DatasetError: If too few people are left.
+    """
+    manifest = read_manifest(look)
+    n_shards = int(manifest["n_shards"])
+    rows = [row for row in read_faces(look, n_shards) if not row["reason"]]
+    halves = {
+        half: {row["person"] for row in rows if row["half"] == half} for half in (GALLERY, PROBE)
+    }
+    left = halves[GALLERY] & halves[PROBE]
+    rows = [row for row in rows if row["person"] in left]
+    people = tuple(sorted(left))
+    if len(people) < 2:
+        raise DatasetError(
+            f"{len(people)} people are left whose faces could be looked at on both sides, and at "
+            f"least two are needed; {look / 'faces'} says what went wrong with the others."
+        )
+    code = {person: at for at, person in enumerate(people)}
+    return Evidence(
+        look, n_shards, config,
+        make_recogniser(config.recogniser, config.recogniser_settings),
+        tuple(row["image_id"] for row in rows),
+        np.array([code[row["person"]] for row in rows], np.int64),
+        np.array([row["half"] == GALLERY for row in rows]),
+        people,
+        draw_people(len(people), seed=derive(config.seed, "draws"), n_draws=config.n_draws),
+    )  # fmt: skip
+
+
+def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outcome]:
+    """Make every attack in every setting, or read what it came to before."""
+    outcomes = []
+    for setting, attack in _pairs(evidence.config):
+        path = outcome_path(folder, setting, attack)
+        outcome = read_outcome(path)
+        if outcome is None or outcome.facts.get("key") != _key(evidence.config):
+            on_step(f"{setting.name}: {attack}")
+            found = (
+                measure_similarity(evidence, setting)
+                if attack == SIMILARITY
+                else measure(evidence, setting, attack)
+            )
+            outcome = found or Outcome(setting.name, attack, ())
+            facts = {**outcome.facts, "key": _key(evidence.config)}
+            outcome = replace(outcome, facts=facts)
+            write_outcome(path, outcome)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def outcome_path(folder: Path, setting: Setting, attack: str) -> Path:
+    """Give the file in which the outcome of one attack in one setting is kept."""
+    return folder / OUTCOMES / setting.slug / f"{attack}.json"
+
+
+def _pairs(config: AttackConfig) -> list[tuple[Setting, str]]:
+    return [(each, name) for each in config.shown for name in (SIMILARITY, *config.attacks)]
+
+
+def _left(folder: Path, config: AttackConfig) -> bool:
+    """Whether an attack is still to be made."""
+    outcomes = (read_outcome(outcome_path(folder, *pair)) for pair in _pairs(config))
+    return any(each is None or each.facts.get("key") != _key(config) for each in outcomes)
+
+
+def _key(config: AttackConfig) -> str:
+    """Give the digest of what decides an outcome besides the look, whose run checks its own."""
+    decides = {name: getattr(config, name) for name in ("n_draws", "epochs", "threads", "seed")}
+    return sha256_hex(json_bytes(decides))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    known = {LOOK, OUTCOMES, LOCK, *FILES}
+    names = sorted(each.name for each in folder.iterdir())
+    names = [name for name in names if name not in known and not name.startswith(".")]
+    if names:
+        raise RunError(
+            f"The folder {folder} is not empty (it holds {names[0]!r}) and holds no attack that "
+            "can be gone on with. Choose another folder, or empty it."
+        )

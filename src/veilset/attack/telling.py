@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results of an attack: tables, a figure, a recommendation, and the record of it all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from veilset.attack.config import ATTACKS, CLEAR, FILLED
+from veilset.attack.identities import GALLERY, PROBE
+from veilset.attack.measuring import Evidence
+from veilset.attack.outcomes import Outcome, Row
+from veilset.attack.ranking import OF_FACES, Standing, rank_settings
+from veilset.files import sha256_hex, write_atomically
+from veilset.pages.attack_figures import FrontierPoint, draw_frontier
+from veilset.pages.drawings import standalone
+from veilset.pages.markup import Markup
+from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, package_versions, read_manifest
+
+RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
+SUMMARY_CSV, SUMMARY_MD, FRONTIER = "summary.csv", "summary.md", "frontier.svg"
+FILES = (RESULTS_CSV, RESULTS_PARQUET, SUMMARY_CSV, SUMMARY_MD, FRONTIER, FINISHED)
+"""What the folder of an attack holds beside the look and the outcomes."""
+
+_SCHEMA = pa.schema(
+    [
+        ("setting", pa.string()), ("attack", pa.string()), ("protocol", pa.string()),
+        ("measure", pa.string()), ("value", pa.float64()), ("low", pa.float64()),
+        ("high", pa.float64()), ("n", pa.int64()), ("chance", pa.float64()),
+        ("direction", pa.string()), ("note", pa.string()),
+    ],
+    metadata={"veilset": "veilset-attack-results/1"},
+)  # fmt: skip
+
+LIMITS = (
+    "Only these attackers were tried. A stronger recogniser, more photographs of each person or "
+    "another way to restore faces may name more people; none can name fewer.",
+    "The worst of several attacks is shown, each with an interval of its own: the worst of many "
+    "lies a little too high rather than too low.",
+    "What stands around the faces identifies people too: a setting cannot tell less than filled "
+    "faces do.",
+    "The boxes were known. A face that was not found is not hidden by any setting.",
+)
+
+
+def tell(folder: Path, evidence: Evidence, outcomes: Sequence[Outcome]) -> RunSummary:
+    """Write tables, figure and record of an attack.
+
+    Args:
+        folder: Folder of the attack.
+        evidence: What was looked at.
+        outcomes: Of all attacks in all settings.
+
+    Returns:
+        The summary; ``extra`` has ``recommendation`` and ``settings``.
+
+    Raises:
+        RunError: If a file cannot be written.
+    """
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    standings = rank_settings(outcomes, evidence.draws)
+    advice = recommend(standings)
+    _write_results(folder, rows)
+    _write_csv(folder / SUMMARY_CSV, *_summary_lines(standings))
+    write_atomically(folder / SUMMARY_MD, summary_markdown(standings, advice).encode())
+    if any(each.is_frontier for each in standings):
+        write_atomically(folder / FRONTIER, standalone(_frontier(standings)))
+    return _write_record(folder, evidence, outcomes, standings, advice)
+
+
+def recommend(standings: Sequence[Standing]) -> str:
+    """Say in plain words which setting to choose, if one can be named.
+
+    A setting is recommended only where its worst attack does not name people more often than
+    the worst attack on filled faces, as far as the difference can be told from none; of those,
+    the one that leaves most of the pictures.
+    """
+    rivals = [each for each in standings if each.setting not in (CLEAR, FILLED)]
+    if not rivals:
+        return "No setting was attacked, so none can be recommended."
+    good = [each for each in rivals if each.tells_no_more_than_filled and each.ssim]
+    least = rivals[0]
+    if not good:
+        return (
+            f"No setting protects as much as faces filled with one colour. Least is told by "
+            f"{least.setting!r}: its worst attack ({least.worst.attack}) names "
+            f"{_percent(least.worst)} of people's photographs at the first try. Fill the faces, "
+            "or obfuscate them more strongly."
+        )
+    best = max(good, key=lambda each: _value(each.ssim))
+    difference = best.beyond_filled
+    reach = (
+        f" ({100 * difference.low:+.1f} to {100 * difference.high:+.1f} points)"
+        if difference
+        else ""
+    )
+    return (
+        f"Of the settings whose worst attack cannot be told from that on filled faces, "
+        f"{best.setting!r} leaves most of the pictures: SSIM {_value(best.ssim):.3f}. Its worst "
+        f"attack ({best.worst.attack}) names {_percent(best.worst)} of people's photographs at "
+        f"the first try, against {100 * (best.worst.chance or 0):.1f} % by guessing; the "
+        f"difference to filled faces is not told apart from none{reach}."
+    )
+
+
+def _frontier(standings: Sequence[Standing]) -> Markup:
+    """Draw every setting but the clear one, whose pictures are their own equals."""
+    points = [
+        FrontierPoint(
+            each.setting, _value(each.ssim), each.worst.value or 0.0, each.worst.low or 0.0,
+            each.worst.high or 0.0, each.is_frontier,
+        )
+        for each in standings
+        if each.setting not in (CLEAR, FILLED) and each.ssim
+    ]  # fmt: skip
+    filled = [each.worst.value or 0.0 for each in standings if each.setting == FILLED]
+    levels = {"filled faces": filled[0]} if filled else {}
+    return draw_frontier(points, levels)
+
+
+def _value(row: Row | None) -> float:
+    return row.value if row is not None and row.value is not None else float("nan")
+
+
+def _percent(row: Row) -> str:
+    if row.value is None or row.low is None or row.high is None:
+        return "not measured"
+    return f"{100 * row.value:.1f} % ({100 * row.low:.1f} to {100 * row.high:.1f}, n = {row.n:,})"
+
+
+def _summary_lines(standings: Sequence[Standing]) -> tuple[list[str], list[list[Any]]]:
+    header = ["setting", "frontier", "ssim", "worst_attack", "rank_1", "low", "high", "n",
+              "chance", "beyond_filled", "beyond_low", "beyond_high"]  # fmt: skip
+    lines: list[list[Any]] = []
+    for each in standings:
+        worst, beyond = each.worst, each.beyond_filled
+        more = (beyond.value, beyond.low, beyond.high) if beyond else ("", "", "")
+        lines.append(
+            [each.setting, "yes" if each.is_frontier else "", each.ssim.value if each.ssim else "",
+             worst.attack, worst.value, worst.low, worst.high, worst.n, worst.chance, *more]
+        )  # fmt: skip
+    attacks = [name for name in OF_FACES if any(name in each.by_attack for each in standings)]
+    for line, each in zip(lines, standings, strict=True):
+        line += [each.by_attack[name].value if name in each.by_attack else "" for name in attacks]
+    return [*header, *attacks], lines
+
+
+def summary_markdown(standings: Sequence[Standing], advice: str) -> str:
+    """Give the table of settings, the recommendation and its limits as Markdown."""
+    attacks = [name for name in OF_FACES if any(name in each.by_attack for each in standings)]
+    head = ["setting", "SSIM", *attacks, "worst, 95 % interval", "beyond filled faces"]
+    lines = [
+        "# Attacks",
+        "",
+        advice,
+        "",
+        "Share of people's photographs that are named at the first try (rank 1, mean over people), "
+        "in percent. * marks the settings that no other beats in both protection and SSIM.",
+        "",
+        f"| {' | '.join(head)} |",
+        f"| --- | {' | '.join(['---:'] * (len(head) - 1))} |",
+    ]
+    for each in standings:
+        beyond = each.beyond_filled
+        cells = [
+            f"{each.setting}{' *' if each.is_frontier else ''}",
+            f"{each.ssim.value:.3f}" if each.ssim and each.ssim.value is not None else "",
+            *(
+                f"{100 * (each.by_attack[name].value or 0):.1f}" if name in each.by_attack else ""
+                for name in attacks
+            ),
+            _percent(each.worst),
+            f"{100 * beyond.value:+.1f} ({100 * beyond.low:+.1f} to {100 * beyond.high:+.1f})"
+            if beyond
+            else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    chance = standings[0].worst.chance if standings else None
+    if chance is not None:
+        lines += ["", f"By guessing: {100 * chance:.2f} %."]
+    lines += ["", "Attacks:", ""]
+    lines += [f"- `{name}`: {ATTACKS[name]}" for name in attacks]
+    lines += ["", "Limits:", "", *(f"- {each}" for each in LIMITS), ""]
+    return "\n".join(lines)
+
+
+def _write_results(folder: Path, rows: Sequence[Row]) -> None:
+    told = [asdict(row) for row in rows]
+    names = _SCHEMA.names
+    _write_csv(
+        folder / RESULTS_CSV, names,
+        [["" if row[name] is None else row[name] for name in names] for row in told],
+    )  # fmt: skip
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(told, schema=_SCHEMA), sink, compression="zstd")
+    write_atomically(folder / RESULTS_PARQUET, sink.getvalue().to_pybytes())
+
+
+def _write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([[_safe(cell) for cell in line] for line in lines])
+    write_atomically(path, stream.getvalue().encode())
+
+
+def _safe(cell: Any) -> Any:
+    # A setting called "=1+1" must not become a formula where the file is opened.
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+
+
+def _write_record(
+    folder: Path,
+    evidence: Evidence,
+    outcomes: Sequence[Outcome],
+    standings: Sequence[Standing],
+    advice: str,
+) -> RunSummary:
+    look = read_manifest(evidence.folder)
+    sides = Counter(GALLERY if held else PROBE for held in evidence.is_gallery)
+    counts = {
+        "photographs": len(evidence.image_ids),
+        "people": len(evidence.people),
+        "gallery": sides[GALLERY],
+        "probes": sides[PROBE],
+        "failed": int(look["counts"].get("could_not_look", 0)),
+        "settings": len(evidence.config.shown),
+        "outcomes": sum(bool(each.rows) for each in outcomes),
+    }
+    results = (folder / RESULTS_PARQUET).read_bytes()
+    extra = {
+        "recommendation": advice,
+        "limits": LIMITS,
+        "left_out": look["extra"]["left_out"],
+        "settings": [each.setting for each in standings],
+        "attacks": list(evidence.config.attacks),
+    }
+    manifest = {
+        "format": FORMAT,
+        "stage": "attack",
+        "veilset": look["veilset"],
+        "config": look["config"] | {
+            name: getattr(evidence.config, name)
+            for name in ("attacks", "n_draws", "device", "threads", "epochs")
+        },
+        "inputs": look["inputs"],
+        "counts": counts,
+        "models": look["models"],
+        "extra": extra,
+        "outputs_sha256": sha256_hex(results),
+        "packages": package_versions(),
+        "machine": look["machine"],
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }  # fmt: skip
+    write_atomically(folder / FINISHED, json_bytes(manifest))
+    return RunSummary("attack", folder, counts, look["seconds"], look["wall_s"], extra)

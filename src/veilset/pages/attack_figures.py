@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figure of an attack: who is still named, against what is left of the pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from veilset.pages.figures import BOTTOM, LEFT, RIGHT, TOP, WIDTH
+from veilset.pages.markup import Markup, el
+
+_HEIGHT = 300
+_PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, _HEIGHT - TOP - BOTTOM
+_LETTER_W, _LINE_H = 5.6, 12.0
+_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierPoint:
+    """One setting.
+
+    Attributes:
+        label: Its name.
+        similarity: What is left of the pictures, at most 1.
+        named: Share of photographs that the worst attack names, in [0, 1].
+        low, high: Ends of its interval.
+        is_frontier: Whether no other setting is better in both.
+    """
+
+    label: str
+    similarity: float
+    named: float
+    low: float
+    high: float
+    is_frontier: bool
+
+
+def draw_frontier(points: Sequence[FrontierPoint], levels: Mapping[str, float]) -> Markup:
+    """Draw settings as points; those that no other beats are joined, and have their names.
+
+    Args:
+        points: At least one.
+        levels: Shares to which lines are drawn across, by what they are.
+    """
+    left, step = _left_end([point.similarity for point in points])
+    highest = max([point.high for point in points] + list(levels.values()))
+    top = next((each for each in (0.1, 0.2, 0.4, 0.6, 0.8, 1.0) if each >= highest), 1.0)
+
+    def x(value: float) -> float:
+        return LEFT + _PLOT_W * (value - left) / (1 - left)
+
+    def y(value: float) -> float:
+        return TOP + _PLOT_H * (1 - min(value, top) / top)
+
+    parts = [*_y_axis(top), *_x_axis(left, step)]
+    for name, level in levels.items():
+        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(level), y2=y(level), class_="mark"))
+        parts.append(el("text", name, x=LEFT + 4, y=y(level) - 4, class_="tick"))
+    joined = sorted((each for each in points if each.is_frontier), key=lambda e: e.similarity)
+    if len(joined) > 1:
+        path = " ".join(f"{x(each.similarity):.1f},{y(each.named):.1f}" for each in joined)
+        parts.append(el("polyline", points=path, class_="curve"))
+    for each in sorted(points, key=lambda e: e.is_frontier):
+        parts += _point(each, x(each.similarity), (y(each.named), y(each.low), y(each.high)))
+    parts += _names(joined, [(x(each.similarity), y(each.named)) for each in joined])
+    parts.append(
+        el("text", "SSIM of the pictures (more is left →)", x=LEFT + _PLOT_W / 2, y=_HEIGHT - 8,
+           text_anchor="middle", class_="label")
+    )  # fmt: skip
+    parts.append(el("text", "named at rank 1 by the worst attack", x=4, y=12, class_="label"))
+    return el(
+        "svg", *parts, viewBox=f"0 0 {WIDTH} {_HEIGHT}", role="img", class_="figure",
+        aria_label="Worst attack against similarity of pictures. The numbers follow as a table.",
+    )  # fmt: skip
+
+
+def _left_end(values: Sequence[float]) -> tuple[float, float]:
+    """Give where the axis of similarity begins, and its step: room for every point."""
+    span = max(1 - min(values), 0.02)
+    step = next((each for each in _STEPS if span / each <= 6), _STEPS[-1])
+    return max(0.0, 1 - step * math.ceil(span * 1.05 / step)), step
+
+
+def _y_axis(top: float) -> list[Markup]:
+    parts = []
+    n = 5 if top in (0.1, 1.0) else 4
+    for i in range(n + 1):
+        share = top * i / n
+        at = TOP + _PLOT_H * (1 - share / top)
+        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=at, y2=at, class_="grid"))
+        parts.append(
+            el("text", f"{100 * share:g} %", x=LEFT - 6, y=at + 4, text_anchor="end", class_="tick")
+        )
+    return parts
+
+
+def _x_axis(left: float, step: float) -> list[Markup]:
+    parts = []
+    for i in range(round((1 - left) / step) + 1):
+        value = left + i * step
+        at = LEFT + _PLOT_W * (value - left) / (1 - left)
+        parts.append(
+            el("line", x1=at, x2=at, y1=TOP + _PLOT_H, y2=TOP + _PLOT_H + 4, class_="axis")
+        )
+        parts.append(
+            el("text", f"{value:.2f}".rstrip("0").rstrip("."), x=at, y=TOP + _PLOT_H + 17,
+               text_anchor="middle", class_="tick")
+        )  # fmt: skip
+    base = TOP + _PLOT_H
+    return [el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=base, y2=base, class_="axis"), *parts]
+
+
+def _point(each: FrontierPoint, x: float, ys: tuple[float, float, float]) -> list[Markup]:
+    middle, low, high = ys
+    series = "series-0" if each.is_frontier else "series-1"
+    told = (
+        f"{each.label}: named {100 * each.named:.1f} % ({100 * each.low:.1f} to "
+        f"{100 * each.high:.1f}), SSIM {each.similarity:.3f}"
+    )
+    return [
+        el("line", x1=x, x2=x, y1=low, y2=high, class_=f"whisker {series}"),
+        el("circle", el("title", told), cx=x, cy=middle, r=3.5, class_=f"dot {series}"),
+    ]
+
+
+def _names(points: Sequence[FrontierPoint], places: Sequence[tuple[float, float]]) -> list[Markup]:
+    """Write names beside points, each where it meets neither the edge nor another name."""
+    parts: list[Markup] = []
+    taken: list[tuple[float, float, float, float]] = []
+    for point, (x, y) in zip(points, places, strict=True):
+        width = _LETTER_W * len(point.label)
+        spots = [
+            (x + 7, y - 6), (x - 7 - width, y - 6), (x + 7, y + 14), (x - 7 - width, y + 14),
+            (x - width / 2, y - 18), (x - width / 2, y + 26), (x - 7 - width, y - 20),
+            (x - 7 - width, y - 34), (x - 7 - width, y - 48),
+        ]  # fmt: skip
+        for left, base in spots:
+            box = (left, base - _LINE_H, left + width, base)
+            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP - 8
+            free = all(
+                box[2] <= b[0] or b[2] <= box[0] or box[3] <= b[1] or b[3] <= box[1] for b in taken
+            )
+            if inside and free and box[3] <= TOP + _PLOT_H:
+                taken.append(box)
+                parts.append(el("text", point.label, x=left, y=base, class_="mark-label"))
+                break
+    return parts
