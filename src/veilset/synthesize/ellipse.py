@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from veilset.errors import ConfigError
-from veilset.synthesize.landmarks import BROWS, CHIN, NOSE_BOTTOM, Points, check_landmarks
+from veilset.networks.landmarks import BROWS, CHIN, NOSE_BOTTOM, Points, check_landmarks
 from veilset.types import Mask
 
 MARGIN = 0.06
