@@ -7,22 +7,30 @@ picture input, of the outputs and of the values between them to names, which mea
 
 The file is a protocol buffer. A dimension is the message ``08 <varint>`` (``dim_value``);
 it becomes ``12 <n> <n bytes>`` (``dim_param``) of the very same length, so that nothing
-around it moves. Field numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
+around it moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from veilset.errors import ConfigError
+from veilset.networks.onnx_fields import (
+    DIM_OF_SHAPE,
+    GRAPH_OF_MODEL,
+    INITIALIZER,
+    INPUT,
+    NAME_OF_TENSOR,
+    NAME_OF_VALUE,
+    OUTPUT,
+    SHAPE_OF_TENSOR,
+    TENSOR_OF_TYPE,
+    TYPE_OF_VALUE,
+    VALUE_INFO,
+    Span,
+    fields,
+    text,
+)
 
-_GRAPH_OF_MODEL = 7
-_INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 5, 11, 12, 13
-_NAME_OF_TENSOR, _NAME_OF_VALUE = 8, 1
-_TYPE_OF_VALUE, _TENSOR_OF_TYPE, _SHAPE_OF_TENSOR, _DIM_OF_SHAPE = 2, 1, 2, 1
 _CHANNELS = 1  # place of the channels in N C H W: the one size that must stay
-
-Span = tuple[int, int]
 
 
 def free_sizes(model: bytes) -> bytes:
@@ -36,18 +44,18 @@ def free_sizes(model: bytes) -> bytes:
     """
     freed = bytearray(model)
     try:
-        for graph in _fields(model, (0, len(model)), _GRAPH_OF_MODEL):
+        for graph in fields(model, (0, len(model)), GRAPH_OF_MODEL):
             weights = {
-                _text(model, name)
-                for tensor in _fields(model, graph, _INITIALIZER)
-                for name in _fields(model, tensor, _NAME_OF_TENSOR)
+                text(model, name)
+                for tensor in fields(model, graph, INITIALIZER)
+                for name in fields(model, tensor, NAME_OF_TENSOR)
             }
-            for number in (_INPUT, _OUTPUT, _VALUE_INFO):
-                for value in _fields(model, graph, number):
-                    names = [_text(model, name) for name in _fields(model, value, _NAME_OF_VALUE)]
+            for number in (INPUT, OUTPUT, VALUE_INFO):
+                for value in fields(model, graph, number):
+                    names = [text(model, name) for name in fields(model, value, NAME_OF_VALUE)]
                     # Old files list their weights among the inputs; those sizes are real.
                     if weights.isdisjoint(names):
-                        keep = {_CHANNELS} if number == _INPUT else set()
+                        keep = {_CHANNELS} if number == INPUT else set()
                         _free(model, freed, value, keep)
     except (IndexError, ValueError) as error:
         raise ConfigError(
@@ -58,8 +66,8 @@ def free_sizes(model: bytes) -> bytes:
 
 def _free(model: bytes, freed: bytearray, value: Span, keep: set[int]) -> None:
     spans = [value]
-    for number in (_TYPE_OF_VALUE, _TENSOR_OF_TYPE, _SHAPE_OF_TENSOR, _DIM_OF_SHAPE):
-        spans = [inner for span in spans for inner in _fields(model, span, number)]
+    for number in (TYPE_OF_VALUE, TENSOR_OF_TYPE, SHAPE_OF_TENSOR, DIM_OF_SHAPE):
+        spans = [inner for span in spans for inner in fields(model, span, number)]
     for place, (start, stop) in enumerate(spans):
         is_fixed = stop - start >= 2 and model[start] == 0x08
         if is_fixed and place not in keep:
@@ -67,43 +75,3 @@ def _free(model: bytes, freed: bytearray, value: Span, keep: set[int]) -> None:
             # A name says that two sizes are equal, so each gets its own; none means any.
             name = format(start, "x").rjust(length, "d")[-length:].encode() if length else b""
             freed[start:stop] = bytes((0x12, length)) + name
-
-
-def _fields(model: bytes, span: Span, wanted: int) -> Iterator[Span]:
-    """Go through the fields of a message that hold bytes and bear a number."""
-    at, stop = span
-    while at < stop:
-        key, at = _varint(model, at)
-        kind = key & 7
-        if kind == 0:
-            _, at = _varint(model, at)
-        elif kind == 1:
-            at += 8
-        elif kind == 5:
-            at += 4
-        elif kind == 2:
-            length, at = _varint(model, at)
-            if at + length > stop:
-                raise ValueError("a field reaches over the end of its message")
-            if key >> 3 == wanted:
-                yield at, at + length
-            at += length
-        else:
-            raise ValueError(f"unknown wire type {kind}")
-    if at != stop:
-        raise ValueError("a field reaches over the end of its message")
-
-
-def _varint(model: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = model[at]
-        value |= (byte & 0x7F) << shift
-        at += 1
-        if byte < 0x80:
-            return value, at
-        shift += 7
-
-
-def _text(model: bytes, span: Span) -> str:
-    return model[span[0] : span[1]].decode()
