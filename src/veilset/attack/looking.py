@@ -17,12 +17,12 @@ import numpy as np
 
 from veilset.annotations.hiding import is_hidden
 from veilset.annotations.store import AnnotationSet
-from veilset.attack.config import FILLED, AttackConfig, Setting
+from veilset.attack.config import CLEAR, FILLED, AttackConfig, Setting
 from veilset.attack.faces import Chosen, ChosenImages, face_of
 from veilset.attack.identities import PROBE
 from veilset.attack.restoring import restoration_for
 from veilset.attack.similarity import psnr, ssim
-from veilset.attack.views import RESTORED, Glimpse, SeenFace, write_seen
+from veilset.attack.views import PRIVATE, RESTORED, Glimpse, SeenFace, write_seen
 from veilset.dataset.locations import location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.cores import threads_per_process
@@ -42,7 +42,7 @@ from veilset.protocols import (
     Recogniser,
     ShardWork,
 )
-from veilset.runs import Run, RunSummary
+from veilset.runs import LEDGER, Run, RunSummary
 from veilset.seeds import derive
 from veilset.types import Annotations, Image, ImageRecord, Region
 
@@ -62,6 +62,7 @@ def look_at_faces(
     workers: int,
     engine: str | EngineSettings = "local",
     on_progress: OnProgress | None = None,
+    is_needed: bool = True,
 ) -> RunSummary:
     """Look at the chosen faces in every setting. Run again, it goes on where it was stopped.
 
@@ -74,6 +75,8 @@ def look_at_faces(
         workers: Threads. Does not change the result.
         engine: Name of the engine plugin, or its settings.
         on_progress: Called as images end.
+        is_needed: Whether embeddings and pictures of faces are: if an earlier attack deleted
+            them, all is looked at once more.
 
     Returns:
         Counts: see ``SeenFace.counts``.
@@ -94,6 +97,9 @@ def look_at_faces(
     recogniser = make_recogniser(config.recogniser, config.recogniser_settings)
     asked = config.seen_as_json() | {"recogniser_settings": dict(recogniser.settings)}
     with Run.open(folder, STAGE, asked, images.describe()) as run:
+        if is_needed and not (folder / PRIVATE).exists():
+            for path in (folder / LEDGER).iterdir():
+                path.unlink()
         drive(run, runner, task, images, shard_size=config.shard_size, on_progress=on_progress)
         return run.finish(models=list(recogniser.cards), extra={"left_out": chosen.left_out})
 
@@ -260,7 +266,7 @@ class Looker:
         config = self.task.config
         with steps("compare"):
             likeness = _likeness(photo.clear, shown)
-            scene = _small(shown, config.chip_px) if setting.name == FILLED else None
+            scene = _small(shown, config.chip_px) if setting.name in (CLEAR, FILLED) else None
         embedding, chip = self._face(photo, shown, steps)
         return Glimpse(embedding, chip, *likeness, scene)
 

@@ -66,6 +66,7 @@ class Evidence:
         is_gallery: ``(N,)`` which half each belongs to.
         people: Names of the people; a code is a place in it.
         draws: Of the people.
+        n_copies: Probes that were left out, being photographs of the gallery once more.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Evidence:
     is_gallery: NDArray[np.bool_]
     people: tuple[str, ...]
     draws: Draws
+    n_copies: int = 0
 
     @property
     def probe_codes(self) -> Codes:
@@ -90,7 +92,10 @@ class Evidence:
 
     def view(self, name: str) -> View:
         """Give the faces as a setting shows them, in the order of ``image_ids``."""
-        return _read(self.folder, view_slugs(self.config)[name], self.n_shards, self.config.chip_px)
+        slug = view_slugs(self.config)[name]
+        whole = _read(self.folder, slug, self.n_shards, self.config.chip_px)
+        place = {image_id: at for at, image_id in enumerate(whole.image_ids)}
+        return whole.take([place[name] for name in self.image_ids if name in place])
 
     def distances(
         self, probes: NDArray[np.float32], gallery: NDArray[np.float32]
@@ -102,6 +107,11 @@ class Evidence:
 @lru_cache(maxsize=4)
 def _read(folder: Path, slug: str, n_shards: int, chip_px: int) -> View:
     return read_view(folder, slug, n_shards, chip_px)
+
+
+def forget_views() -> None:
+    """Let go of the faces that were read last; their files may be deleted, or made anew."""
+    _read.cache_clear()
 
 
 def compare_embeddings(
@@ -219,11 +229,8 @@ def name_people(evidence: Evidence, pen: Pen, scores: NDArray[np.float64]) -> Ou
 
 
 def _restore_known(evidence: Evidence, setting: Setting) -> Outcome:
-    restored = evidence.view(setting.name + RESTORED)
-    places = {name: at for at, name in enumerate(restored.image_ids)}
-    names = [name for name, held in zip(evidence.image_ids, evidence.is_gallery, strict=True)
-             if not held]  # fmt: skip
-    shown = restored.embeddings[[places[name] for name in names]]
+    # Of the probes alone: nothing is to be found out about the gallery.
+    shown = evidence.view(setting.name + RESTORED).embeddings
     clear = evidence.view(CLEAR).embeddings[evidence.is_gallery]
     pen = Pen(setting.name, RESTORE_KNOWN, CLEAR_TO_RESTORED)
     return compare_faces(evidence, pen, evidence.distances(shown, clear))

@@ -9,42 +9,56 @@ tell        tables, a figure of what it costs and buys, a recommendation       t
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from veilset.annotations.store import AnnotationSet
-from veilset.attack.config import LEARNED, AttackConfig, Setting
+from veilset.attack.config import CLEAR, LEARNED, AttackConfig, Setting
+from veilset.attack.copies import is_copy
 from veilset.attack.faces import choose_photographs
 from veilset.attack.identities import GALLERY, PROBE
 from veilset.attack.looking import look_at_faces
-from veilset.attack.measuring import Evidence, measure
+from veilset.attack.measuring import Evidence, forget_views, measure
 from veilset.attack.outcomes import Outcome, read_outcome, write_outcome
 from veilset.attack.resampling import draw_people
 from veilset.attack.similar_pictures import SIMILARITY, measure_similarity
 from veilset.attack.telling import FILES, tell
-from veilset.attack.views import PRIVATE, delete_private, read_faces
+from veilset.attack.views import PRIVATE, delete_private, read_faces, read_view
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
 from veilset.engine.threads import usable_cores
 from veilset.errors import DatasetError, MissingExtraError, RunError
-from veilset.files import sha256_hex
-from veilset.plugins import make_recogniser
+from veilset.files import sha256_hex, write_atomically
+from veilset.plugins import make_obfuscator, make_recogniser
 from veilset.protocols import EngineSettings
-from veilset.runs import LOCK, RunSummary, json_bytes, lock_folder, make_folder, read_manifest
+from veilset.runs import (
+    FINISHED,
+    LOCK,
+    RunSummary,
+    json_bytes,
+    lock_folder,
+    make_folder,
+    read_manifest,
+)
 from veilset.seeds import derive
 
 __all__ = ["AttackConfig", "attack_dataset"]
 
 LOOK, OUTCOMES = "look", "outcomes"
 
+COPIES = "copies.json"
+"""In the folder of the look: probes that are left out, known also when all chips are deleted."""
+
 OnStep = Callable[[str], None]
+FaceRow = dict[str, Any]
 
 
 def attack_dataset(
@@ -90,27 +104,42 @@ def attack_dataset(
     known = AnnotationSet(Path(annotations))
     known.require_images()
     require_libraries(config.attacks)
+    require_plugins(config)
     reader = open_reader(location_of(photos))
     chosen = choose_photographs(known, config)
+    _refuse_foreign(folder)
     make_folder(folder)
     lock_fd = lock_folder(folder)
     try:
-        _refuse_foreign(folder)
-        if _left(folder, config) and not (folder / LOOK / PRIVATE).exists():
-            # What attacks look at is deleted when they are done: now another one is asked for.
-            shutil.rmtree(folder / LOOK, ignore_errors=True)
         look_at_faces(
             reader, known, chosen, folder / LOOK, config,
             workers=workers or usable_cores(), engine=engine, on_progress=on_progress,
+            is_needed=_left(folder, config),
         )  # fmt: skip
         evidence = gather_evidence(folder / LOOK, config)
         outcomes = _measure_all(folder, evidence, on_step or (lambda _: None))
-        summary = tell(folder, evidence, outcomes)
+        places = {"photos": str(photos), "annotations": str(annotations)}
+        summary = tell(folder, evidence, outcomes, places)
         if not keep_private:
             delete_private(folder / LOOK)
         return summary
     finally:
+        forget_views()
         os.close(lock_fd)
+
+
+def require_plugins(config: AttackConfig) -> None:
+    """Make the recogniser and the methods once, and open the releases, before anything is done.
+
+    Raises:
+        ConfigError, DatasetError, MissingExtraError, PluginError: If one cannot be had.
+    """
+    make_recogniser(config.recogniser, config.recogniser_settings)
+    for each in config.shown:
+        if each.method:
+            make_obfuscator(each.method, each.parameters)
+        elif each.release:
+            open_reader(location_of(each.release))
 
 
 def require_libraries(attacks: Iterable[str]) -> None:
@@ -141,21 +170,21 @@ def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
         RunError: If the look is not finished.
         DatasetError: If too few people are left.
     """
-    manifest = read_manifest(look)
-    n_shards = int(manifest["n_shards"])
+    n_shards = int(read_manifest(look)["n_shards"])
     rows = [row for row in read_faces(look, n_shards) if not row["reason"]]
+    copies = find_copies(look, rows, n_shards, config.chip_px)
+    rows = [row for row in rows if row["image_id"] not in copies]
     halves = {
         half: {row["person"] for row in rows if row["half"] == half} for half in (GALLERY, PROBE)
     }
-    left = halves[GALLERY] & halves[PROBE]
-    rows = [row for row in rows if row["person"] in left]
-    people = tuple(sorted(left))
+    people = tuple(sorted(halves[GALLERY] & halves[PROBE]))
     if len(people) < 2:
         raise DatasetError(
             f"{len(people)} people are left whose faces could be looked at on both sides, and at "
             f"least two are needed; {look / 'faces'} says what went wrong with the others."
         )
     code = {person: at for at, person in enumerate(people)}
+    rows = [row for row in rows if row["person"] in code]
     return Evidence(
         look, n_shards, config,
         make_recogniser(config.recogniser, config.recogniser_settings),
@@ -164,16 +193,40 @@ def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
         np.array([row["half"] == GALLERY for row in rows]),
         people,
         draw_people(len(people), seed=derive(config.seed, "draws"), n_draws=config.n_draws),
+        len(copies),
     )  # fmt: skip
+
+
+def find_copies(look: Path, rows: list[FaceRow], n_shards: int, chip_px: int) -> frozenset[str]:
+    """Find probes that are photographs of the gallery once more.
+
+    Args:
+        look: Folder of the look.
+        rows: Of the photographs that were seen.
+        n_shards, chip_px: Of the look.
+    """
+    path = look / COPIES
+    if not (look / PRIVATE).exists() and path.exists():
+        return frozenset(json.loads(path.read_bytes()))
+    if not rows:
+        return frozenset()
+    clear = read_view(look, CLEAR, n_shards, chip_px)
+    if clear.scenes is None or clear.image_ids != tuple(row["image_id"] for row in rows):
+        raise RunError(f"What was seen in {look} is not whole. Delete the folder, and run again.")
+    people = np.unique([row["person"] for row in rows], return_inverse=True)[1]
+    copied = is_copy(clear.scenes, people, np.array([row["half"] == GALLERY for row in rows]))
+    found = sorted(row["image_id"] for row, each in zip(rows, copied, strict=True) if each)
+    write_atomically(path, json_bytes(found))
+    return frozenset(found)
 
 
 def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outcome]:
     """Make every attack in every setting, or read what it came to before."""
-    outcomes = []
+    outcomes, key = [], _key(folder, evidence.config)
     for setting, attack in _pairs(evidence.config):
         path = outcome_path(folder, setting, attack)
         outcome = read_outcome(path)
-        if outcome is None or outcome.facts.get("key") != _key(evidence.config):
+        if outcome is None or outcome.facts.get("key") != key:
             on_step(f"{setting.name}: {attack}")
             found = (
                 measure_similarity(evidence, setting)
@@ -181,8 +234,7 @@ def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outc
                 else measure(evidence, setting, attack)
             )
             outcome = found or Outcome(setting.name, attack, ())
-            facts = {**outcome.facts, "key": _key(evidence.config)}
-            outcome = replace(outcome, facts=facts)
+            outcome = replace(outcome, facts={**outcome.facts, "key": key})
             write_outcome(path, outcome)
         outcomes.append(outcome)
     return outcomes
@@ -200,16 +252,22 @@ def _pairs(config: AttackConfig) -> list[tuple[Setting, str]]:
 def _left(folder: Path, config: AttackConfig) -> bool:
     """Whether an attack is still to be made."""
     outcomes = (read_outcome(outcome_path(folder, *pair)) for pair in _pairs(config))
-    return any(each is None or each.facts.get("key") != _key(config) for each in outcomes)
+    key = _key(folder, config)
+    return any(each is None or each.facts.get("key") != key for each in outcomes)
 
 
-def _key(config: AttackConfig) -> str:
-    """Give the digest of what decides an outcome besides the look, whose run checks its own."""
+def _key(folder: Path, config: AttackConfig) -> str:
+    """Give the digest of what decides an outcome: all that was seen, and what is made of it."""
+    seen = {}
+    if (folder / LOOK / FINISHED).exists():
+        seen["seen"] = read_manifest(folder / LOOK)["outputs_sha256"]
     decides = {name: getattr(config, name) for name in ("n_draws", "epochs", "threads", "seed")}
-    return sha256_hex(json_bytes(decides))
+    return sha256_hex(json_bytes(decides | seen))
 
 
 def _refuse_foreign(folder: Path) -> None:
+    if not folder.is_dir():
+        return
     known = {LOOK, OUTCOMES, LOCK, *FILES}
     names = sorted(each.name for each in folder.iterdir())
     names = [name for name in names if name not in known and not name.startswith(".")]

@@ -7,7 +7,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,19 @@ LIMITS = (
 )
 
 
-def tell(folder: Path, evidence: Evidence, outcomes: Sequence[Outcome]) -> RunSummary:
+def tell(
+    folder: Path,
+    evidence: Evidence,
+    outcomes: Sequence[Outcome],
+    places: Mapping[str, str],
+) -> RunSummary:
     """Write tables, figure and record of an attack.
 
     Args:
         folder: Folder of the attack.
         evidence: What was looked at.
         outcomes: Of all attacks in all settings.
+        places: Where originals and annotation set lie, for questions to people.
 
     Returns:
         The summary; ``extra`` has ``recommendation`` and ``settings``.
@@ -74,7 +80,9 @@ def tell(folder: Path, evidence: Evidence, outcomes: Sequence[Outcome]) -> RunSu
     write_atomically(folder / SUMMARY_MD, summary_markdown(standings, advice).encode())
     if any(each.is_frontier for each in standings):
         write_atomically(folder / FRONTIER, standalone(_frontier(standings)))
-    return _write_record(folder, evidence, outcomes, standings, advice)
+    return _write_record(
+        folder, evidence, outcomes, standings, {"recommendation": advice, "places": dict(places)}
+    )
 
 
 def recommend(standings: Sequence[Standing]) -> str:
@@ -223,7 +231,7 @@ def _write_record(
     evidence: Evidence,
     outcomes: Sequence[Outcome],
     standings: Sequence[Standing],
-    advice: str,
+    told: Mapping[str, Any],
 ) -> RunSummary:
     look = read_manifest(evidence.folder)
     sides = Counter(GALLERY if held else PROBE for held in evidence.is_gallery)
@@ -232,13 +240,14 @@ def _write_record(
         "people": len(evidence.people),
         "gallery": sides[GALLERY],
         "probes": sides[PROBE],
+        "copies": evidence.n_copies,
         "failed": int(look["counts"].get("could_not_look", 0)),
         "settings": len(evidence.config.shown),
         "outcomes": sum(bool(each.rows) for each in outcomes),
     }
     results = (folder / RESULTS_PARQUET).read_bytes()
     extra = {
-        "recommendation": advice,
+        **told,
         "limits": LIMITS,
         "left_out": look["extra"]["left_out"],
         "settings": [each.setting for each in standings],

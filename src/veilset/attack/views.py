@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from veilset.errors import DatasetError
-from veilset.files import sha256_hex
+from veilset.files import part_path, sha256_hex
 from veilset.tables import ShardedTable, write_table
 from veilset.types import Image
 
@@ -61,7 +61,7 @@ class Glimpse:
         chip: ``(S, S, 3)`` uint8 RGB, upright.
         psnr_db: Of the whole picture against the original, in dB; None where they are equal.
         ssim: Of the whole picture against the original, at most 1.
-        scene: The whole picture, made small, ``(S, S, 3)``; only of filled faces.
+        scene: The whole picture, made small, ``(S, S, 3)``; only clear, and with filled faces.
     """
 
     embedding: NDArray[np.float32]
@@ -161,6 +161,14 @@ class View:
     psnr_db: NDArray[np.float64]
     ssim: NDArray[np.float64]
 
+    def take(self, rows: Sequence[int]) -> View:
+        """Give some of the faces, in another order."""
+        at = np.array(rows, np.int64)
+        return View(
+            tuple(self.image_ids[row] for row in rows), self.embeddings[at], self.chips[at],
+            None if self.scenes is None else self.scenes[at], self.psnr_db[at], self.ssim[at],
+        )  # fmt: skip
+
 
 def read_view(folder: Path, slug: str, n_shards: int, chip_px: int) -> View:
     """Read one view of a finished look.
@@ -204,5 +212,10 @@ def read_faces(folder: Path, n_shards: int) -> list[dict[str, Any]]:
 
 def delete_private(folder: Path) -> None:
     """Delete the embeddings and the pictures of faces."""
-    if (folder / PRIVATE).exists():
-        shutil.rmtree(folder / PRIVATE)
+    private, going = folder / PRIVATE, part_path(folder / PRIVATE)
+    # Renamed first: killed halfway, what is left is never taken for the whole.
+    if going.exists():
+        shutil.rmtree(going)
+    if private.exists():
+        private.rename(going)
+        shutil.rmtree(going)

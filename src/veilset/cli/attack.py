@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from veilset.cli import options as opt
+from veilset.cli.attack_people import people_app
 from veilset.cli.talk import ProgressLine, conclude, say
+
+if TYPE_CHECKING:
+    from veilset.attack.people.asking import Material
 
 app = typer.Typer(
     help="Attack obfuscated faces, and measure who is still recognised.",
@@ -156,3 +160,12 @@ def list_attacks() -> None:
 
     for name, told in ATTACKS.items():
         give(f"{name:18} {told}")
+
+
+def _open_material(attack: Path) -> Material:
+    from veilset.attack.people.material import open_material
+
+    return open_material(attack)
+
+
+app.add_typer(people_app(_open_material))
