@@ -49,6 +49,9 @@ SHIFT_DOWN = 0.04
 class LandmarkFinder:
     """Finds the landmarks of faces whose boxes are known. Safe to call from several threads.
 
+    Args:
+        extra: The extra of Veilset that brings dlib, to be named where it is missing.
+
     Raises:
         MissingExtraError: If dlib or the package ``face_recognition_models`` is not installed.
         PluginError: If that package brings another file.
@@ -56,10 +59,10 @@ class LandmarkFinder:
 
     card = LANDMARKS_CARD
 
-    def __init__(self) -> None:
+    def __init__(self, extra: str = "synthesize") -> None:
         path = "face_recognition_models/models/shape_predictor_68_face_landmarks.dat"
         weights = packaged_weights("face_recognition_models", path, LANDMARKS_CARD)
-        self._faces = FaceCutter(weights, extra="synthesize")
+        self._faces = FaceCutter(weights, extra)
 
     def find(self, image: Image, box_xyxy: BoxXyxy) -> Points:
         """Find the landmarks of one face.
@@ -82,6 +85,23 @@ class LandmarkFinder:
         found = self._faces.find(np.ascontiguousarray(image), (x0, y0 + down, x1, y1 + down))
         # dlib names pixels: the landmark lies in the middle of one.
         return np.array([(part.x + 0.5, part.y + 0.5) for part in found.parts()])
+
+
+def five_landmarks(landmarks_xy: Points) -> Points:
+    """Give the middles of the eyes, the tip of the nose and the corners of the mouth.
+
+    Args:
+        landmarks_xy: ``(68, 2)``.
+
+    Returns:
+        ``(5, 2)``: left eye in the picture, right eye, nose, mouth left, mouth right.
+
+    Example:
+        >>> five_landmarks(np.stack([np.arange(68.0), np.zeros(68)], axis=1))[:, 0].tolist()
+        [38.5, 44.5, 30.0, 48.0, 54.0]
+    """
+    eyes = [landmarks_xy[eye].mean(axis=0) for eye in (EYE_LEFT, EYE_RIGHT)]
+    return np.concatenate([eyes, landmarks_xy[[NOSE_TIP, MOUTH_LEFT, MOUTH_RIGHT]]])
 
 
 def check_landmarks(landmarks_xy: ArrayLike) -> Points:

@@ -9,16 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from veilset.errors import ConfigError
-from veilset.networks.landmarks import (
-    EYE_LEFT,
-    EYE_RIGHT,
-    MOUTH_LEFT,
-    MOUTH_RIGHT,
-    N_LANDMARKS,
-    NOSE_TIP,
-    Points,
-    check_landmarks,
-)
+from veilset.networks.landmarks import N_LANDMARKS, Points, check_landmarks, five_landmarks
 from veilset.types import BoxXyxy
 
 
@@ -67,9 +58,7 @@ def coarse_landmarks(
     if detail is Detail.FULL:
         return points
     if detail is Detail.FIVE:
-        single = points[[NOSE_TIP, MOUTH_LEFT, MOUTH_RIGHT]]
-        eyes = [points[EYE_LEFT].mean(axis=0), points[EYE_RIGHT].mean(axis=0)]
-        return np.concatenate([eyes, single])
+        return five_landmarks(points)
     if cells < 2:
         raise ConfigError(f"A grid of {cells} cells shows no landmark. Give at least 2 cells.")
     start, side = crop_start_side(crop_xyxy)
