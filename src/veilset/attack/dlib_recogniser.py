@@ -8,6 +8,7 @@ Faces in the Wild at a distance of 0.6 (``dnn_face_recognition_ex.cpp``).
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -145,9 +146,17 @@ class DlibRecogniser:
 def _check(settings: RecogniserSettings) -> None:
     if settings.weights:
         raise ConfigError("The recogniser 'dlib' brings its own weights. Leave out --weights.")
-    if settings.device != "cpu":
-        raise ConfigError("The recogniser 'dlib' computes on the CPU. Leave out --device.")
-    if settings.threshold is not None and not settings.threshold > 0:
+    for name, value, only in (
+        ("device", settings.device, "cpu"),
+        ("precision", settings.precision, "full"),
+        ("runtime", settings.runtime, "auto"),
+    ):
+        if value != only:
+            raise ConfigError(
+                f"The recogniser 'dlib' cannot honour --{name} {value}: dlib computes by itself, "
+                f"in float32. Leave out --{name}."
+            )
+    if settings.threshold is not None and not 0 < settings.threshold < math.inf:
         raise ConfigError(f"--threshold is {settings.threshold}. Give a distance above 0, as 0.6.")
 
 
