@@ -217,7 +217,8 @@ class AttackConfig:
         """Give what decides what is seen of the faces, without what is made of it later."""
         told = asdict(self)
         return {name: told[name] for name in _SEEN} | {
-            "settings": [asdict(each) for each in self.shown]
+            "settings": [asdict(each) for each in self.shown],
+            "restored": RESTORE_KNOWN in self.attacks,
         }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from veilset.annotations.hiding import is_hidden
 from veilset.annotations.store import AnnotationSet
-from veilset.attack.config import CLEAR, FILLED, AttackConfig, Setting
+from veilset.attack.config import CLEAR, FILLED, RESTORE_KNOWN, AttackConfig, Setting
 from veilset.attack.faces import Chosen, ChosenImages, face_of
 from veilset.attack.identities import PROBE
 from veilset.attack.restoring import restoration_for
@@ -105,9 +105,12 @@ def look_at_faces(
 
 
 def view_slugs(config: AttackConfig) -> dict[str, str]:
-    """Give the folder of each view: every setting, and what can be computed back of it."""
+    """Give the folder of each view: every setting, and what can be computed back of it.
+
+    That is done only if it is attacked: a deconvolution takes longer than all else.
+    """
     slugs = {each.name: each.slug for each in config.shown}
-    for each in config.shown:
+    for each in config.shown if RESTORE_KNOWN in config.attacks else ():
         if each.method and restoration_for(_obfuscator_of(each).card):
             slugs[each.name + RESTORED] = each.slug + RESTORED
     return slugs
@@ -275,7 +278,8 @@ class Looker:
     ) -> dict[str, Glimpse]:
         method = self.methods.get(setting.name)
         restoration = restoration_for(method.card) if method else None
-        if method is None or restoration is None:
+        wanted = RESTORE_KNOWN in self.task.config.attacks
+        if method is None or restoration is None or not wanted:
             return {}
         with steps("restore"):
             restored = restoration.restore(shown, photo.regions, method)

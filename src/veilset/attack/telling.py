@@ -195,10 +195,26 @@ def summary_markdown(standings: Sequence[Standing], advice: str) -> str:
     chance = standings[0].worst.chance if standings else None
     if chance is not None:
         lines += ["", f"By guessing: {100 * chance:.2f} %."]
+    lines += _blind(standings)
     lines += ["", "Attacks:", ""]
     lines += [f"- `{name}`: {ATTACKS[name]}" for name in attacks]
     lines += ["", "Limits:", "", *(f"- {each}" for each in LIMITS), ""]
     return "\n".join(lines)
+
+
+def _blind(standings: Sequence[Standing]) -> list[str]:
+    """Name the attacks that cannot even name clear faces: what they miss shows nothing."""
+    clear = next((each for each in standings if each.setting == CLEAR), None)
+    found = [name for name, row in clear.by_attack.items() if row.is_at_chance] if clear else []
+    return [
+        line
+        for name in found
+        for line in (
+            "",
+            f"`{name}` does not name clear faces more often than guessing does: it shows nothing "
+            "here. It needs more photographs of each person.",
+        )
+    ]
 
 
 def _write_results(folder: Path, rows: Sequence[Row]) -> None:
