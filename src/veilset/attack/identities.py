@@ -90,12 +90,21 @@ def _read_file(path: Path) -> dict[str, Named]:
             f"The identities {path} cannot be read ({why}). Give a text file or 'folders'."
         ) from error
     lines = text.splitlines()
-    is_csv = bool(lines) and [word.strip() for word in lines[0].split(",")][:2] == [*_COLUMNS[:2]]
+    words = [word.strip(' "') for word in lines[0].split(",")] if lines else []
+    is_csv = words[:2] == [*_COLUMNS[:2]]
     pairs = _csv_rows(path, text) if is_csv else _plain_rows(path, lines)
     found: dict[str, Named] = {}
-    for at, (image_id, named) in pairs:
-        if found.setdefault(image_id, named) != named:
-            raise ConfigError(f"{path}, line {at}: {image_id!r} is named twice, as two people.")
+    try:
+        for at, (image_id, named) in pairs:
+            if found.setdefault(image_id, named) != named:
+                raise ConfigError(
+                    f"{path}, line {at}: {image_id!r} is named twice, as two people or on both "
+                    "sides. Leave one of the lines."
+                )
+    except csv.Error as error:
+        raise ConfigError(
+            f"The identities {path} cannot be read as CSV ({error}). Check the quotation marks."
+        ) from error
     if not found:
         raise ConfigError(f"The identities {path} name nobody. Give a file with a line a photo.")
     return found
@@ -115,7 +124,7 @@ def _plain_rows(path: Path, lines: Sequence[str]) -> Iterable[tuple[int, tuple[s
 
 
 def _csv_rows(path: Path, text: str) -> Iterable[tuple[int, tuple[str, Named]]]:
-    rows = csv.reader(io.StringIO(text))
+    rows = csv.reader(io.StringIO(text), strict=True, skipinitialspace=True)
     header = [word.strip() for word in next(rows)]
     if header not in ([*_COLUMNS[:2]], [*_COLUMNS]):
         raise ConfigError(
