@@ -15,15 +15,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from veilset.attack.config import ATTACKS, CLEAR, FILLED
+from veilset.attack.config import ATTACKS, CLEAR, FILLED, AttackConfig
 from veilset.attack.identities import GALLERY, PROBE
 from veilset.attack.measuring import Evidence
 from veilset.attack.outcomes import Outcome, Row
 from veilset.attack.ranking import OF_FACES, Standing, rank_settings
 from veilset.files import sha256_hex, write_atomically
-from veilset.pages.attack_figures import FrontierPoint, draw_frontier
+from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
-from veilset.pages.markup import Markup
+from veilset.plugins import make_obfuscator
 from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, package_versions, read_manifest
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
@@ -78,8 +78,9 @@ def tell(
     _write_results(folder, rows)
     _write_csv(folder / SUMMARY_CSV, *_summary_lines(standings))
     write_atomically(folder / SUMMARY_MD, summary_markdown(standings, advice).encode())
-    if any(each.is_frontier for each in standings):
-        write_atomically(folder / FRONTIER, standalone(_frontier(standings)))
+    points, levels = frontier_points([_as_json(each) for each in standings])
+    if points:
+        write_atomically(folder / FRONTIER, standalone(draw_frontier(points, levels)))
     return _write_record(
         folder, evidence, outcomes, standings, {"recommendation": advice, "places": dict(places)}
     )
@@ -118,21 +119,6 @@ def recommend(standings: Sequence[Standing]) -> str:
         f"the first try, against {100 * (best.worst.chance or 0):.1f} % by guessing; the "
         f"difference to filled faces is not told apart from none{reach}."
     )
-
-
-def _frontier(standings: Sequence[Standing]) -> Markup:
-    """Draw every setting but the clear one, whose pictures are their own equals."""
-    points = [
-        FrontierPoint(
-            each.setting, _value(each.ssim), each.worst.value or 0.0, each.worst.low or 0.0,
-            each.worst.high or 0.0, each.is_frontier,
-        )
-        for each in standings
-        if each.setting not in (CLEAR, FILLED) and each.ssim
-    ]  # fmt: skip
-    filled = [each.worst.value or 0.0 for each in standings if each.setting == FILLED]
-    levels = {"filled faces": filled[0]} if filled else {}
-    return draw_frontier(points, levels)
 
 
 def _value(row: Row | None) -> float:
@@ -200,6 +186,33 @@ def summary_markdown(standings: Sequence[Standing], advice: str) -> str:
     lines += [f"- `{name}`: {ATTACKS[name]}" for name in attacks]
     lines += ["", "Limits:", "", *(f"- {each}" for each in LIMITS), ""]
     return "\n".join(lines)
+
+
+def _as_json(standing: Standing) -> dict[str, Any]:
+    beyond = standing.beyond_filled
+    return {
+        "setting": standing.setting,
+        "worst": asdict(standing.worst),
+        "by_attack": {name: asdict(row) for name, row in standing.by_attack.items()},
+        "beyond_filled": {"value": beyond.value, "low": beyond.low, "high": beyond.high}
+        if beyond
+        else None,
+        "ssim": asdict(standing.ssim) if standing.ssim else None,
+        "is_frontier": standing.is_frontier,
+    }
+
+
+def _methods(config: AttackConfig) -> dict[str, dict[str, Any]]:
+    """Give name, version and resolved parameters of every method: a release is known by them."""
+    cards = {
+        each.name: make_obfuscator(each.method, each.parameters).card
+        for each in config.shown
+        if each.method
+    }
+    return {
+        name: {"name": card.name, "version": card.version, "parameters": dict(card.parameters)}
+        for name, card in cards.items()
+    }
 
 
 def _blind(standings: Sequence[Standing]) -> list[str]:

@@ -32,9 +32,13 @@ def report(
         Path | None,
         typer.Option(help="Evaluated study that has OUT as a setting, to be told on the page."),
     ] = None,
+    attack: Annotated[
+        Path | None,
+        typer.Option(help="Attack on the method that made OUT, to be told on the page."),
+    ] = None,
     record: opt.Record = None,
 ) -> None:
     """Write the page about a release: what was done, with what, and what came out."""
     from veilset.report.stage import write_report
 
-    give(str(write_report(out, annotations, record, page, audit=audit, study=study)))
+    give(str(write_report(out, annotations, record, page, audit=audit, study=study, attack=attack)))

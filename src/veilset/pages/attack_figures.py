@@ -6,9 +6,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from veilset.pages.figures import BOTTOM, LEFT, RIGHT, TOP, WIDTH
 from veilset.pages.markup import Markup, el
+
+CLEAR, FILLED = "clear", "filled"
 
 _HEIGHT = 300
 _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, _HEIGHT - TOP - BOTTOM
@@ -34,6 +37,27 @@ class FrontierPoint:
     low: float
     high: float
     is_frontier: bool
+
+
+def frontier_points(
+    standings: Sequence[Mapping[str, Any]],
+) -> tuple[list[FrontierPoint], dict[str, float]]:
+    """Give the points of the settings of an attack, and the level of filled faces.
+
+    Args:
+        standings: As the record of an attack has them. Clear faces, whose pictures are their own
+            equals, and filled ones are no points.
+    """
+    points = [
+        FrontierPoint(
+            each["setting"], each["ssim"]["value"], each["worst"]["value"], each["worst"]["low"],
+            each["worst"]["high"], each["is_frontier"],
+        )
+        for each in standings
+        if each["setting"] not in (CLEAR, FILLED) and each["ssim"]
+    ]  # fmt: skip
+    filled = [each["worst"]["value"] for each in standings if each["setting"] == FILLED]
+    return points, {"filled faces": filled[0]} if filled else {}
 
 
 def draw_frontier(points: Sequence[FrontierPoint], levels: Mapping[str, float]) -> Markup:

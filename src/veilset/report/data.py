@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from veilset.report.attacked import attack_data
 from veilset.report.audited import audit_data
 from veilset.report.background import find_bottleneck, models_of
 from veilset.report.contact_sheet import Thumbnail
@@ -45,6 +46,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         "measurements": measurements_of(facts),
         "audit": audit_data(facts.audited),
         "study": study_data(facts.studied),
+        "attack": attack_data(facts.attacked),
         "models": [{"stage": stage, **model} for stage, model in models_of(facts)],
         "bottleneck": asdict(bottleneck) if bottleneck else None,
         "shown": [each.image_id for each in thumbnails],

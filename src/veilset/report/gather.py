@@ -15,6 +15,7 @@ from veilset.dataset.stores import open_store
 from veilset.errors import AnnotationError, DatasetError, RunError
 from veilset.records.outcomes import ImageOutcome, Outcome, OutcomeTable
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, VerdictTable
+from veilset.report.attacked import Attacked
 from veilset.report.audited import Audited
 from veilset.report.facts import (
     Candidate,
@@ -49,6 +50,7 @@ class Facts:
         stale: Why a finished verification does not speak for this release, "" otherwise.
         audited: Who is in the data set; None without an audit.
         studied: What training on it costs; None without a study.
+        attacked: What attackers reach against its method; None without an attack.
     """
 
     source: str
@@ -60,6 +62,7 @@ class Facts:
     stale: str = ""
     audited: Audited | None = None
     studied: Studied | None = None
+    attacked: Attacked | None = None
 
     @property
     def n_published(self) -> int:

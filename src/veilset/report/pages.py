@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from veilset.pages.frame import Page, render_frame
 from veilset.pages.markup import Content, Markup, el, join
 from veilset.pages.parts import moment
+from veilset.report.attacked import attack_section
 from veilset.report.audited import audit_section
 from veilset.report.background import (
     done_section,
@@ -67,6 +68,7 @@ def render_page(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
             "regions": ("Regions", regions_section(facts)),
             "audit": ("Who is in the data set", audit_section(facts.audited)),
             "study": ("What it costs", study_section(facts.studied)),
+            "attack": ("What it buys", attack_section(facts.attacked)),
             "outputs": ("Outputs", sheet_section(facts, thumbnails)),
             "done": ("What was done", done_section(facts)),
             "models": ("Models", models_section(facts)),

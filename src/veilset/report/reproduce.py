@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from veilset.annotations.store import detection_of
+from veilset.report.attacked import attack_commands
 from veilset.report.facts import StageRecord
 from veilset.report.gather import Facts
 from veilset.report.studied import study_commands
@@ -31,7 +32,7 @@ def commands(facts: Facts) -> list[str]:
     if facts.stages["verify"].is_finished:
         options = chain(_verify(facts.stages["verify"].config), layout)
         found.append(_line("verify PHOTOS OUT -a ANN", options))
-    return found + study_commands(facts.studied)
+    return found + study_commands(facts.studied) + attack_commands(facts.attacked)
 
 
 def _layout(facts: Facts) -> list[tuple[str, object]]:

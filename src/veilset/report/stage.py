@@ -11,6 +11,7 @@ from veilset.dataset.stores import open_store
 from veilset.errors import ConfigError, RunError
 from veilset.files import write_atomically
 from veilset.records.places import record_folder
+from veilset.report.attacked import read_attacked
 from veilset.report.audited import read_audited
 from veilset.report.contact_sheet import make_thumbnails
 from veilset.report.data import render_data
@@ -57,6 +58,7 @@ def write_report(
     *,
     audit: str | Path | None = None,
     study: str | Path | None = None,
+    attack: str | Path | None = None,
 ) -> Path:
     """Write the report of a release: one self-contained HTML page, and its numbers as JSON.
 
@@ -74,13 +76,14 @@ def write_report(
         audit: Folder of an audit of the same annotation set, whose numbers and figures the page
             is to tell; None for none.
         study: Folder of an evaluated study in which the release is a setting; None for none.
+        attack: Folder of an attack on the method of the release; None for none.
 
     Returns:
         The path of the page.
 
     Raises:
         RunError: If no stage is on record, the audit is of another set, the study of other
-            images, or the page cannot be written.
+            images, the attack on another method, or the page cannot be written.
         AnnotationError: If the annotation set is missing or not that of the release.
         DatasetError: If a table of the records is damaged.
     """
@@ -95,6 +98,9 @@ def write_report(
         facts = replace(facts, audited=read_audited(Path(audit), facts.stages, page))
     if study is not None:
         facts = replace(facts, studied=read_studied(Path(study), out))
+    if attack is not None:
+        method = facts.stages["obfuscate"].config.get("method", {})
+        facts = replace(facts, attacked=read_attacked(Path(attack), method))
     verdict = headline(facts)
     candidates = facts.verified.sheet if facts.verified else []
     thumbnails = make_thumbnails(out, candidates, config.n_thumbnails)

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What attackers reach against the method of the release, as a section of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from veilset.errors import RunError
+from veilset.pages.attack_figures import draw_frontier, frontier_points
+from veilset.pages.audit_figures import Figure, figure_card
+from veilset.pages.markup import Content, Markup, el
+from veilset.pages.parts import note, section, table
+from veilset.records.attacks import CLEAR, FILLED, AttackResults, read_attack
+
+_LIMIT = (
+    "Measured on photographs of people whose names are known, not on this release: what holds "
+    "for the method there need not hold for other faces, sizes and scenes. Only these attackers "
+    "were tried; a better one may name more people, none names fewer."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """An attack in which the method of this release is one of the settings.
+
+    Attributes:
+        results: Its numbers.
+        setting: What the method is called in it.
+    """
+
+    results: AttackResults
+    setting: str
+
+
+def read_attacked(folder: Path, method: Mapping[str, Any]) -> Attacked:
+    """Read an attack that is to be told in a report.
+
+    Args:
+        folder: Folder of the attack.
+        method: Method of the release, as its record has it.
+
+    Raises:
+        RunError: If the folder holds no finished attack, or the method was not attacked in it
+            with the same version and parameters.
+    """
+    results = read_attack(folder)
+    setting = results.setting_of(method)
+    if not setting or results.standing(setting) is None:
+        known = ", ".join(
+            name for name in results.manifest["extra"]["methods"] if name not in (CLEAR, FILLED)
+        )
+        told = ",".join(f"{key}={value}" for key, value in method.get("parameters", {}).items())
+        name = method.get("name", "")
+        raise RunError(
+            f"The attack {folder} is not of this release's method {name} "
+            f"(it has: {known or 'none'}). Attack it with --method "
+            f"{name}{':' if told else ''}{told}, or leave --attack out."
+        )
+    return Attacked(results, setting)
+
+
+def attack_section(attacked: Attacked | None) -> Markup | str:
+    """Tell who is still named; "" without an attack."""
+    if attacked is None:
+        return ""
+    results = attacked.results
+    shown = [_row(each, attacked.setting) for each in results.standings]
+    figure = _figure(results)
+    counts = results.manifest["counts"]
+    return section(
+        "attack",
+        "What it buys",
+        el("p", sentence(attacked), class_="lede"),
+        table(
+            "Photographs named at the first try by the worst attack",
+            ("setting", "worst attack", "named, %", "95 % interval", "SSIM"),
+            shown,
+            numbers=(2, 4),
+        ),
+        el("div", figure_card(figure, has_tables=False), class_="figures lone") if figure else "",
+        note(
+            f"{counts['people']:,} people; the attacker holds {counts['gallery']:,} of their "
+            f"photographs, {counts['probes']:,} others are attacked. clear: nothing is hidden. "
+            "filled: every face is one colour, and what is named is named by hair, body and scene."
+        ),
+        note(_LIMIT),
+    )
+
+
+def sentence(attacked: Attacked) -> str:
+    """Say in words how often the worst attack names people, beside guessing and filled faces."""
+    mine = attacked.results.standing(attacked.setting)
+    filled = attacked.results.standing(FILLED)
+    clear = attacked.results.standing(CLEAR)
+    if mine is None:
+        return "No face was attacked."
+    worst = mine["worst"]
+    text = (
+        f"Of attackers who know the method and hold other photographs of the same people, the "
+        f"worst ({worst['attack']}) names {_share(worst)} of the photographs at the first try; "
+        f"guessing names {100 * worst['chance']:.1f} %"
+    )
+    if clear:
+        text += f", the worst of clear faces {100 * clear['worst']['value']:.1f} %"
+    beyond = mine["beyond_filled"]
+    if filled and beyond:
+        is_more = beyond["low"] > 0
+        seen = "more than" if is_more else "not told apart from"
+        text += (
+            f". That is {seen} what faces filled with one colour let through "
+            f"({100 * filled['worst']['value']:.1f} %; difference {100 * beyond['low']:+.1f} to "
+            f"{100 * beyond['high']:+.1f} points)"
+        )
+    return f"{text}."
+
+
+def _share(row: Mapping[str, Any]) -> str:
+    return f"{100 * row['value']:.1f} % ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
+
+
+def _row(standing: Mapping[str, Any], setting: str) -> list[Content]:
+    worst, ssim = standing["worst"], standing["ssim"]
+    name = standing["setting"]
+    return [
+        el("strong", f"{name} (this release's method)") if name == setting else name,
+        worst["attack"],
+        f"{100 * worst['value']:.1f}",
+        f"{100 * worst['low']:.1f} to {100 * worst['high']:.1f}",
+        f"{ssim['value']:.3f}" if ssim else "-",
+    ]
+
+
+def _figure(results: AttackResults) -> Figure | None:
+    points, levels = frontier_points(results.standings)
+    if len(points) < 2:
+        return None
+    title = "Who is named, against what is left of the pictures"
+    return Figure(
+        "frontier", title, "95 % intervals; settings that no other beats are joined",
+        draw_frontier(points, levels), ("setting", "named, %"),
+        [(each.label, round(100 * each.named)) for each in points],
+    )  # fmt: skip
+
+
+def attack_data(attacked: Attacked | None) -> dict[str, Any] | None:
+    """Give the numbers of the section as JSON values."""
+    if attacked is None:
+        return None
+    results = attacked.results
+    return {
+        "setting": attacked.setting,
+        "summary": sentence(attacked),
+        "counts": dict(results.manifest["counts"]),
+        "standings": results.standings,
+        "attacks": list(results.manifest["extra"]["attacks"]),
+    }
+
+
+def attack_commands(attacked: Attacked | None) -> list[str]:
+    """Give the command that makes the attack again."""
+    return ["veilset attack run FACES -a FACES.ANN -o ATTACK"] if attacked else []
