@@ -8,6 +8,21 @@ section 5.8) for the picture as it is: the true filter and mask, noise of roundi
 photographs of spectrum 1 / f**2, and all pixels that are known kept as they are
 (``least_squares``). Wiener's filter in the Fourier domain, by itself, knows one filter for all
 pixels and a picture without an end; here it is what makes the solver fast.
+
+PSNR inside a box of 100 x 120 px in the middle of one photograph each of 40 people of LFW, in
+decibels; the mean gain with its 95 % interval (Student's, n = 40), and the least of the 40::
+
+    blur-paper               17.97 -> 24.56   gain 6.59 [6.25, 6.93]   least  4.19
+    blur-released            18.77 -> 25.00   gain 6.23 [5.87, 6.59]   least  4.42
+    blur, strength 0.05      18.84 -> 22.83   gain 4.00 [3.73, 4.27]   least  2.25
+    blur, strength 0.1       16.51 -> 19.87   gain 3.35 [3.07, 3.64]   least  1.69
+    blur, strength 0.2       14.50 -> 17.80   gain 3.30 [2.94, 3.66]   least  0.73
+    blur 0.1, then JPEG 85   16.51 -> 18.28   gain 1.77 [1.49, 2.06]   least -0.49
+
+So after JPEG, of quality 85 with colour at half resolution, it helps on the mean, and can make a
+single picture worse than the blurred one. ``STEP_VARIANCES`` and ``STAGES`` were chosen on six
+photographs of the same set, of which some may be among the 40. The Richardson-Lucy iteration was
+not tried.
 """
 
 from __future__ import annotations
@@ -40,8 +55,9 @@ STEP_VARIANCES = (400.0, 20.0, 20.0)
 """Variance of the difference of two neighbours, in squared grey levels, of each plane."""
 
 STAGES = ((1000.0, 25), (30.0, 25), (1.0, 30))
-"""Excess of smoothness, and steps with it. A smoother picture is found sooner, and is a good place
-to go on from: broken off early, the solver is then somewhat blurred, and not far off."""
+"""Excess of smoothness, and steps with it. A smoother picture is found sooner and is a good place
+to go on from. At once at the last, the solver needs twice the steps, and broken off before the
+end it is far worse than the blurred picture."""
 
 _TOLERANCE = 1e-4
 
@@ -54,8 +70,8 @@ class Deconvolution:
     """Undoes the blurs, whose filters, masks and sizes follow from the regions.
 
     Attributes:
-        noise_sd: Standard deviation of the noise in grey levels. Compression does not ask for
-            more than rounding: a blurred face is smooth, and JPEG keeps smooth blocks well.
+        noise_sd: Standard deviation of the noise in grey levels: that of rounding, unless more
+            is known of what happened to the picture since.
 
     Raises:
         ConfigError: If the noise is not above 0.
