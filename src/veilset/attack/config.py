@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from veilset.attack.identities import FOLDERS
+from veilset.attack.views import RESTORED
 from veilset.errors import ConfigError
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.protocols import RecogniserSettings
@@ -81,6 +82,12 @@ class Setting:
             )
         if self.name in _RESERVED and (self.release or self.method != _METHODS[self.name]):
             raise ConfigError(f"The name {self.name!r} is taken. Choose another for the setting.")
+
+        if self.slug.endswith(RESTORED):
+            raise ConfigError(
+                f"The name {self.name!r} ends as that of restored faces does. Choose another for "
+                "the setting."
+            )
 
     @property
     def slug(self) -> str:

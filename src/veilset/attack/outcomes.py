@@ -159,10 +159,11 @@ def read_outcome(path: Path) -> Outcome | None:
         if told["format"] != FORMAT:
             raise ValueError(told["format"])
         rows = tuple(Row(**row) for row in told["rows"])
-        return Outcome(told["setting"], told["attack"], rows, told["curves"], told["facts"])
+        curves, facts = (dict(told[name].items()) for name in ("curves", "facts"))
+        return Outcome(told["setting"], told["attack"], rows, curves, facts)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} is damaged. Delete it, then run the attack again.") from error
 
 

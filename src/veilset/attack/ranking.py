@@ -31,6 +31,9 @@ OF_FACES = (
 
 RANK_1 = "rank-1"
 
+MOST_BEYOND = 0.1
+"""By so much more, as a share of photographs, a recommended setting may name people at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -55,8 +58,24 @@ class Standing:
 
     @property
     def tells_no_more_than_filled(self) -> bool:
-        """Whether the interval of the difference to filled faces reaches down to 0."""
-        return self.beyond_filled is not None and self.beyond_filled.low <= 0
+        """Whether the interval of the difference to filled faces holds 0 and nothing large.
+
+        That it holds 0 is not enough: with few people it always does.
+        """
+        return (
+            self.beyond_filled is not None
+            and self.beyond_filled.low <= 0
+            and self.beyond_filled.high <= MOST_BEYOND
+        )
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether it may tell no more than filled faces, or much more: too little was seen."""
+        return (
+            self.beyond_filled is not None
+            and self.beyond_filled.low <= 0
+            and self.beyond_filled.high > MOST_BEYOND
+        )
 
 
 def rank_settings(outcomes: Sequence[Outcome], draws: Draws) -> list[Standing]:

@@ -19,7 +19,7 @@ from veilset.attack.config import ATTACKS, CLEAR, FILLED, AttackConfig
 from veilset.attack.identities import GALLERY, PROBE
 from veilset.attack.measuring import Evidence
 from veilset.attack.outcomes import Outcome, Row
-from veilset.attack.ranking import OF_FACES, Standing, rank_settings
+from veilset.attack.ranking import MOST_BEYOND, OF_FACES, Standing, rank_settings
 from veilset.files import sha256_hex, write_atomically
 from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
@@ -90,14 +90,21 @@ def recommend(standings: Sequence[Standing]) -> str:
     """Say in plain words which setting to choose, if one can be named.
 
     A setting is recommended only where its worst attack does not name people more often than
-    the worst attack on filled faces, as far as the difference can be told from none; of those,
-    the one that leaves most of the pictures.
+    the worst attack on filled faces: the interval of the difference holds 0, and nothing above
+    ``MOST_BEYOND``. Of those, the one that leaves most of the pictures.
     """
     rivals = [each for each in standings if each.setting not in (CLEAR, FILLED)]
     if not rivals:
         return "No setting was attacked, so none can be recommended."
     good = [each for each in rivals if each.tells_no_more_than_filled and each.ssim]
     least = rivals[0]
+    unresolved = sum(each.is_unresolved for each in rivals)
+    if not good and unresolved:
+        return (
+            f"No setting can be recommended. Of {unresolved:,} it cannot be said whether they "
+            "protect as much as faces filled with one colour: people's photographs may be named "
+            f"more than {100 * MOST_BEYOND:g} points oftener. Attack photographs of more people."
+        )
     if not good:
         return (
             f"No setting protects as much as faces filled with one colour. Least is told by "
