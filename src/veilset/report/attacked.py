@@ -43,17 +43,22 @@ def read_attacked(folder: Path, method: Mapping[str, Any]) -> Attacked:
         method: Method of the release, as its record has it.
 
     Raises:
-        RunError: If the folder holds no finished attack, or the method was not attacked in it
-            with the same version and parameters.
+        RunError: If the folder holds no finished attack, the method is not on record, or it was
+            not attacked with the same version and parameters.
     """
     results = read_attack(folder)
+    if not method.get("name"):
+        raise RunError(
+            "No finished obfuscation of this release is on record, so it is not known by which "
+            "method its faces are hidden. Leave --attack out."
+        )
     setting = results.setting_of(method)
     if not setting or results.standing(setting) is None:
         known = ", ".join(
             name for name in results.manifest["extra"]["methods"] if name not in (CLEAR, FILLED)
         )
         told = ",".join(f"{key}={value}" for key, value in method.get("parameters", {}).items())
-        name = method.get("name", "")
+        name = method["name"]
         raise RunError(
             f"The attack {folder} is not of this release's method {name} "
             f"(it has: {known or 'none'}). Attack it with --method "
