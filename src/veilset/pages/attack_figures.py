@@ -15,7 +15,9 @@ CLEAR, FILLED = "clear", "filled"
 
 _HEIGHT = 300
 _PLOT_W, _PLOT_H = WIDTH - LEFT - RIGHT, _HEIGHT - TOP - BOTTOM
-_LETTER_W, _LINE_H = 5.6, 12.0
+_DIGIT_W, _LINE_H = 7.5, 12.0
+_MOST_LETTERS, _FEW_LETTERS = 52, 24
+_KEY_LINE_H = 15.0
 _STEPS = (0.01, 0.02, 0.05, 0.1, 0.2)
 
 
@@ -61,7 +63,10 @@ def frontier_points(
 
 
 def draw_frontier(points: Sequence[FrontierPoint], levels: Mapping[str, float]) -> Markup:
-    """Draw settings as points; those that no other beats are joined, and have their names.
+    """Draw settings as points; those that no other beats are joined, and numbered from the left.
+
+    A key below the figure says what the numbers stand for; every point tells its name where a
+    reader points at it.
 
     Args:
         points: At least one.
@@ -77,26 +82,42 @@ def draw_frontier(points: Sequence[FrontierPoint], levels: Mapping[str, float]) 
     def y(value: float) -> float:
         return TOP + _PLOT_H * (1 - min(value, top) / top)
 
-    parts = [*_y_axis(top), *_x_axis(left, step)]
-    for name, level in levels.items():
-        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y(level), y2=y(level), class_="mark"))
-        parts.append(el("text", name, x=LEFT + 4, y=y(level) - 4, class_="tick"))
+    xs = [x(point.similarity) for point in points]
+    parts = [
+        *_y_axis(top),
+        *_x_axis(left, step),
+        *_levels({n: y(v) for n, v in levels.items()}, xs),
+    ]
     joined = sorted((each for each in points if each.is_frontier), key=lambda e: e.similarity)
     if len(joined) > 1:
         path = " ".join(f"{x(each.similarity):.1f},{y(each.named):.1f}" for each in joined)
         parts.append(el("polyline", points=path, class_="curve"))
     for each in sorted(points, key=lambda e: e.is_frontier):
         parts += _point(each, x(each.similarity), (y(each.named), y(each.low), y(each.high)))
-    parts += _names(joined, [(x(each.similarity), y(each.named)) for each in joined])
+    taken = [_box_around(x(each.similarity), y(each.named)) for each in points]
+    parts += _numbers([(x(each.similarity), y(each.named)) for each in joined], taken)
     parts.append(
         el("text", "SSIM of the pictures (more is left →)", x=LEFT + _PLOT_W / 2, y=_HEIGHT - 8,
            text_anchor="middle", class_="label")
     )  # fmt: skip
     parts.append(el("text", "named at rank 1 by the worst attack", x=4, y=12, class_="label"))
+    key, height = _key([each.label for each in joined])
     return el(
-        "svg", *parts, viewBox=f"0 0 {WIDTH} {_HEIGHT}", role="img", class_="figure",
+        "svg", *parts, *key, viewBox=f"0 0 {WIDTH} {_HEIGHT + height:g}", role="img",
+        class_="figure",
         aria_label="Worst attack against similarity of pictures. The numbers follow as a table.",
     )  # fmt: skip
+
+
+def _levels(heights: Mapping[str, float], xs: Sequence[float]) -> list[Markup]:
+    """Draw lines across, and say what they are at the end that is farther from all points."""
+    is_left = min(xs) - LEFT >= WIDTH - RIGHT - max(xs)
+    at, anchor = (LEFT + 4, "start") if is_left else (WIDTH - RIGHT, "end")
+    parts = []
+    for name, y in heights.items():
+        parts.append(el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="mark"))
+        parts.append(el("text", name, x=at, y=y - 4, text_anchor=anchor, class_="tick"))
+    return parts
 
 
 def _left_end(values: Sequence[float]) -> tuple[float, float]:
@@ -148,25 +169,49 @@ def _point(each: FrontierPoint, x: float, ys: tuple[float, float, float]) -> lis
     ]
 
 
-def _names(points: Sequence[FrontierPoint], places: Sequence[tuple[float, float]]) -> list[Markup]:
-    """Write names beside points, each where it meets neither the edge nor another name."""
+Box = tuple[float, float, float, float]
+
+
+def _box_around(x: float, y: float) -> Box:
+    return x - 4.0, y - 4.0, x + 4.0, y + 4.0
+
+
+def _numbers(places: Sequence[tuple[float, float]], taken: list[Box]) -> list[Markup]:
+    """Write 1, 2, 3, ... beside places, each where it covers least of what is taken."""
     parts: list[Markup] = []
-    taken: list[tuple[float, float, float, float]] = []
-    for point, (x, y) in zip(points, places, strict=True):
-        width = _LETTER_W * len(point.label)
+    for number, (x, y) in enumerate(places, 1):
+        width = _DIGIT_W * len(str(number))
         spots = [
-            (x + 7, y - 6), (x - 7 - width, y - 6), (x + 7, y + 14), (x - 7 - width, y + 14),
-            (x - width / 2, y - 18), (x - width / 2, y + 26), (x - 7 - width, y - 20),
-            (x - 7 - width, y - 34), (x - 7 - width, y - 48),
-        ]  # fmt: skip
-        for left, base in spots:
-            box = (left, base - _LINE_H, left + width, base)
-            inside = box[0] >= LEFT and box[2] <= WIDTH and box[1] >= TOP - 8
-            free = all(
-                box[2] <= b[0] or b[2] <= box[0] or box[3] <= b[1] or b[3] <= box[1] for b in taken
-            )
-            if inside and free and box[3] <= TOP + _PLOT_H:
-                taken.append(box)
-                parts.append(el("text", point.label, x=left, y=base, class_="mark-label"))
-                break
+            (max(LEFT, min(WIDTH - width, x + side * (reach + width / 2) - width / 2)), y + rise)
+            for reach in (6, 14)
+            for side, rise in ((-1, -3), (1, 13), (1, -3), (-1, 13), (-1, 5), (1, 5))
+        ]
+        spots = [spot for spot in spots if TOP + 4 <= spot[1] <= TOP + _PLOT_H]
+        boxes = [(at, base - _LINE_H + 2, at + width, base) for at, base in spots]
+        # The first of those that cover least: nearest to its point.
+        best = min(range(len(boxes)), key=lambda i: sum(_shared(boxes[i], each) for each in taken))
+        taken.append(boxes[best])
+        at, base = spots[best]
+        parts.append(el("text", str(number), x=at, y=base, class_="mark-label"))
     return parts
+
+
+def _shared(one: Box, other: Box) -> float:
+    """Give the area that two boxes share."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, width) * max(0.0, height)
+
+
+def _key(names: Sequence[str]) -> tuple[list[Markup], float]:
+    """Write what the numbers stand for, and give how high that is."""
+    n_columns = 2 if all(len(name) <= _FEW_LETTERS for name in names) else 1
+    n_rows = math.ceil(len(names) / n_columns)
+    parts = []
+    for at, name in enumerate(names):
+        column, row = divmod(at, n_rows)
+        told = name if len(name) <= _MOST_LETTERS else f"{name[: _MOST_LETTERS - 1]}…"
+        x, y = 8 + column * WIDTH / 2, _HEIGHT + 10 + row * _KEY_LINE_H
+        parts.append(el("text", f"{at + 1}", x=x, y=y, class_="mark-label"))
+        parts.append(el("text", told, x=x + 18, y=y, class_="row-label"))
+    return parts, n_rows * _KEY_LINE_H + 4
