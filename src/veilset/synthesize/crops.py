@@ -81,7 +81,7 @@ def cut(image: Image, crop_xyxy: BoxXyxy, size_hw: tuple[int, int]) -> Image:
         ConfigError: If the crop has no area or lies far beyond the image.
 
     Example:
-        >>> cut(np.full((2, 2, 3), 9, np.uint8), (0, 0, 4, 2), (1, 2))[..., 0].tolist()
+        >>> cut(np.full((1, 1, 3), 9, np.uint8), (0, 0, 2, 1), (1, 2))[..., 0].tolist()
         [[9, 0]]
     """
     part, box = _part(image, crop_xyxy)
