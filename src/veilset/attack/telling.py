@@ -67,7 +67,7 @@ def tell(
         places: Where originals and annotation set lie, for questions to people.
 
     Returns:
-        The summary; ``extra`` has ``recommendation`` and ``settings``.
+        The summary; ``extra`` has ``recommendation`` and ``standings``.
 
     Raises:
         RunError: If a file cannot be written.
@@ -81,9 +81,13 @@ def tell(
     points, levels = frontier_points([_as_json(each) for each in standings])
     if points:
         write_atomically(folder / FRONTIER, standalone(draw_frontier(points, levels)))
-    return _write_record(
-        folder, evidence, outcomes, standings, {"recommendation": advice, "places": dict(places)}
-    )
+    told = {
+        "recommendation": advice,
+        "places": dict(places),
+        "standings": [_as_json(each) for each in standings],
+        "methods": _methods(evidence.config),
+    }
+    return _write_record(folder, evidence, outcomes, told)
 
 
 def recommend(standings: Sequence[Standing]) -> str:
@@ -266,7 +270,6 @@ def _write_record(
     folder: Path,
     evidence: Evidence,
     outcomes: Sequence[Outcome],
-    standings: Sequence[Standing],
     told: Mapping[str, Any],
 ) -> RunSummary:
     look = read_manifest(evidence.folder)
@@ -286,7 +289,6 @@ def _write_record(
         **told,
         "limits": LIMITS,
         "left_out": look["extra"]["left_out"],
-        "settings": [each.setting for each in standings],
         "attacks": list(evidence.config.attacks),
     }
     manifest = {
