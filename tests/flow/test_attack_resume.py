@@ -17,7 +17,6 @@ import pytest
 from tests.conftest import REPOSITORY, times
 from tests.flow.killed_attack import CONFIG, digest
 from tests.unit.attack.drawn_attack import Album, draw_album, planted_plugins
-from veilset.attack import views
 from veilset.errors import RunError
 from veilset.runs import lock_folder, make_folder
 
@@ -58,7 +57,7 @@ def test_killed_while_private_files_go_another_attack_can_be_made(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(views.shutil, "rmtree", halfway)
+        patch.setattr("veilset.attack.views.shutil.rmtree", halfway)
         with pytest.raises(KeyboardInterrupt):
             album.attack(replace(CONFIG, attacks=("recognise",)), out)
     album.attack(CONFIG, out)
