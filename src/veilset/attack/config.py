@@ -162,6 +162,7 @@ class AttackConfig:
         epochs: How often a network sees every face; 0 for each attack's own number.
         max_pixels: Images with more pixels are refused before they are decoded.
         shard_size: Images in a shard, the unit of work and of resume.
+        commercial_ok: Refuse a recogniser unless its licences allow commercial use.
 
     Raises:
         ConfigError: If a value cannot be used.
@@ -184,6 +185,7 @@ class AttackConfig:
     epochs: int = 0
     max_pixels: int = DEFAULT_MAX_PIXELS
     shard_size: int = 64
+    commercial_ok: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.attacks if name not in ATTACKS]

@@ -7,9 +7,10 @@ alignment there is, so that none of what follows fails for want of one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from veilset.engine.steps import Steps
 from veilset.errors import ConfigError, DecodeError, MissingExtraError, PluginError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import decode_image
+from veilset.networks.weights import check_licence
 from veilset.plugins import make_engine, make_obfuscator, make_recogniser
 from veilset.protocols import (
     EngineSettings,
@@ -85,7 +87,10 @@ def look_at_faces(
         ResumeMismatchError: If the folder holds a look with other settings or inputs.
         DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
-    runner = make_engine(engine, n_threads=workers, threads_per_process=threads_per_process("cpu"))
+    runner = make_engine(
+        _in_processes(engine, workers, math.ceil(len(chosen.records) / config.shard_size)),
+        n_threads=workers, threads_per_process=threads_per_process("cpu"),
+    )  # fmt: skip
     facts = {"annotations_sha256": str(known.manifest["outputs_sha256"])}
     images = ChosenImages(photos, chosen.records, facts)
     sides = dict(zip((each.image_id for each in chosen.records), chosen.sides_px, strict=True))
@@ -95,6 +100,8 @@ def look_at_faces(
     }
     task = FaceTask(images, known.folder, folder, config, who, workers)
     recogniser = make_recogniser(config.recogniser, config.recogniser_settings)
+    for card in recogniser.cards:
+        check_licence(card, commercial=config.commercial_ok)
     asked = config.seen_as_json() | {"recogniser_settings": dict(recogniser.settings)}
     with Run.open(folder, STAGE, asked, images.describe()) as run:
         if is_needed and not (folder / PRIVATE).exists():
@@ -102,6 +109,17 @@ def look_at_faces(
                 path.unlink()
         drive(run, runner, task, images, shard_size=config.shard_size, on_progress=on_progress)
         return run.finish(models=list(recogniser.cards), extra={"left_out": chosen.left_out})
+
+
+def _in_processes(engine: str | EngineSettings, workers: int, n_shards: int) -> EngineSettings:
+    """Let the local engine start processes even for a few photographs, unless it was told how many.
+
+    Each takes seconds here, with one face in every setting, and dlib keeps Python's lock.
+    """
+    asked = EngineSettings(engine) if isinstance(engine, str) else engine
+    if asked.name != "local" or asked.n_processes:
+        return asked
+    return replace(asked, n_processes=max(1, min(workers, n_shards)))
 
 
 def view_slugs(config: AttackConfig) -> dict[str, str]:

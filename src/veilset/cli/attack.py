@@ -103,6 +103,7 @@ def run(
             help="Keep embeddings and small pictures of faces, which are deleted otherwise.",
         ),
     ] = False,
+    commercial_ok: opt.CommercialOk = False,
     shard_size: opt.ShardSize = 64,
     workers: opt.Workers = None,
     engine: opt.Engine = "local",
@@ -140,6 +141,7 @@ def run(
         threads=threads,
         epochs=epochs,
         shard_size=shard_size,
+        commercial_ok=commercial_ok,
     )
     with ProgressLine(quiet=quiet) as progress:
         summary = attack_dataset(
