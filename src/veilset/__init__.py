@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from veilset.annotations.config import ExportConfig, ImportConfig
     from veilset.annotations.exchange import export_annotations, import_annotations
     from veilset.annotations.store import AnnotationSet
+    from veilset.attack.config import AttackConfig
+    from veilset.attack.stage import attack_dataset
     from veilset.audit.config import AuditConfig, DataCard
     from veilset.audit.stage import audit_dataset
     from veilset.detect.stage import DetectConfig, detect_dataset
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
         make_detector,
         make_face_estimator,
         make_obfuscator,
+        make_recogniser,
     )
     from veilset.protocols import (
         Classifier,
@@ -43,6 +46,8 @@ if TYPE_CHECKING:
         FaceEstimator,
         Guess,
         Obfuscator,
+        Recogniser,
+        RecogniserSettings,
         RuntimeSettings,
     )
     from veilset.remove.stage import RemovalSummary, RemoveConfig, remove_images
@@ -66,6 +71,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AnnotationSet": "veilset.annotations.store",
     "Annotations": "veilset.types",
+    "AttackConfig": "veilset.attack.config",
     "AuditConfig": "veilset.audit.config",
     "Classifier": "veilset.protocols",
     "DataCard": "veilset.audit.config",
@@ -86,6 +92,8 @@ _HOMES = {
     "Obfuscator": "veilset.protocols",
     "Origin": "veilset.types",
     "Progress": "veilset.engine.drive",
+    "Recogniser": "veilset.protocols",
+    "RecogniserSettings": "veilset.protocols",
     "Region": "veilset.types",
     "ReleaseSummary": "veilset.run.stage",
     "RemovalSummary": "veilset.remove.stage",
@@ -96,6 +104,7 @@ _HOMES = {
     "Status": "veilset.types",
     "VeilsetError": "veilset.errors",
     "VerifyConfig": "veilset.verify.stage",
+    "attack_dataset": "veilset.attack.stage",
     "audit_dataset": "veilset.audit.stage",
     "clean_metadata": "veilset.metadata.clean",
     "detect_dataset": "veilset.detect.stage",
@@ -108,6 +117,7 @@ _HOMES = {
     "make_detector": "veilset.plugins",
     "make_face_estimator": "veilset.plugins",
     "make_obfuscator": "veilset.plugins",
+    "make_recogniser": "veilset.plugins",
     "obfuscate_dataset": "veilset.obfuscate.stage",
     "obfuscate_image": "veilset.obfuscate.stage",
     "open_review": "veilset.review.stage",
@@ -127,6 +137,7 @@ _HOMES = {
 __all__ = [
     "AnnotationSet",
     "Annotations",
+    "AttackConfig",
     "AuditConfig",
     "Classifier",
     "DataCard",
@@ -147,6 +158,8 @@ __all__ = [
     "Obfuscator",
     "Origin",
     "Progress",
+    "Recogniser",
+    "RecogniserSettings",
     "Region",
     "ReleaseSummary",
     "RemovalSummary",
@@ -157,6 +170,7 @@ __all__ = [
     "Status",
     "VeilsetError",
     "VerifyConfig",
+    "attack_dataset",
     "audit_dataset",
     "clean_metadata",
     "detect_dataset",
@@ -169,6 +183,7 @@ __all__ = [
     "make_detector",
     "make_face_estimator",
     "make_obfuscator",
+    "make_recogniser",
     "obfuscate_dataset",
     "obfuscate_image",
     "open_review",

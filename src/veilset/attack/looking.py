@@ -308,6 +308,11 @@ class Looker:
             chip = self.recogniser.cut(shown, photo.face, aligned_on=photo.clear)
         with steps("embed"):
             (embedding,) = self.recogniser.embed([chip])
+        if not np.isfinite(embedding).all():
+            raise PluginError(
+                f"The recogniser {self.task.config.recogniser!r} gives an embedding that is not "
+                "finite. Tell its author."
+            )
         return embedding, _small(chip, self.task.config.chip_px)
 
 

@@ -90,8 +90,8 @@ def attack_dataset(
 
     Returns:
         Counts: ``photographs``, ``people``, ``gallery``, ``probes``, ``failed`` (photographs that
-        could not be looked at), ``settings``, ``outcomes``. ``extra["overall"]`` is the
-        recommendation.
+        could not be looked at), ``settings``, ``outcomes``. ``extra["recommendation"]``
+        says what to choose, ``extra["standings"]`` why.
 
     Raises:
         ConfigError: If a setting cannot be used.
