@@ -150,10 +150,13 @@ def test_an_output_of_the_same_name_on_another_disk_is_named(places: Places, lef
     assert not list(places.writes[0].iterdir())
 
 
+TRAINING = ("attack", "learning", "study", "synthesize")
+
+
 def every_error() -> list[type[VeilsetError]]:
     for module in pkgutil.walk_packages(veilset.__path__, "veilset."):
-        # Studies load PyTorch, which has its own process, and their errors do not travel with Ray.
-        if module.name.split(".")[1] not in ("review", "cli", "study"):
+        # What trains loads PyTorch, which has its own process; no error of its own travels with Ray.
+        if module.name.split(".")[1] not in ("review", "cli", *TRAINING):
             importlib.import_module(module.name)
     found, todo = [], [VeilsetError]
     while todo:
