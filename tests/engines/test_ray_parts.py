@@ -155,7 +155,7 @@ TRAINING = ("attack", "learning", "study", "synthesize")
 
 def every_error() -> list[type[VeilsetError]]:
     for module in pkgutil.walk_packages(veilset.__path__, "veilset."):
-        # What trains loads PyTorch, which has its own process; no error of its own travels with Ray.
+        # What trains loads PyTorch, which has its own process; none of its errors travels by Ray.
         if module.name.split(".")[1] not in ("review", "cli", *TRAINING):
             importlib.import_module(module.name)
     found, todo = [], [VeilsetError]
