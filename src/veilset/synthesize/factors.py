@@ -17,11 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image as PillowImage
 
 from veilset.errors import ConfigError
+from veilset.images.crops import crop_start_side, cut
 from veilset.synthesize.ellipse import MARGIN, face_ellipse
-from veilset.synthesize.landmarks import Detail, coarse_landmarks, crop_start_side
+from veilset.synthesize.landmarks import Detail, coarse_landmarks
 from veilset.types import BoxXyxy, Image, Mask
 
 SIZE_HW = (128, 64)
@@ -32,9 +32,6 @@ SIGMA_PX = 1.0
 
 FILL = 0
 """Value of hidden pixels, in each channel: black, as in the report."""
-
-_FAR = 4
-"""A crop that ends so many times the image's longer side away is a mistake."""
 
 Planes = NDArray[np.float32]
 """``(C, H, W)`` float32 in [0, 1]."""
@@ -169,28 +166,7 @@ def _profile(places: NDArray[np.float64], n: int, sigma_px: float) -> NDArray[np
 
 
 def _context(image: Image, mask: Mask, crop_xyxy: BoxXyxy, size_hw: tuple[int, int]) -> Planes:
-    """Cut the crop out, fill what is hidden, resize: linear, averaging where it shrinks."""
-    height, width = image.shape[:2]
-    start, side = crop_start_side(crop_xyxy)
-    if (np.abs([*start, *(start + side)]) > _FAR * max(width, height)).any():
-        raise ConfigError(
-            f"The crop {crop_xyxy} reaches far beyond the image of {width}x{height} pixels. "
-            "Give a crop that is mostly inside."
-        )
-    left, top = np.floor(start).astype(int).tolist()
-    right, bottom = np.ceil(start + side).astype(int).tolist()
-    part = np.full((bottom - top, right - left, 3), FILL, np.uint8)
-    # Where crop and image meet, in the pixels of the image.
-    x0, x1 = (min(max(each, 0), width) for each in (left, right))
-    y0, y1 = (min(max(each, 0), height) for each in (top, bottom))
-    seen = hide(image[y0:y1, x0:x1], mask[y0:y1, x0:x1])
-    part[y0 - top : y1 - top, x0 - left : x1 - left] = seen
-    x, y = float(start[0]) - left, float(start[1]) - top
-    picture = PillowImage.fromarray(part).resize(
-        (size_hw[1], size_hw[0]),
-        PillowImage.Resampling.BILINEAR,
-        box=(x, y, x + float(side[0]), y + float(side[1])),
-    )
-    values = np.asarray(picture).astype(np.float32) / np.float32(255)
+    """Fill what is hidden, then cut the crop out and resize it."""
+    values = cut(hide(image, mask), crop_xyxy, size_hw).astype(np.float32) / np.float32(255)
     planes: Planes = np.moveaxis(values, 2, 0)
     return planes

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from veilset.errors import ConfigError
+from veilset.images.crops import crop_start_side
 from veilset.networks.landmarks import N_LANDMARKS, Points, check_landmarks, five_landmarks
 from veilset.types import BoxXyxy
 
@@ -64,16 +65,3 @@ def coarse_landmarks(
     start, side = crop_start_side(crop_xyxy)
     cell = side / cells
     return start + (np.floor((points - start) / cell) + 0.5) * cell
-
-
-def crop_start_side(crop_xyxy: BoxXyxy) -> tuple[Points, Points]:
-    """Give the corner and the sides of a crop, each ``(2,)``, x first.
-
-    Raises:
-        ConfigError: If the crop has no area.
-    """
-    start, stop = np.array(crop_xyxy[:2], np.float64), np.array(crop_xyxy[2:], np.float64)
-    side = stop - start
-    if not (np.isfinite(side).all() and (side > 0).all()):
-        raise ConfigError(f"The crop {crop_xyxy} has no area. Give x0 y0 x1 y1, x0 < x1, y0 < y1.")
-    return start, side

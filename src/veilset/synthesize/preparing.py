@@ -26,6 +26,7 @@ from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import AnnotationError, ConfigError, DecodeError, RunError
 from veilset.files import sha256_file, sha256_hex
+from veilset.images.crops import cut, cut_mask
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
 from veilset.networks.landmarks import LandmarkFinder, Points
 from veilset.plugins import make_detector, make_engine
@@ -41,7 +42,7 @@ from veilset.protocols import (
 )
 from veilset.runs import Run, RunSummary
 from veilset.synthesize.celeba import Attributes, read_attributes, read_identities
-from veilset.synthesize.crops import ASPECT, CONTEXT, cut, cut_mask, face_crop, landmarks_in_crop
+from veilset.synthesize.crops import ASPECT, CONTEXT, face_crop, landmarks_in_crop
 from veilset.synthesize.ellipse import MARGIN, face_ellipse
 from veilset.synthesize.faces_file import (
     SHARES,

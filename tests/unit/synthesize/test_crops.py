@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
-from veilset.synthesize.crops import ASPECT, cut, cut_mask, face_crop, landmarks_in_crop
+from veilset.images.crops import cut, cut_mask
+from veilset.synthesize.crops import ASPECT, face_crop, landmarks_in_crop
 from veilset.synthesize.ellipse import face_ellipse
 from veilset.synthesize.factors import face_factors, hide
 from veilset.synthesize.preparing import PrepareConfig, cut_face
