@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-GRAPH_OF_MODEL = 7
+GRAPH_OF_MODEL, METADATA_OF_MODEL = 7, 14
+KEY_OF_ENTRY, VALUE_OF_ENTRY = 1, 2
 NODE, INITIALIZER, INPUT, OUTPUT, VALUE_INFO = 1, 5, 11, 12, 13
 INPUT_OF_NODE, OPERATION_OF_NODE = 1, 4
 NAME_OF_TENSOR, NAME_OF_VALUE = 8, 1
@@ -78,3 +79,20 @@ def varint(model: bytes, at: int) -> tuple[int, int]:
 def text(model: bytes, span: Span) -> str:
     """Give a field that holds a text."""
     return model[span[0] : span[1]].decode()
+
+
+def metadata_of(model: bytes) -> dict[str, str]:
+    """Give the metadata of an ONNX file.
+
+    Args:
+        model: The file.
+
+    Raises:
+        ValueError, IndexError: If it is damaged.
+    """
+    found = {}
+    for entry in fields(model, (0, len(model)), METADATA_OF_MODEL):
+        (key,) = (text(model, each) for each in fields(model, entry, KEY_OF_ENTRY))
+        (value,) = (text(model, each) for each in fields(model, entry, VALUE_OF_ENTRY))
+        found[key] = value
+    return found
