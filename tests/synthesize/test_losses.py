@@ -8,10 +8,11 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
+from veilset.networks.coarse_landmarks import Detail, coarse_landmarks
+from veilset.networks.face_factors import landmark_channels
 from veilset.synthesize.attribute_planes import Embedding, constant_planes
-from veilset.synthesize.factors import landmark_channels
 from veilset.synthesize.inputs import (
     AttributePlanes,
     FactorInputs,
@@ -19,7 +20,6 @@ from veilset.synthesize.inputs import (
     as_pictures,
     as_planes,
 )
-from veilset.synthesize.landmarks import Detail, coarse_landmarks
 from veilset.synthesize.losses import PatchCritic, ssim_loss, ssim_map
 from veilset.synthesize.networks import n_parameters
 from veilset.synthesize.reconstruction_measures import face_scores, measure_scores

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from tests.synthesize.small_trainings import GENERATOR, MACHINE
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import CONFIG, NAMES, drawn_photo
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError, RunError
+from veilset.networks.face_ellipse import face_ellipse
 from veilset.synthesize import export
-from veilset.synthesize.ellipse import face_ellipse
 from veilset.synthesize.export import CARD_KEY, TOLERANCE, export_onnx
 from veilset.synthesize.faces_file import HIDDEN, FacesFile
 from veilset.synthesize.generator import Generator

@@ -127,7 +127,7 @@ class AttributeClassifier:
         """Give the logits of some crops: above 0 the face is said to have the attribute.
 
         Args:
-            crops: ``(N, H, W, 3)`` uint8, clear, cut as ``crops.cut`` does.
+            crops: ``(N, H, W, 3)`` uint8, clear, cut as ``images.crops.cut`` does.
 
         Returns:
             ``(N, K)``.

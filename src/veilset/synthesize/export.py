@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from veilset.errors import RunError
 from veilset.files import sha256_hex, write_atomically
+from veilset.networks.face_factors import FILL
 from veilset.networks.silent_imports import import_onnxruntime, import_openvino
-from veilset.synthesize.factors import FILL
 from veilset.synthesize.generator import Generator
 
 OPSET = 17
@@ -60,9 +60,9 @@ def export_onnx(
 ) -> ExportCheck:
     """Write the generator as ONNX, after both runtimes were seen to compute what PyTorch does.
 
-    The file takes ``factors``, ``(N, n_in, H, W)`` float32 as ``FactorInputs`` or ``factors`` and
-    ``attribute_planes`` draw them, and gives ``face``, ``(N, 3, H, W)`` in (0, 1); N is free. The
-    card is in its metadata. Vectors of an embedding are in the safetensors file only.
+    The file takes ``factors``, ``(N, n_in, H, W)`` float32 as ``FactorInputs``, or
+    ``face_factors`` and ``attribute_planes``, draw them, and gives ``face``, ``(N, 3, H, W)`` in
+    (0, 1); N is free. The card is in its metadata. Vectors of an embedding are in the safetensors file only.
 
     Args:
         generator: On the CPU.

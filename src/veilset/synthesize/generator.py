@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from veilset.errors import ConfigError
+from veilset.networks.coarse_landmarks import Detail
 from veilset.synthesize.attribute_planes import Embedding
 from veilset.synthesize.celeba import Attributes
 from veilset.synthesize.inputs import (
@@ -23,7 +24,6 @@ from veilset.synthesize.inputs import (
     Pictures,
     as_pictures,
 )
-from veilset.synthesize.landmarks import Detail
 from veilset.synthesize.model_file import load_model, part, save_model
 from veilset.synthesize.networks import ReconstructionNetwork
 

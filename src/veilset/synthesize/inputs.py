@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The channels that the generator takes, drawn on its device from what little says them.
 
-The same channels as ``factors.landmark_channels`` and ``attribute_planes`` draw one face at a
+The same channels as ``face_factors.landmark_channels`` and ``attribute_planes`` draw one face at a
 time: a test compares them. Drawn here, a batch travels to a GPU as bytes and a few numbers.
 """
 
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from veilset.errors import ConfigError
+from veilset.networks.coarse_landmarks import Detail, coarse_landmarks
+from veilset.networks.face_factors import SIGMA_PX
 from veilset.synthesize.attribute_planes import Embedding
 from veilset.synthesize.celeba import Attributes
-from veilset.synthesize.factors import SIGMA_PX
-from veilset.synthesize.landmarks import Detail, coarse_landmarks
 
 Pictures = NDArray[np.uint8]
 """``(B, H, W, 3)`` uint8 RGB."""

@@ -28,6 +28,9 @@ from veilset.errors import AnnotationError, ConfigError, DecodeError, RunError
 from veilset.files import sha256_file, sha256_hex
 from veilset.images.crops import cut, cut_mask
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
+from veilset.networks.face_crop import ASPECT, CONTEXT, face_crop, landmarks_in_crop
+from veilset.networks.face_ellipse import MARGIN, face_ellipse
+from veilset.networks.face_factors import SIZE_HW, hide
 from veilset.networks.landmarks import LandmarkFinder, Points
 from veilset.plugins import make_detector, make_engine
 from veilset.protocols import (
@@ -42,8 +45,6 @@ from veilset.protocols import (
 )
 from veilset.runs import Run, RunSummary
 from veilset.synthesize.celeba import Attributes, read_attributes, read_identities
-from veilset.synthesize.crops import ASPECT, CONTEXT, face_crop, landmarks_in_crop
-from veilset.synthesize.ellipse import MARGIN, face_ellipse
 from veilset.synthesize.faces_file import (
     SHARES,
     STAGE,
@@ -52,7 +53,6 @@ from veilset.synthesize.faces_file import (
     split_people,
     write_faces,
 )
-from veilset.synthesize.factors import SIZE_HW, hide
 from veilset.types import BoxXyxy, Image, ImageRecord, ModelCard, Region, Status
 
 FACE = "face"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.protocols import Shard, ShardReport
 from veilset.runs import Run
 from veilset.synthesize.faces_file import STAGE, FaceRow, split_people, write_faces

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import NAMES, drawn_photo, write_drawn_faces
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
 from veilset.annotations.store import write_annotations
 from veilset.dataset.folder import FolderReader
 from veilset.errors import AnnotationError, ConfigError, DatasetError, ResumeMismatchError, RunError

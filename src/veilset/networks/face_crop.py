@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from veilset.errors import ConfigError
 from veilset.images.crops import crop_start_side
+from veilset.networks.face_ellipse import Ellipse
 from veilset.networks.landmarks import Points, check_landmarks
-from veilset.synthesize.ellipse import Ellipse
 from veilset.types import BoxXyxy
 
 ASPECT = 612 / 500

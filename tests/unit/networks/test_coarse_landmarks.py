@@ -13,10 +13,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from veilset.errors import LicenceError
+from veilset.networks.coarse_landmarks import Detail, coarse_landmarks
+from veilset.networks.face_ellipse import face_ellipse
 from veilset.networks.landmarks import LANDMARKS_CARD, LandmarkFinder
 from veilset.networks.weights import check_licence
-from veilset.synthesize.ellipse import face_ellipse
-from veilset.synthesize.landmarks import Detail, coarse_landmarks
 
 
 def is_installed() -> bool:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
 from veilset.images.crops import cut, cut_mask
-from veilset.synthesize.crops import ASPECT, face_crop, landmarks_in_crop
-from veilset.synthesize.ellipse import face_ellipse
-from veilset.synthesize.factors import face_factors, hide
+from veilset.networks.face_crop import ASPECT, face_crop, landmarks_in_crop
+from veilset.networks.face_ellipse import face_ellipse
+from veilset.networks.face_factors import face_factors, hide
 from veilset.synthesize.preparing import PrepareConfig, cut_face
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
+from veilset.networks.face_ellipse import Ellipse, face_ellipse, forehead
 from veilset.networks.landmarks import BROWS, CHIN, NOSE_BOTTOM
-from veilset.synthesize.ellipse import Ellipse, face_ellipse, forehead
 
 
 @st.composite

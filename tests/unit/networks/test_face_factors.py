@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from tests.unit.synthesize.drawn_landmarks import drawn_landmarks
+from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.errors import ConfigError
-from veilset.synthesize.factors import face_factors, hide, landmark_channels
-from veilset.synthesize.landmarks import Detail, coarse_landmarks
+from veilset.networks.coarse_landmarks import Detail, coarse_landmarks
+from veilset.networks.face_factors import face_factors, hide, landmark_channels
 from veilset.types import Image
 
 CROP = (10.0, 0.0, 95.0, 100.0)

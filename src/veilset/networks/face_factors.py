@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stage 1: a face taken apart into what the generator gets of it, and nothing besides.
+"""A face taken apart into what the generator gets of it, and nothing besides.
 
 The surroundings (context) are the crop with the ellipse of the face filled, the landmarks are
 one channel each. What lies under the ellipse reaches them in one way only: through the places
 of the landmarks. It is filled *before* anything is resized, so that no filter can carry a hidden
-pixel over the rim. The third factor, the attributes, is chosen
-(``attribute_planes``).
+pixel over the rim. The third factor, the attributes, is chosen.
 
 The ellipse too is made from the landmarks, and from all 68, however coarse those are that the
 generator learns: its five numbers show the pose and the proportions of the head.
@@ -20,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from veilset.errors import ConfigError
 from veilset.images.crops import crop_start_side, cut
-from veilset.synthesize.ellipse import MARGIN, face_ellipse
-from veilset.synthesize.landmarks import Detail, coarse_landmarks
+from veilset.networks.coarse_landmarks import Detail, coarse_landmarks
+from veilset.networks.face_ellipse import MARGIN, face_ellipse
 from veilset.types import BoxXyxy, Image, Mask
 
 SIZE_HW = (128, 64)
