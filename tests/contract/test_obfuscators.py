@@ -12,12 +12,12 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+from tests.obfuscators import NAMES, made
 from veilset.boxes import outer_pixels, region_boxes
-from veilset.plugins import list_plugins, make_obfuscator
+from veilset.plugins import make_obfuscator
 from veilset.protocols import MethodCard, Obfuscator
 from veilset.types import Image, IntBoxes, Region
 
-NAMES = [info.name for info in list_plugins("obfuscator")]
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 16, 23, 24, 25, 33, 48, 64, 90)
 
 
@@ -64,7 +64,7 @@ print(sha256(method.obfuscate(image, regions, seed=5).tobytes()).hexdigest())
 
 @pytest.fixture(params=NAMES)
 def method(request) -> Obfuscator:
-    return make_obfuscator(request.param, {})
+    return made(request.param)
 
 
 class TestObfuscator:

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PilImage
 
-from veilset.plugins import list_plugins, make_obfuscator
+from tests.obfuscators import NAMES, made
 from veilset.types import Image, Region
 
 FOLDER = Path(__file__).parent
-METHODS = ("scene", *(info.name for info in list_plugins("obfuscator")))
+METHODS = ("scene", *NAMES)
 
 REGIONS = (
     Region((22.0, 10.0, 62.0, 60.0)),
@@ -53,7 +53,7 @@ def draw_scene() -> Image:
 def picture_of(name: str) -> Image:
     """Give the scene itself, or what a method makes of it."""
     scene = draw_scene()
-    return scene if name == "scene" else make_obfuscator(name, {}).obfuscate(scene, REGIONS)
+    return scene if name == "scene" else made(name).obfuscate(scene, REGIONS)
 
 
 def main() -> None:

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.obfuscators import NAMES, made
 from veilset.boxes import outer_pixels, region_boxes
 from veilset.obfuscate.grid import cell_edges
 from veilset.obfuscate.mask import largest_first
 from veilset.obfuscate.mosaic import Mosaic
 from veilset.obfuscate.veil import Veil
-from veilset.plugins import list_plugins, make_obfuscator
 from veilset.types import Image, Region
 
-METHODS = {info.name: make_obfuscator(info.name, {}) for info in list_plugins("obfuscator")}
+METHODS = {name: made(name) for name in NAMES}
 OPAQUE_METHODS = ("overlay", "blackout", "mask")
 names = st.sampled_from(sorted(METHODS))
 

@@ -74,14 +74,15 @@ def view_square(core: IntBox, context: float = CONTEXT) -> BoxXyxy:
 
     Args:
         core: Pixels to be drawn, half-open, with an area.
-        context: Its side by the core's longer side, above 1.
+        context: Its side by the core's longer side, above 1; rounded to a 32th of a pixel.
 
     Example:
         >>> view_square((10, 10, 30, 50), context=1.5)
         (-10.0, 0.0, 50.0, 60.0)
     """
     x0, y0, x1, y1 = core
-    half = context * max(x1 - x0, y1 - y0) / 2
+    # In 64ths of a pixel all of this is exact, so that a place looks the same wherever it lies.
+    half = round(32 * context * max(x1 - x0, y1 - y0)) / 64
     x, y = (x0 + x1) / 2, (y0 + y1) / 2
     return x - half, y - half, x + half, y + half
 
@@ -181,27 +182,81 @@ class GeneratorFacts:
         Raises:
             ConfigError: If it is no such network, or not one that this version knows.
         """
-        try:
-            text = metadata_of(model).get(CARD_KEY, "")
-            values = json.loads(text) if text else {}
-            if values.get("format") != FORMAT:
-                raise ConfigError(
-                    f"{origin} is not a generator of faces ({FORMAT}). Give the file {GENERATOR} that "
-                    "'veilset synthesize train' wrote."
-                )
-            side, context = int(values["side_px"]), float(values["context"])
-        except (IndexError, ValueError, KeyError, TypeError, AttributeError) as error:
+        values = card_of(model, origin)
+        if values["format"] != FORMAT:
             raise ConfigError(
-                f"{origin} is damaged ({type(error).__name__}). Give an intact file."
-            ) from error
+                f"{origin} is a generator of the kind {values['format']!r}, and {FORMAT!r} is "
+                "wanted. Give another file."
+            )
+        try:
+            side, context = int(values["side_px"]), float(values["context"])
+            (stated,) = stated_inputs(model)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise _damaged(origin, error) from error
         if not (16 <= side <= 1024 and 1.0 < context <= 4.0):
             raise ConfigError(
-                f"{origin} draws at {side} px with a context of {context}. Train anew."
+                f"{origin} draws at {side} px with a context of {context}: 16 to 1,024 px and a "
+                "context above 1 and up to 4 can be used. Train it anew."
             )
-        (stated, *others) = stated_inputs(model)
-        if others or stated.sizes[1:] != (3, 2 * side, side):
+        if stated.sizes[1:] != (3, 2 * side, side):
             raise ConfigError(f"{origin} does not fit its own card. Train it anew.")
         return cls(side, context, values)
+
+
+def card_of(model: bytes, origin: str) -> Mapping[str, Any]:
+    """Read what an ONNX file says of itself; it has a text under ``format``.
+
+    Args:
+        model: The file.
+        origin: Its name, for messages.
+
+    Raises:
+        ConfigError: If it is damaged, or no generator of faces.
+    """
+    try:
+        text = metadata_of(model).get(CARD_KEY, "")
+        values = json.loads(text) if text else {}
+        form = values.get("format")
+    except (IndexError, ValueError, AttributeError, RecursionError) as error:
+        raise _damaged(origin, error) from error
+    if not isinstance(form, str):
+        raise ConfigError(
+            f"{origin} is not a generator of faces. Give the file {GENERATOR} that 'veilset "
+            "synthesize train' wrote."
+        )
+    found: Mapping[str, Any] = values
+    return found
+
+
+def read_generator(path: Path, *, sha256: str = "") -> tuple[bytes, str]:
+    """Read the file of a generator, of whatever kind; give it with its SHA-256.
+
+    Args:
+        path: The ONNX file, or the folder of the training that wrote it.
+        sha256: What its digest has to be, lower-case hex; "" for any.
+
+    Raises:
+        ConfigError: If it cannot be read, or is another file.
+    """
+    path = path / GENERATOR if path.is_dir() else path
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"The generator {path} cannot be read: {error.strerror}. Train one with 'veilset "
+            "synthesize train', or give the path of its file."
+        ) from error
+    found = sha256_hex(model)
+    if sha256 and found != sha256:
+        raise ConfigError(
+            f"The generator {path} has the SHA-256 {found}, not {sha256}. Give the file that was "
+            "used before."
+        )
+    return model, found
+
+
+def _damaged(origin: str, error: Exception) -> ConfigError:
+    return ConfigError(f"{origin} is damaged ({type(error).__name__}). Give an intact file.")
 
 
 class FaceGenerator:
@@ -243,20 +298,7 @@ class FaceGenerator:
         Raises:
             ConfigError: If it cannot be read, is another file, or no generator.
         """
-        path = path / GENERATOR if path.is_dir() else path
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise ConfigError(
-                f"The generator {path} cannot be read: {error.strerror}. Train one with 'veilset "
-                "synthesize train', or give the path of its file."
-            ) from error
-        found = sha256_hex(model)
-        if sha256 and found != sha256:
-            raise ConfigError(
-                f"The generator {path} has the SHA-256 {found}, not {sha256}. Give the file that "
-                "was used before."
-            )
+        model, _ = read_generator(path, sha256=sha256)
         return cls(model, path.name, settings)
 
     def view(self, image: Image, hidden: Mask, core: IntBox) -> FaceView:
@@ -266,9 +308,19 @@ class FaceGenerator:
         )
 
     def draw(self, view: FaceView) -> Image:
-        """Give the whole view with what was to be made, ``(S, S, 3)`` uint8."""
+        """Give the whole view with what was to be made, ``(S, S, 3)`` uint8.
+
+        Raises:
+            ConfigError: If the network gives no picture.
+        """
+        side = self.facts.side_px
         with self._session.run(view.picture()[None]) as outputs:
-            (face,) = outputs[0][:1]
+            face = outputs[0][0]
+            if face.shape != (3, side, side) or not np.isfinite(face).all():
+                raise ConfigError(
+                    f"The generator {self.card.origin} gives no picture of {side} x {side} px. "
+                    "Train it anew."
+                )
             levels = np.rint(np.clip(face, 0, 1) * 255).astype(np.uint8)
         drawn: Image = np.ascontiguousarray(np.moveaxis(levels, 0, 2))
         return drawn

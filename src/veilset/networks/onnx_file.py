@@ -10,10 +10,12 @@ The file is a protocol buffer. Field numbers: https://github.com/onnx/onnx/blob/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from veilset.networks.onnx_fields import KEY_OF_ENTRY, METADATA_OF_MODEL, VALUE_OF_ENTRY
 
 _IR_VERSION, _OPSET = 7, 13
 _FLOAT32, _INT64 = 1, 7  # TensorProto.DataType
@@ -77,6 +79,8 @@ class OnnxGraph:
         given_shape: Sequence[int | str],
         result: str,
         result_shape: Sequence[int | str],
+        *,
+        metadata: Mapping[str, str] | None = None,
     ) -> bytes:
         """Give the ONNX file.
 
@@ -85,6 +89,7 @@ class OnnxGraph:
             given_shape: Its sizes; a text stands for a size that is free.
             result: Name of the output, float32.
             result_shape: Its sizes.
+            metadata: What the file says of itself, as ``onnx_fields.metadata_of`` reads it.
         """
         graph = (
             b"".join(_bytes(1, node) for node in self._nodes)
@@ -93,7 +98,30 @@ class OnnxGraph:
             + _bytes(11, _value(given, given_shape))
             + _bytes(12, _value(result, result_shape))
         )
-        return _number(1, _IR_VERSION) + _bytes(7, graph) + _bytes(8, _number(2, _OPSET))
+        model = _number(1, _IR_VERSION) + _bytes(7, graph) + _bytes(8, _number(2, _OPSET))
+        return with_metadata(model, metadata or {})
+
+
+def with_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Give an ONNX file that says more of itself.
+
+    A repeated field of a protocol buffer may go on anywhere, so what is new comes behind all
+    other bytes.
+
+    Args:
+        model: An ONNX file.
+        metadata: What is added; no key that the file has.
+
+    Example:
+        >>> from veilset.networks.onnx_fields import metadata_of
+        >>> metadata_of(with_metadata(b"", {"made by": "us"}))
+        {'made by': 'us'}
+    """
+    entries = (
+        _bytes(KEY_OF_ENTRY, key.encode()) + _bytes(VALUE_OF_ENTRY, value.encode())
+        for key, value in metadata.items()
+    )
+    return model + b"".join(_bytes(METADATA_OF_MODEL, entry) for entry in entries)
 
 
 def _attribute(name: str, value: int | Sequence[int]) -> bytes:

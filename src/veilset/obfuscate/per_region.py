@@ -97,16 +97,25 @@ class PerRegion(ABC):
         """
         check_image(image)
         result = image.copy()
-        size_wh = (image.shape[1], image.shape[0])
-        for core in largest_first(self.core(regions, size_wh)):
-            x0, y0, x1, y1 = core
-            if min(size_wh) < self.min_side_px:
-                # No surroundings to average with: a mean could be the face itself.
-                result[y0:y1, x0:x1] = MEAN_RGB
-                continue
-            row = np.array([core])
-            width = feather_px(row, self.feather)
-            wx0, wy0, wx1, wy1 = (int(v) for v in grown(row, width, size_wh)[0])
-            window = (wx0, wy0, wx1, wy1)
-            paste(result, self.render(result, core, window), window, core, int(width[0]))
+        for core in largest_first(self.core(regions, (image.shape[1], image.shape[0]))):
+            self.hide(result, core)
         return result
+
+    def hide(self, result: Image, core: IntBox) -> None:
+        """Replace one core, and mix its feather in.
+
+        Args:
+            result: The whole picture as it is so far, changed in place.
+            core: As ``render``.
+        """
+        x0, y0, x1, y1 = core
+        size_wh = (result.shape[1], result.shape[0])
+        if min(size_wh) < self.min_side_px:
+            # No surroundings to average with: a mean could be the face itself.
+            result[y0:y1, x0:x1] = MEAN_RGB
+            return
+        row = np.array([core])
+        width = feather_px(row, self.feather)
+        wx0, wy0, wx1, wy1 = (int(v) for v in grown(row, width, size_wh)[0])
+        window = (wx0, wy0, wx1, wy1)
+        paste(result, self.render(result, core, window), window, core, int(width[0]))

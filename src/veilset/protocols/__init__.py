@@ -19,10 +19,12 @@ from veilset.protocols.models import (
     FaceEstimator,
     Guess,
     MethodCard,
+    ModelUser,
     Obfuscator,
     Recogniser,
     RecogniserSettings,
     RuntimeSettings,
+    Substituting,
 )
 
 __all__ = [
@@ -37,6 +39,7 @@ __all__ = [
     "FaceEstimator",
     "Guess",
     "MethodCard",
+    "ModelUser",
     "Obfuscator",
     "Places",
     "Reader",
@@ -49,6 +52,7 @@ __all__ = [
     "ShardTask",
     "ShardWork",
     "ShardWriter",
+    "Substituting",
     "Tick",
     "Writer",
 ]

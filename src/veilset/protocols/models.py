@@ -217,6 +217,8 @@ class MethodCard:
         max_survival: The contract that ``verify`` measures: the largest share of the
             region's identity-carrying detail, in [0, 1], that may be left in the output.
         source: Paper or code that the method follows, "" for our own.
+        draws_faces: Whether what it puts in place of a face is meant to look like one, so that
+            a detector that finds it there has found nothing of the original.
     """
 
     name: str
@@ -227,6 +229,7 @@ class MethodCard:
     weak: str
     max_survival: float
     source: str = ""
+    draws_faces: bool = False
 
 
 @runtime_checkable
@@ -258,3 +261,24 @@ class Obfuscator(Protocol):
             regions: Any number; none gives an equal copy.
             seed: Decides whatever is random; same seed, same bytes.
         """
+
+
+@runtime_checkable
+class Substituting(Protocol):
+    """What an obfuscator also is that hides some regions in another way than its own."""
+
+    def substituted(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> list[str]:
+        """Say of each region why another method stands in for this one, "" where none does.
+
+        Decided by where the regions are and what is known of them, never by pixels. Reasons are
+        a few words for people, the same for regions with the same reason.
+        """
+
+
+@runtime_checkable
+class ModelUser(Protocol):
+    """What an obfuscator also is that uses a network."""
+
+    @property
+    def models(self) -> Sequence[ModelCard]:
+        """Where the weights come from, one card for each file."""
