@@ -74,7 +74,7 @@ class AppliedLayer:
         known, facts = self.find(name, data), self.layer.facts
         seed = image_seed(facts.seed, known.sha256)
         treatment = Treatment(self.obfuscator, facts.metadata, facts.quality, seed, self.max_pixels)
-        return produce(data, known, known.regions, treatment, Steps())
+        return produce(data, known, known.regions, treatment, Steps())[0]
 
     def picture(self, name: str, data: bytes) -> PillowImage.Image:
         """Give the obfuscated pixels in the orientation in which they are stored."""

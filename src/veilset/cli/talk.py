@@ -67,7 +67,15 @@ def conclude(summary: RunSummary, *, place: Path | str, as_json: bool, bad: Iter
 
 def say_result(summary: RunSummary) -> None:
     """Say what a stage came to, how long it took, and what held it up."""
-    say(f"{summary.stage}: {counts_line(summary.counts)}")
+    # Here, since it loads the library of the tables, which a stage that has ended did as well.
+    from veilset.records.outcomes import BECAUSE, SUBSTITUTED, substitution_reasons
+
+    counts = summary.counts
+    shown = {name: n for name, n in counts.items() if not name.startswith((SUBSTITUTED, BECAUSE))}
+    say(f"{summary.stage}: {counts_line(shown)}")
+    if n := counts.get(SUBSTITUTED):
+        why = counts_line(substitution_reasons(counts))
+        say(f"{summary.stage}: {n:,} of {counts['n_regions']:,} regions veiled instead: {why}")
     if slow := find_slow_step(summary.seconds):
         say(f"{summary.stage}: {summary.wall_s:,.1f} s, {slow}")
 

@@ -77,6 +77,9 @@ def resolved(config: ObfuscateConfig, obfuscator: Obfuscator) -> dict[str, objec
     """Give what decides the result, for the run manifest: resolved, not as asked for."""
     card = obfuscator.card
     method = {field.name: getattr(card, field.name) for field in fields(card)}
+    if not card.draws_faces:
+        # Not said of the others, so that a run from before this was a promise goes on.
+        del method["draws_faces"]
     return {
         "method": method | {"parameters": dict(card.parameters)},
         "kinds": sorted(config.kinds),

@@ -12,7 +12,7 @@ from veilset.files import sha256_hex
 from veilset.images.decode import decode_image, inspect_image
 from veilset.images.encode import replace_pixels
 from veilset.metadata.clean import clean_metadata
-from veilset.protocols import Obfuscator
+from veilset.protocols import Obfuscator, Substituting
 from veilset.types import Annotations, Region, Status
 
 
@@ -62,7 +62,7 @@ def check_known(known: Annotations, digest: str) -> None:
 
 def produce(
     data: bytes, known: Annotations, regions: Sequence[Region], treatment: Treatment, steps: Steps
-) -> bytes:
+) -> tuple[bytes, tuple[str, ...]]:
     """Give the bytes to publish for one image.
 
     Args:
@@ -73,7 +73,8 @@ def produce(
         steps: Times ``decode``, ``obfuscate``, ``encode`` and ``metadata``.
 
     Returns:
-        A file of the same format. Without regions the picture data is untouched.
+        A file of the same format, and why regions were veiled in place of what the method does,
+        for each such region. Without regions the picture data is untouched.
 
     Raises:
         DecodeError: If the image cannot be processed in full; it must not be published.
@@ -93,14 +94,17 @@ def produce(
             f"The image is {size_wh[0]} x {size_wh[1]} pixels, its annotations are for "
             f"{known.width} x {known.height}. Run detect again, into a new folder.",
         )
+    substituted: list[str] = []
     if regions:
         with steps("obfuscate"):
+            if isinstance(treatment.obfuscator, Substituting):
+                substituted = treatment.obfuscator.substituted(regions, size_wh)
             footprint = treatment.obfuscator.footprint(regions, size_wh)
             hidden = treatment.obfuscator.obfuscate(image, regions, seed=treatment.seed)
         with steps("encode"):
             data = replace_pixels(data, hidden, footprint, quality=treatment.quality)
     with steps("metadata"):
-        return clean_metadata(data, treatment.metadata)
+        return clean_metadata(data, treatment.metadata), tuple(sorted(filter(None, substituted)))
 
 
 def image_seed(run_seed: int, digest: str) -> int:

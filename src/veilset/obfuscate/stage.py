@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from veilset.annotations.known import Known, find_known, known_digest, open_known
@@ -32,6 +32,7 @@ from veilset.obfuscate.produce import Treatment, check_known, image_seed, produc
 from veilset.plugins import make_engine, make_obfuscator
 from veilset.protocols import (
     EngineSettings,
+    ModelUser,
     Obfuscator,
     Places,
     Reader,
@@ -121,7 +122,8 @@ def obfuscate_dataset(
 
     Returns:
         Counts: images by outcome (``obfuscated``, ``untouched``, ``failed``, ``removed``),
-        ``n_regions`` and ``reused``.
+        ``n_regions``, ``reused``, and where there are any, ``n_substituted`` with
+        ``substituted: REASON`` for each reason: regions that were veiled instead.
 
     Raises:
         ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
@@ -142,6 +144,8 @@ def obfuscate_dataset(
     else:
         known.require_images()
         obfuscator = make_obfuscator(config.method, config.parameters)
+        # As resolved here: a worker that finds another file under a path refuses it.
+        config = replace(config, parameters=dict(obfuscator.card.parameters))
     former = Path(reuse) if reuse is not None else None
     manifest = resolved(config, obfuscator)
     if former:
@@ -165,7 +169,7 @@ def obfuscate_dataset(
             rows = ShardedTable(record, sum(1 for _ in run.reports()))
             Former.open(former, out).delete_outdated(reader, writer, rows)
         writer.finish(not_released(record, _with_failures(run)))
-        return run.finish()
+        return run.finish(models=obfuscator.models if isinstance(obfuscator, ModelUser) else ())
 
 
 def _with_failures(run: Run) -> Iterator[int]:
@@ -286,7 +290,7 @@ class ObfuscateTask:
                 image_seed(config.seed, digest),
                 config.max_pixels,
             )
-            result = produce(data, known, regions, treatment, steps)
+            result, substituted = produce(data, known, regions, treatment, steps)
             with steps.waiting("write"):
                 places.target.write(record, result)
         except DecodeError as error:
@@ -307,6 +311,7 @@ class ObfuscateTask:
             sha256_in=digest,
             sha256_out=sha256_hex(result),
             n_bytes_out=len(result),
+            substituted=substituted,
         )
 
 

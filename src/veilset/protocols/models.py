@@ -265,10 +265,10 @@ class Obfuscator(Protocol):
 
 @runtime_checkable
 class Substituting(Protocol):
-    """What an obfuscator also is that hides some regions in another way than its own."""
+    """What an obfuscator also is that leaves to ``veil`` the regions that it cannot do itself."""
 
     def substituted(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> list[str]:
-        """Say of each region why another method stands in for this one, "" where none does.
+        """Say of each region why ``veil`` stands in for this method, "" where it does not.
 
         Decided by where the regions are and what is known of them, never by pixels. Reasons are
         a few words for people, the same for regions with the same reason.

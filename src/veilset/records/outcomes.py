@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -13,6 +14,9 @@ import pyarrow as pa
 
 from veilset.records.table import RecordTable
 from veilset.tables import ShardedTable, write_table
+
+SUBSTITUTED, BECAUSE = "n_substituted", "substituted: "
+"""Names of counts: regions that were veiled instead, and how those of one reason begin."""
 
 
 class Outcome(StrEnum):
@@ -46,6 +50,8 @@ class ImageOutcome:
         n_bytes_out: Size of the file in the output.
         reason: Short code why it failed, ``removed`` if it was withdrawn, "" otherwise.
         message: The same for people, "" otherwise.
+        substituted: Why regions were veiled in place of what the method does, a few words for
+            each such region, in the order of the alphabet.
     """
 
     image_id: str
@@ -56,6 +62,12 @@ class ImageOutcome:
     n_bytes_out: int = 0
     reason: str = ""
     message: str = ""
+    substituted: tuple[str, ...] = ()
+
+    @property
+    def n_substituted(self) -> int:
+        """How many regions were veiled in place of what the method does."""
+        return len(self.substituted)
 
 
 SCHEMA = pa.schema(
@@ -68,6 +80,8 @@ SCHEMA = pa.schema(
         ("n_bytes_out", pa.int64()),
         ("reason", pa.string()),
         ("message", pa.string()),
+        # Added later: a table of before has no such column, and none of its regions had a reason.
+        ("substituted", pa.list_(pa.string())),
     ],
     metadata={"veilset": "veilset-outcomes/1"},
 )
@@ -79,8 +93,29 @@ def write_outcomes(folder: Path, index: int, rows: Sequence[ImageOutcome]) -> st
 
 
 def count_outcome(row: ImageOutcome) -> dict[str, int]:
-    """Give what one image adds to the counts of the run."""
-    return {row.outcome.value: 1, "n_regions": row.n_regions}
+    """Give what one image adds to the counts of the run.
+
+    ``n_substituted`` is there, and ``substituted: REASON`` for each reason, where there are any.
+
+    Example:
+        >>> count_outcome(ImageOutcome("a", Outcome.OBFUSCATED, 3, substituted=("too small",)))
+        {'obfuscated': 1, 'n_regions': 3, 'n_substituted': 1, 'substituted: too small': 1}
+    """
+    counts = Counter({row.outcome.value: 1, "n_regions": row.n_regions})
+    if row.substituted:
+        counts[SUBSTITUTED] = row.n_substituted
+        counts.update(f"{BECAUSE}{reason}" for reason in row.substituted)
+    return dict(counts)
+
+
+def substitution_reasons(counts: Mapping[str, int]) -> dict[str, int]:
+    """Give how many regions were veiled instead by reason, the most frequent first.
+
+    Args:
+        counts: Of images or of a run, as ``count_outcome`` names them.
+    """
+    found = [(each[len(BECAUSE) :], n) for each, n in counts.items() if each.startswith(BECAUSE)]
+    return dict(sorted(found, key=lambda item: (-item[1], item[0])))
 
 
 def removed_outcome(image_id: str, sha256_in: str) -> ImageOutcome:
@@ -135,4 +170,5 @@ class OutcomeTable(RecordTable[ImageOutcome]):
 
 
 def _outcome(row: dict[str, Any]) -> ImageOutcome:
-    return ImageOutcome(**(row | {"outcome": Outcome(str(row["outcome"]))}))
+    outcome, reasons = Outcome(str(row["outcome"])), tuple(row.get("substituted") or ())
+    return ImageOutcome(**(row | {"outcome": outcome, "substituted": reasons}))

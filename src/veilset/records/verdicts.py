@@ -106,7 +106,8 @@ class ImageVerdict:
         n_bytes: Size of that file.
         looked_again: Why detectors searched the output: ``touched``, ``sample``, ``all``;
             "" if they did not.
-        n_still_detected: Detections that lie in an obfuscated region.
+        n_still_detected: Detections that lie in an obfuscated region, drawn ones apart.
+        n_drawn_detected: Detections that lie in regions in which a face was drawn.
         max_survival: Largest survival measured over the regions, in [0, 1]; None without.
     """
 
@@ -119,6 +120,7 @@ class ImageVerdict:
     looked_again: str = ""
     n_still_detected: int = 0
     max_survival: float | None = None
+    n_drawn_detected: int = 0
 
 
 _FINDING = pa.struct(
@@ -143,6 +145,8 @@ SCHEMA = pa.schema(
         ("looked_again", pa.string()),
         ("n_still_detected", pa.int32()),
         ("max_survival", pa.float64()),
+        # Added later: a table of before has no such column, and speaks of no drawn face.
+        ("n_drawn_detected", pa.int32()),
     ],
     metadata={"veilset": FORMAT},
 )

@@ -125,6 +125,11 @@ def _describe_obfuscation(stage: StageRecord) -> Iterator[Content]:
         yield el("p", "This method is reversible: the faces can be computed back.", class_="alert")
     if method.get("weak"):
         yield el("p", f"Weak: {method['weak']}", class_="alert")
+    if method.get("draws_faces"):
+        yield note(
+            "This method draws faces. One that can be seen in an obfuscated region shows nobody "
+            "who was there; nothing tells it from a face that was missed but the annotation set."
+        )
     limit = method.get("max_survival")
     contract = f"at most {percent(limit)} of a region's detail" if limit is not None else "not set"
     policy = stage.config.get("metadata", "")

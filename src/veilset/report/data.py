@@ -38,6 +38,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
             "outcomes": dict(sorted(produced.outcomes.items())),
             "n_regions": produced.n_regions,
             "n_bytes": produced.n_bytes,
+            "substituted": dict(sorted(produced.substituted.items())),
         }
         if produced
         else None,
@@ -103,5 +104,6 @@ def _verified(found: Verified) -> dict[str, Any]:
         "to_review": [asdict(item) for item in found.to_review.items],
         "looked_again": {why or "no": n for why, n in sorted(found.looked_again.items()) if n},
         "n_still_detected": found.n_still_detected,
+        "n_drawn_detected": found.n_drawn_detected,
         "largest_survival": found.survival.to_json(""),
     }

@@ -168,12 +168,14 @@ class Produced:
         outcomes: Images by outcome.
         n_regions: Regions that were obfuscated.
         n_bytes: Size of the output.
+        substituted: Regions that were veiled in place of what the method does, by reason.
     """
 
     failures: Failures
     outcomes: Counter[str] = field(default_factory=Counter)
     n_regions: int = 0
     n_bytes: int = 0
+    substituted: Counter[str] = field(default_factory=Counter)
 
     @property
     def n_images(self) -> int:
@@ -204,7 +206,8 @@ class Verified:
         verdicts: Images by verdict.
         findings: Findings by level and code.
         looked_again: Images that detectors searched again, by why; "" if they did not.
-        n_still_detected: Detections inside obfuscated regions.
+        n_still_detected: Detections inside obfuscated regions, drawn ones apart.
+        n_drawn_detected: Detections inside regions in which a face was drawn.
         survival: Largest survival of each image with regions, in [0, 1].
         sheet: Image ids and digests that the contact sheet may show, in its order.
     """
@@ -215,6 +218,7 @@ class Verified:
     findings: Counter[tuple[str, str]] = field(default_factory=Counter)
     looked_again: Counter[str] = field(default_factory=Counter)
     n_still_detected: int = 0
+    n_drawn_detected: int = 0
     survival: Histogram = field(default_factory=lambda: Histogram(SCORE_EDGES))
     sheet: list[Candidate] = field(default_factory=list)
 

@@ -249,6 +249,7 @@ def output_facts(rows: Iterable[ImageOutcome], scrub: Scrub, limits: Limits) -> 
         facts.outcomes[row.outcome.value] += 1
         facts.n_regions += row.n_regions
         facts.n_bytes += row.n_bytes_out
+        facts.substituted.update(row.substituted)
         if row.outcome is Outcome.FAILED:
             facts.failures.add(Failure(row.image_id, row.reason, scrub(row.message)))
     return facts
@@ -280,6 +281,7 @@ def _add_verdict(facts: Verified, row: ImageVerdict, scrub: Scrub) -> None:
     facts.verdicts[row.verdict.value] += 1
     facts.looked_again[row.looked_again] += row.verdict not in (Verdict.ABSENT, Verdict.WHOLE)
     facts.n_still_detected += row.n_still_detected
+    facts.n_drawn_detected += row.n_drawn_detected
     if row.max_survival is not None:
         facts.survival.add(row.max_survival)
     for found in row.findings:

@@ -78,6 +78,10 @@ def images_section(facts: Facts) -> Markup:
         made = facts.produced
         outcomes = (*_OUTCOMES, _REMOVED) if made.outcomes["removed"] else _OUTCOMES
         parts.append(_states("Obfuscation, images", outcomes, made.outcomes, made.n_images))
+        if n := made.substituted.total():
+            why = ", ".join(f"{n:,} {reason}" for reason, n in made.substituted.most_common())
+            of_all = f"{n:,} of {made.n_regions:,} regions"
+            parts.append(note(f"Veiled, because the method could not do them: {of_all} ({why})."))
     if facts.verified:
         verdicts = facts.verified.verdicts
         # It also judges what is in the output and should not be, so these are not all images.
@@ -236,6 +240,11 @@ def _second_look(verified: Verified) -> Markup:
         text += (
             f" Detections inside obfuscated regions: {verified.n_still_detected:,}. A detector may "
             "still see that there is a face; the contract limits what is left of it."
+        )
+    if verified.n_drawn_detected:
+        text += (
+            f" Detections inside drawn faces: {verified.n_drawn_detected:,}. The method puts "
+            "something there that looks like a face, so they tell nothing of the original."
         )
     return note(text)
 

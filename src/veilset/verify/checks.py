@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilset.annotations.known import Known, find_known
 from veilset.engine.shard_work import describe_failure
@@ -17,7 +18,7 @@ from veilset.images.compare import find_outside_changes
 from veilset.images.decode import decode_image
 from veilset.images.formats import ImageInfo
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
-from veilset.protocols import Obfuscator
+from veilset.protocols import Obfuscator, Substituting
 from veilset.records.outcomes import ImageOutcome, Outcome
 from veilset.records.verdicts import Finding, ImageVerdict, Level, Verdict, judge
 from veilset.survival import survival
@@ -44,8 +45,10 @@ class Exam:
         max_survival: Largest survival over the regions.
         image: The decoded output, if detectors are to search it.
         cores: ``(N, 4)``, pixels that are obfuscated.
+        drawn: ``(M, 4)``, those of them in which the method drew a face.
         looked_again: Why detectors search it, "" if they do not.
-        n_still_detected: Detections inside the cores.
+        n_still_detected: Detections inside the cores, but not inside what was drawn.
+        n_drawn_detected: Detections inside what was drawn.
         taken: Verdict of an earlier verification that stands instead; None without one.
     """
 
@@ -57,8 +60,10 @@ class Exam:
     max_survival: float | None = None
     image: Image | None = None
     cores: IntBoxes = field(default_factory=lambda: NO_BOXES)
+    drawn: IntBoxes = field(default_factory=lambda: NO_BOXES)
     looked_again: str = ""
     n_still_detected: int = 0
+    n_drawn_detected: int = 0
     taken: ImageVerdict | None = None
 
     def add(
@@ -82,6 +87,7 @@ class Exam:
             n_bytes=self.n_bytes,
             looked_again=self.looked_again,
             n_still_detected=self.n_still_detected,
+            n_drawn_detected=self.n_drawn_detected,
             max_survival=self.max_survival,
         )
 
@@ -279,6 +285,7 @@ class Examiner:
             exam.add("size-changed", Level.LEAK, message)
             return
         exam.cores = self.obfuscator.core(regions, info.size_wh)
+        exam.drawn = exam.cores[self._is_drawn(regions, info.size_wh)]
         footprint = self.obfuscator.footprint(regions, info.size_wh)
         with steps("compare"):
             changes = find_outside_changes(
@@ -291,6 +298,15 @@ class Examiner:
         exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=True)
         if exam.looked_again:
             exam.image = after
+
+    def _is_drawn(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
+        """Say in which regions the method drew a face, ``(N,)``."""
+        if not self.obfuscator.card.draws_faces:
+            return np.zeros(len(regions), np.bool_)
+        reasons = [""] * len(regions)
+        if isinstance(self.obfuscator, Substituting):
+            reasons = self.obfuscator.substituted(regions, size_wh)
+        return np.array([not reason for reason in reasons], np.bool_)
 
     def _why_look_again(self, image_id: str, *, is_touched: bool) -> str:
         """Say why detectors are to search an output, "" if they are not."""

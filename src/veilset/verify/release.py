@@ -19,7 +19,8 @@ def count_verdict(row: ImageVerdict) -> dict[str, int]:
     """Give what one image adds to the counts of the run.
 
     Counts are of images, but for ``n_regions``, ``still_detected`` (detections inside
-    obfuscated regions), ``missed_leak`` and ``missed_review`` (detections that nothing hides).
+    obfuscated regions), ``drawn_detected`` (inside regions in which a face was drawn, which is
+    no finding), ``missed_leak`` and ``missed_review`` (detections that nothing hides).
     """
     counts = Counter({row.verdict.value: 1})
     counts.update(f"finding {code}" for code in {finding.code for finding in row.findings})
@@ -29,6 +30,7 @@ def count_verdict(row: ImageVerdict) -> dict[str, int]:
         {
             "n_regions": row.n_regions,
             "still_detected": row.n_still_detected,
+            "drawn_detected": row.n_drawn_detected,
             "missed_leak": missed.count(Level.LEAK),
             "missed_review": missed.count(Level.REVIEW),
             f"searched_{row.looked_again}": bool(row.looked_again),

@@ -41,7 +41,15 @@ from veilset.verify.config import VerifyConfig, effort_above
 from veilset.verify.contract import Contract, read_contract
 from veilset.verify.former import Former, usable_former
 from veilset.verify.manifest import write_manifest
-from veilset.verify.redetect import Eyes, missed_faces, open_eyes, sample_share, search
+from veilset.verify.redetect import (
+    MIN_COVERED,
+    Eyes,
+    covered_share,
+    missed_faces,
+    open_eyes,
+    sample_share,
+    search,
+)
 from veilset.verify.release import count_verdict, describe_release
 from veilset.verify.trees import Entry, Trees
 
@@ -233,7 +241,12 @@ def _look_again(
             size_wh = (image.shape[1], image.shape[0])
             missed = list(missed_faces(name, found, exam.cores, size_wh, config.leak_score))
             exam.findings += missed
-            exam.n_still_detected += len(found) - len(missed)
+            n_drawn = sum(
+                covered_share(region.box_xyxy, exam.drawn, size_wh) >= MIN_COVERED
+                for region in found
+            )
+            exam.n_drawn_detected += n_drawn
+            exam.n_still_detected += len(found) - len(missed) - n_drawn
     for exam, _ in chosen:
         exam.image = None
 
