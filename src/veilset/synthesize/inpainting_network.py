@@ -94,7 +94,7 @@ class InpaintingNetwork(nn.Module):
     @property
     def multiple_px(self) -> int:
         """What divides the sides of the pictures that it takes."""
-        return 2 ** len(self.widths)
+        return 1 << len(self.widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """Draw.

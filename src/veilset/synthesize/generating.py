@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From photographs to a generator of faces that the obfuscator can use, in one resumable folder.
+
+prepare_views   faces with their surroundings               views/ (clear faces, deleted at the end)
+train_inpainter the network                                 training/
+export_inpainter checked against both runtimes              generator.onnx
+compare, measure on people of the test split                result.json, card.md, gallery.png
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from veilset.annotations.store import AnnotationSet
+from veilset.dataset.locations import local_path, location_of
+from veilset.dataset.places import open_reader
+from veilset.engine.drive import OnProgress
+from veilset.files import sha256_file, write_atomically
+from veilset.networks.face_generator import GENERATOR, FaceGenerator
+from veilset.protocols import EngineSettings
+from veilset.runs import json_bytes
+from veilset.synthesize.contact_sheet import write_sheet
+from veilset.synthesize.faces_file import TEST
+from veilset.synthesize.inpainting_export import export_inpainter
+from veilset.synthesize.inpainting_measures import (
+    CLEAR,
+    DRAWN,
+    Compared,
+    as_json,
+    compare_faces,
+    measure_generator,
+)
+from veilset.synthesize.inpainting_training import (
+    InpaintingConfig,
+    load_inpainter,
+    train_inpainter,
+)
+from veilset.synthesize.machine import Machine
+from veilset.synthesize.model_card import write_card
+from veilset.synthesize.training import Habits, open_folder
+from veilset.synthesize.viewing import ViewConfig, prepare_views
+from veilset.synthesize.views_file import ViewsFile
+
+VIEWS, TRAINING, RESULT, CARD, GALLERY = (
+    "views", "training", "result.json", "card.md", "gallery.png",
+)  # fmt: skip
+N_IN_GALLERY = 24
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorConfig:
+    """Everything that decides a generator.
+
+    Attributes:
+        views: How faces are cut out.
+        training: How the network is built and trained.
+    """
+
+    views: ViewConfig
+    training: InpaintingConfig
+
+
+def train_generator(
+    photos: str | Path,
+    annotations: str | Path,
+    out: str | Path,
+    config: GeneratorConfig | None = None,
+    *,
+    identities: Path | None = None,
+    alexnet: Path | None = None,
+    machine: Machine | None = None,
+    habits: Habits | None = None,
+    workers: int | None = None,
+    engine: str | EngineSettings = "local",
+    keep_private: bool = False,
+    on_progress: OnProgress | None = None,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any] | None:
+    """Train a generator and measure it. Run again, it goes on where it was stopped.
+
+    Args:
+        photos: Data set of photographs with faces that may be learned from.
+        annotations: Its finished annotation set.
+        out: Folder of the result: ``generator.onnx``, ``card.md``, ``result.json``; and, readable
+            by the owner only since they show clear faces, ``gallery.png`` (original, what is seen,
+            what is drawn, of test people) and ``training/samples``.
+        config: How; None for the defaults.
+        identities: Who is on which photograph, as ``prepare_views``.
+        alexnet: For LPIPS, as ``perceptual_distances``.
+        machine: What the network is trained on.
+        habits: What does not change the result.
+        workers, engine: For cutting the faces out.
+        keep_private: Keep ``views/``, the clear faces that were learned from.
+        on_progress: Called as photographs end.
+        on_step: Told what begins.
+
+    Returns:
+        What ``result.json`` holds; None if the training was stopped.
+
+    Raises:
+        AnnotationError, ConfigError, DatasetError, RunError: See ``veilset.errors``.
+    """
+    config = config or GeneratorConfig(ViewConfig(), InpaintingConfig())
+    machine, out = machine or Machine(), local_path(out, "A generator")
+    annotations = Path(annotations)
+    facts = {
+        "stage": "synthesize-train",
+        "config": asdict(config),
+        "photos": open_reader(location_of(photos)).describe(),
+        "annotations_sha256": AnnotationSet(annotations).manifest["outputs_sha256"],
+        "identities_sha256": sha256_file(identities) if identities else "",
+        "machine": machine.facts(),
+    }
+    with open_folder(out, facts):
+        out.chmod(0o700)
+        if (out / RESULT).exists():
+            found: dict[str, Any] = json.loads((out / RESULT).read_bytes())
+            return found
+        on_step("faces are cut out of the photographs")
+        prepare_views(
+            photos, annotations, out / VIEWS, identities=identities, config=config.views,
+            workers=workers, engine=engine, on_progress=on_progress,
+        )  # fmt: skip
+        on_step("the network is trained")
+        if not train_inpainter(
+            out / VIEWS, out / TRAINING, config.training, machine=machine, habits=habits
+        ):
+            return None
+        result = _finish(out, alexnet, on_step)
+        if not keep_private:
+            shutil.rmtree(out / VIEWS)
+        return result
+
+
+def _finish(out: Path, alexnet: Path | None, on_step: Callable[[str], None]) -> dict[str, Any]:
+    """Export, measure and describe; the result comes last."""
+    network, card = load_inpainter(out / TRAINING)
+    on_step("the network is written as ONNX and compared in both runtimes")
+    differences = export_inpainter(network, card, out / GENERATOR)
+    on_step("faces of people that it did not learn from are drawn and measured")
+    data = ViewsFile.open(out / VIEWS)
+    generator = FaceGenerator.load(out / GENERATOR)
+    compared = compare_faces(generator, data, data.rows(TEST))
+    measured = as_json(measure_generator(compared, data, alexnet=alexnet))
+    _write_gallery(out / GALLERY, compared)
+    write_atomically(out / CARD, write_card(card, measured).encode())
+    result = {
+        "generator_sha256": generator.card.sha256,
+        "n_parameters": card["n_parameters"],
+        "n": card["n"],
+        "levels_between_runtimes": differences,
+        "measures": measured,
+    }
+    write_atomically(out / RESULT, json_bytes(result))
+    found: dict[str, Any] = json.loads(json.dumps(result))
+    return found
+
+
+def _write_gallery(path: Path, compared: Compared) -> None:
+    """Write a sheet: test faces, evenly chosen, clear, as seen, as drawn, three faces in a row."""
+    n = len(compared.rows)
+    chosen = np.unique(np.linspace(0, n - 1, min(n, N_IN_GALLERY)).astype(int))
+    chosen = chosen[: len(chosen) // 3 * 3] if len(chosen) >= 3 else chosen[:1]
+    columns = []
+    for part in np.split(chosen, 3) if len(chosen) >= 3 else [chosen]:
+        clear = np.stack([compared.pictures[CLEAR][at] for at in part])
+        masks = np.stack([compared.hidden[at] for at in part])
+        seen = np.where(masks[..., None], np.uint8(127), clear)
+        columns += [clear, seen, np.stack([compared.pictures[DRAWN][at] for at in part])]
+    write_sheet(path, columns)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The card of a generator: what it is, what it learned from, what it is worth, what it must not do.
+
+In the form of Mitchell et al. 2019 (arXiv:1810.03993). It is made from records, so that no figure
+in it was typed by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_FORMS = {
+    "clear": "the originals",
+    "synthesize": "this generator",
+    "inpaint": "`inpaint` (Telea)",
+    "veil": "`veil` (6 x 6)",
+}
+
+
+def write_card(card: Mapping[str, Any], measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Give the card as Markdown.
+
+    Args:
+        card: As ``inpainting_training`` writes it.
+        measured: As ``inpainting_measures.as_json`` gives it.
+    """
+    n, config, machine = card["n"], card["config"], card["machine"]
+    parts = [
+        f"# A generator of faces, {card['side_px']} px",
+        "Draws a face where one was hidden, from what is around it alone. Made by `veilset "
+        "synthesize train`, for `veilset obfuscate --method synthesize`.",
+        "## What it is",
+        f"A U-Net of residual blocks with {card['n_parameters']:,} parameters, widths "
+        f"{', '.join(map(str, config['widths']))}. It sees a square of {card['context']} times the "
+        "longer side of the box, in which the box, enlarged by "
+        f"{card['enlarge']:.0%}, and every other hidden region are filled. No landmark, no "
+        "attribute and no pixel of the face is an input: faces are disjoint from identities by "
+        "construction, as far as surroundings (hair, ears, body, place) do not tell them.",
+        "## What it learned from",
+        _data(n, card["data_licence"]),
+        f"{config['epochs']} epochs, batches of {config['batch']}, Adam with a learning rate of "
+        f"{config['lr']:g}, seed {config['seed']}; device {machine['device']}, "
+        f"{machine['threads'] or 'no'} CPU threads, {machine['precision']}.",
+        "## What it is worth",
+        f"On {n['test']['faces']} faces of {n['test']['people']} people that it did not learn "
+        "from, with 95 % intervals of a bootstrap over people:",
+        _table(measured),
+        "SSIM and L1 tell how near a drawing is to the hidden face: no merit for privacy, and no "
+        "measure of how natural it looks. The Fréchet distance is biased with so few pictures; "
+        "compare columns, never with figures of other papers.",
+        "## What it is not for",
+        "- It proves nothing about privacy: `veilset attack` measures that, with its drawings as "
+        "with any other method's. Surroundings still identify.\n"
+        "- A drawn face is nobody's; it may still be taken for somebody's, and says nothing about "
+        "who was there. Do not use it to put words, acts or places to people.\n"
+        "- It draws what it has seen: poses, ages and skin that its photographs lack come out "
+        "worse. Counts of people by appearance made on its output are counts of its habits.\n"
+        "- Weights may be used as the photographs may be, no more.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _data(n: Mapping[str, Mapping[str, int]], licence: str) -> str:
+    shares = "; ".join(
+        f"{name}: {n[name]['faces']:,} faces of {n[name]['people']:,} people"
+        for name in ("train", "val", "test")
+        if name in n
+    )
+    return (
+        f"{shares}. Nobody is in two of them; where no list of identities was given, every "
+        f"photograph counts as a person of its own. Licence of the photographs: {licence}."
+    )
+
+
+def _table(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    forms = [name for name in _FORMS if name in measured]
+    titles = list(dict.fromkeys(each["name"] for name in forms for each in measured[name]))
+    lines = [
+        "| | " + " | ".join(_FORMS[name] for name in forms) + " |",
+        "|---" * (len(forms) + 1) + "|",
+    ]
+    for title in titles:
+        cells = [_cell(measured[name], title) for name in forms]
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(found: Sequence[Mapping[str, Any]], title: str) -> str:
+    for each in found:
+        if each["name"] == title:
+            return f"{each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
+    return ""
