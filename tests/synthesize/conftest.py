@@ -7,10 +7,30 @@ from pathlib import Path
 
 import pytest
 
+from tests.synthesize.small_trainings import GENERATOR, MACHINE
 from tests.unit.synthesize.drawn_faces import write_drawn_faces
+from veilset.synthesize.export import export_onnx
+from veilset.synthesize.generator import Generator
+from veilset.synthesize.reconstruction_training import train_reconstruction
 
 
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder of drawn faces of 8 people."""
     return write_drawn_faces(tmp_path_factory.mktemp("faces") / "faces")
+
+
+@pytest.fixture(scope="session")
+def trained(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a generator that learned from them for a second."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_reconstruction(faces, folder, GENERATOR, machine=MACHINE)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give its ONNX file."""
+    path = tmp_path_factory.mktemp("exported") / "generator.onnx"
+    export_onnx(Generator.load(trained), path)
+    return path

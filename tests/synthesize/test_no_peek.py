@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,18 @@ import onnx
 import pytest
 import torch
 
-from tests.synthesize.small_trainings import GENERATOR, MACHINE
 from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import CONFIG, NAMES, drawn_photo
 from veilset.errors import ConfigError, RunError
 from veilset.networks.face_ellipse import face_ellipse
+from veilset.networks.face_generator import CARD_KEY
 from veilset.synthesize import export
-from veilset.synthesize.export import CARD_KEY, TOLERANCE, export_onnx
+from veilset.synthesize.export import TOLERANCE, export_onnx
 from veilset.synthesize.faces_file import HIDDEN, FacesFile
 from veilset.synthesize.generator import Generator
 from veilset.synthesize.preparing import cut_face
-from veilset.synthesize.reconstruction_training import train_reconstruction
 
 PRESENT = np.array([[True, False, True, False]])
-
-
-@pytest.fixture(scope="module")
-def trained(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    train_reconstruction(faces, folder, GENERATOR, machine=MACHINE)
-    return folder
 
 
 def test_hidden_pixels_change_no_byte_of_the_face(trained: Path) -> None:
@@ -38,6 +31,7 @@ def test_hidden_pixels_change_no_byte_of_the_face(trained: Path) -> None:
     landmarks_xy = drawn_landmarks((50, 55))
     photo = drawn_photo(PRESENT[0], landmarks_xy, seed=3)
     mask = face_ellipse(landmarks_xy, margin=CONFIG.margin).mask((100, 100))
+    mask[18:102, 20:80] = True  # the box and a tenth of it
     noise = np.random.default_rng(4).integers(0, 256, photo.shape, dtype=np.uint8)
     made = []
     for image in (photo, np.where(mask[..., None], noise, photo)):
@@ -91,8 +85,11 @@ def test_the_onnx_file_computes_what_the_network_does(trained: Path, tmp_path: P
     model = onnx.load(tmp_path / "face.onnx")
     onnx.checker.check_model(model)
     (card,) = (each.value for each in model.metadata_props if each.key == CARD_KEY)
-    assert json.loads(card) == generator.card
+    cutting = {"context": 1.35, "aspect": 1.0, "margin": 0.06, "hide_box": 0.1}
+    assert json.loads(card) == {**generator.card, "cutting": cutting}
     assert json.loads(card)["attributes"] == list(NAMES)
+    with pytest.raises(ConfigError, match="does not say how the faces were cut out"):
+        export.exported_card({"format": "veilset-face-generator/1"})
 
 
 def test_an_export_that_differs_is_not_written(
@@ -100,10 +97,10 @@ def test_an_export_that_differs_is_not_written(
 ) -> None:
     generator, exported = Generator.load(trained), export._exported
 
-    def other(given: Generator, factors: export.Floats) -> bytes:
+    def other(given: Generator, inputs: Mapping[str, export.Floats]) -> bytes:
         with torch.no_grad():
             given.network.to_rgb.bias += 0.1
-        return exported(given, factors)
+        return exported(given, inputs)
 
     monkeypatch.setattr(export, "_exported", other)
     with pytest.raises(RunError, match=r"ONNX Runtime gives faces that differ by 0\.0"):

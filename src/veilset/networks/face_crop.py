@@ -48,10 +48,8 @@ def face_crop(ellipse: Ellipse, *, context: float = CONTEXT, aspect: float = ASP
             f"A crop cannot have {context} of context and a height of {aspect} widths. Give a "
             "context from 1 on, and a height above 0."
         )
-    xx, xy, yy = ellipse.form
-    # The farthest that (p^T form p <= 1) reaches along an axis.
-    across, down = (math.sqrt(each / (xx * yy - xy * xy)) for each in (yy, xx))
-    half_height = context * max(down, across * aspect)
+    x0, y0, x1, y1 = ellipse.bounds_xyxy()
+    half_height = context * max(y1 - y0, (x1 - x0) * aspect) / 2
     half_width = half_height / aspect
     x, y = ellipse.centre_xy
     return x - half_width, y - half_height, x + half_width, y + half_height

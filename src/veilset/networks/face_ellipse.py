@@ -16,6 +16,7 @@ roughly, never exactly: the margin does the rest.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from veilset.errors import ConfigError
 from veilset.networks.landmarks import BROWS, CHIN, NOSE_BOTTOM, Points, check_landmarks
-from veilset.types import Mask
+from veilset.types import BoxXyxy, Mask
 
 MARGIN = 0.06
 """Share of the axes that is added: the landmarks of the jaw lie on its edge, not beyond it."""
@@ -55,6 +56,23 @@ class Ellipse:
         """
         dx, dy = np.moveaxis(np.asarray(points_xy, np.float64) - self.centre_xy, -1, 0)
         return self._at(dx, dy)
+
+    def moved(self, x: float, y: float) -> Ellipse:
+        """Give it so many pixels to the right and down."""
+        return Ellipse((self.centre_xy[0] + x, self.centre_xy[1] + y), self.form)
+
+    def bounds_xyxy(self) -> BoxXyxy:
+        """Give the upright rectangle around it.
+
+        Example:
+            >>> Ellipse((2.0, 3.0), (1.0, 0.0, 0.25)).bounds_xyxy()
+            (1.0, 1.0, 3.0, 5.0)
+        """
+        xx, xy, yy = self.form
+        # The farthest that (p^T form p <= 1) reaches along an axis.
+        across, down = (math.sqrt(each / (xx * yy - xy * xy)) for each in (yy, xx))
+        x, y = self.centre_xy
+        return x - across, y - down, x + across, y + down
 
     def mask(self, size_wh: tuple[int, int]) -> Mask:
         """Give the pixels that the ellipse touches, if only with a corner: rounded outward.
@@ -94,10 +112,9 @@ class Ellipse:
 
     def _window(self, size_wh: tuple[int, int]) -> tuple[int, int, int, int]:
         """Give the pixels around the ellipse, half-open, with one to spare, in the image."""
-        xx, xy, yy = self.form
-        half = np.sqrt(np.array([yy, xx]) / (xx * yy - xy * xy)) + 1
-        low = np.clip(np.floor(self.centre_xy - half), 0, size_wh)
-        high = np.clip(np.ceil(self.centre_xy + half), 0, size_wh)
+        x0, y0, x1, y1 = self.bounds_xyxy()
+        low = np.clip(np.floor((x0 - 1, y0 - 1)), 0, size_wh)
+        high = np.clip(np.ceil((x1 + 1, y1 + 1)), 0, size_wh)
         return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
     def _at(self, dx: NDArray[np.float64], dy: NDArray[np.float64]) -> NDArray[np.float64]:

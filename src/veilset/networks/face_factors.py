@@ -41,8 +41,8 @@ class Factors:
     """What a generator gets of one face.
 
     Attributes:
-        context: ``(3, H, W)`` float32 in [0, 1], RGB; 0 where the face was. At the rim of the
-            ellipse pixels mix surroundings and fill.
+        context: ``(3, H, W)`` float32 in [0, 1], RGB; 0 where it is hidden. At the rim of the
+            hidden part pixels mix surroundings and fill.
         landmarks: ``(N, H, W)`` float32 in [0, 1], one channel a landmark.
         mask: ``(H_image, W_image)`` bool: what is hidden of the image, for putting a face back.
     """
@@ -57,6 +57,7 @@ def face_factors(
     landmarks_xy: ArrayLike,
     crop_xyxy: BoxXyxy,
     *,
+    hidden: Mask | None = None,
     size_hw: tuple[int, int] = SIZE_HW,
     detail: Detail = Detail.FULL,
     cells: int = 16,
@@ -70,6 +71,8 @@ def face_factors(
         landmarks_xy: ``(68, 2)`` in pixels of the image.
         crop_xyxy: The part of the image that the generator sees, in pixels; black where it
             reaches over the border.
+        hidden: ``(H, W)`` bool: what must not be seen besides the ellipse, such as the box of
+            the face, and other faces.
         size_hw: Height and width of the channels.
         detail: How much of the landmarks is shown.
         cells: As ``coarse_landmarks``.
@@ -86,6 +89,8 @@ def face_factors(
         )
     size_wh = (image.shape[1], image.shape[0])
     mask = face_ellipse(landmarks_xy, margin=margin).mask(size_wh)
+    if hidden is not None:
+        mask |= hidden
     points = coarse_landmarks(landmarks_xy, crop_xyxy, detail, cells=cells)
     return Factors(
         context=_context(image, mask, crop_xyxy, size_hw),

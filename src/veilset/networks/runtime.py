@@ -105,7 +105,7 @@ def open_session(
         ConfigError: If the settings contradict themselves, or the model cannot be used.
         MissingExtraError: If the runtime asked for is not installed.
     """
-    _check(settings)
+    check_runtime(settings)
     wanted = RuntimeSettings(
         device=settings.device,
         precision=settings.precision,
@@ -126,7 +126,12 @@ def _open_session(
     return OpenVinoSession(model, preparation, settings)
 
 
-def _check(settings: RuntimeSettings) -> None:
+def check_runtime(settings: RuntimeSettings) -> None:
+    """Refuse settings that contradict themselves, or that nobody knows.
+
+    Raises:
+        ConfigError: If they do.
+    """
     for name, value, known in (
         ("runtime", settings.runtime, RUNTIMES),
         ("device", settings.device, DEVICES),
@@ -142,7 +147,7 @@ def _check(settings: RuntimeSettings) -> None:
         )
 
 
-def _the_core() -> Any:
+def the_core() -> Any:
     """Give OpenVINO's core, one for the process, which is never let go of.
 
     Each core of its CPU plugin puts up a stack for signal handlers, and puts back the one before
@@ -164,8 +169,8 @@ class OpenVinoSession:
 
     def __init__(self, model: bytes, preparation: Preparation, settings: RuntimeSettings) -> None:
         openvino = import_openvino()
-        core = _the_core()
-        hint = _openvino_precision(settings.precision, core)
+        core = the_core()
+        hint = openvino_precision(settings.precision, core)
         n_cores = usable_cores()
         # As many streams as callers. Each caller waits for its own stream and leaves the
         # others free, which costs less than several cores bent over one small picture.
@@ -190,7 +195,7 @@ class OpenVinoSession:
                 f"OpenVINO cannot use the weight file: {_reason(error)} "
                 "Give an ONNX model with one input (N, 3, H, W) that bears any picture size."
             ) from error
-        _prepare_arrays(openvino)
+        prepare_arrays(openvino)
         self._requests: LifoQueue[Any] = LifoQueue()
         for _ in range(n_streams):
             self._requests.put(compiled.create_infer_request())
@@ -216,7 +221,7 @@ class OpenVinoSession:
             self._requests.put(request)
 
 
-def _prepare_arrays(openvino: ModuleType) -> None:
+def prepare_arrays(openvino: ModuleType) -> None:
     """Let OpenVINO's binding find NumPy while no other thread is using it.
 
     It does so when it first meets an array, under a lock of its own for which it holds the
@@ -249,7 +254,7 @@ def _graph_with_preparation(openvino: ModuleType, graph: Any, preparation: Prepa
     return steps.build()
 
 
-def _openvino_precision(precision: str, core: Any) -> str:
+def openvino_precision(precision: str, core: Any) -> str:
     """Give the numbers that OpenVINO is to compute in: ``f32``, ``bf16`` or ``f16``."""
     if precision == "full":
         return "f32"
@@ -308,7 +313,7 @@ class OnnxRuntimeSession:
                 freed, options, providers=_providers(settings)
             )
         except Exception as error:  # its exceptions share no base but Exception
-            raise _session_error(error, on_gpu) from error
+            raise session_error(error, on_gpu) from error
         # ONNX Runtime goes on on the CPU, with a line in its log, when the GPU cannot be had.
         used = self._session.get_providers()
         if on_gpu and (not used or used[0] != "CUDAExecutionProvider"):
@@ -371,7 +376,8 @@ def _providers(settings: RuntimeSettings) -> Sequence[str | tuple[str, dict[str,
     return [("CUDAExecutionProvider", chosen)]
 
 
-def _session_error(error: Exception, on_gpu: bool) -> ConfigError:
+def session_error(error: Exception, on_gpu: bool) -> ConfigError:
+    """Say why ONNX Runtime did not take a weight file."""
     where = " on the GPU (--device cuda)" if on_gpu else ""
     return ConfigError(
         f"ONNX Runtime cannot run the weight file{where}: {_reason(error)} "

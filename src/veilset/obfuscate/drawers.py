@@ -7,6 +7,7 @@ hidden pixel: they are filled before it is asked, and again before it looks.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -24,7 +25,10 @@ from veilset.networks.face_generator import (
     read_generator,
     view_square,
 )
+from veilset.networks.factor_generator import FORMAT as FACTORS_FORMAT
+from veilset.obfuscate.factor_drawer import FromFactors
 from veilset.obfuscate.mask import IntBox
+from veilset.obfuscate.shapes import Shape
 from veilset.protocols import RuntimeSettings
 from veilset.types import BoxXyxy, Image, Mask, ModelCard, Region
 
@@ -48,6 +52,16 @@ class Drawer(Protocol):
         """Give the rectangle that it sees and draws when it is asked for a region.
 
         It may reach beyond the image, and contains the core.
+        """
+
+    def shape(self, region: Region, core: IntBox, size_wh: tuple[int, int]) -> Shape:
+        """Give the pixels that are hidden and replaced: the core, and whatever else it has to be.
+
+        They lie within its sight and the image.
+
+        Args:
+            region, core: As ``obstacle``, which gave "".
+            size_wh: Width and height of the image.
         """
 
     def draw(self, picture: Image, hidden: Mask, region: Region, core: IntBox) -> Drawn:
@@ -110,6 +124,10 @@ class Continuing:
         """Give the square that it sees; see ``Drawer``."""
         return view_square(core, self._generator.facts.context)
 
+    def shape(self, region: Region, core: IntBox, size_wh: tuple[int, int]) -> Shape:
+        """Give the core; see ``Drawer``."""
+        return Shape(core)
+
     def draw(self, picture: Image, hidden: Mask, region: Region, core: IntBox) -> Drawn:
         """Draw; see ``Drawer``. Where all that it sees is grey, so is the face."""
         view = self._generator.view(picture, hidden, core)
@@ -120,7 +138,10 @@ class Continuing:
         return _Continuation(made, core, self._generator.facts.context)
 
 
-_KINDS = {FORMAT: Continuing}
+_KINDS: Mapping[str, Callable[[bytes, str], Drawer]] = {
+    FORMAT: Continuing,
+    FACTORS_FORMAT: FromFactors,
+}
 _opening = Lock()
 
 

@@ -20,9 +20,9 @@ from veilset.obfuscate.mask import (
     feather_px,
     grown,
     largest_first,
-    paste,
 )
 from veilset.obfuscate.per_region import MAX_SURVIVAL, MEAN_RGB, parameters_of
+from veilset.obfuscate.shapes import Shape, paste_shape
 from veilset.obfuscate.veil import Veil
 from veilset.protocols import MethodCard
 from veilset.types import Image, IntBoxes, Mask, ModelCard, Region
@@ -41,11 +41,13 @@ class Step:
     Attributes:
         core: The pixels.
         region: What is known of them.
+        shape: All pixels that are replaced if it is drawn: the core, and what a drawer adds.
         reason: Why it is veiled, "" if it is drawn.
     """
 
     core: IntBox
     region: Region
+    shape: Shape
     reason: str
 
 
@@ -53,12 +55,14 @@ class Step:
 class Synthesize:
     """Draws a face in each region with a generator that sees what is around it alone.
 
-    No pixel of a drawn region has any effect on the output. Regions are drawn one after the
+    A generator of landmarks replaces the ellipse around them besides, where it reaches beyond the
+    box. No pixel that is replaced has any effect on the output. Regions are drawn one after the
     other, the largest first; what is still to come stays hidden meanwhile, what was drawn is
     surroundings like any other. Where the generator cannot draw a region, ``veil`` stands in,
     with its own cells and the margins of this method; such a region stays hidden from all that
-    are drawn. Which they are is decided by the boxes and kinds of the regions and the size of
-    the image. A region that lies in a larger one that was drawn needs nothing more.
+    are drawn. Which they are is decided by the regions, their boxes, kinds, landmarks and chosen
+    attributes, and the size of the image. A region that lies in a larger one that was drawn needs
+    nothing more.
 
     Attributes:
         model: Path of the generator's ONNX file, or of the folder of its training.
@@ -114,9 +118,14 @@ class Synthesize:
         return core_boxes(regions, size_wh, self.enlarge, MIN_SIDE_PX)
 
     def footprint(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
-        """Pixels that each region may change, ``(N, 4)``: its core and feather."""
+        """Pixels that each region may change, ``(N, 4)``: what is replaced, and its feather."""
         cores = self.core(regions, size_wh)
-        return grown(cores, feather_px(cores, self.feather), size_wh)
+        shapes = [
+            self._shape(region, _as_box(core), size_wh).window
+            for region, core in zip(regions, cores, strict=True)
+        ]
+        replaced = np.array(shapes, np.int64).reshape(-1, 4)
+        return grown(replaced, feather_px(cores, self.feather), size_wh)
 
     def substituted(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> list[str]:
         """Say of each region why it is veiled, "" where it is drawn or there is nothing of it."""
@@ -136,8 +145,7 @@ class Synthesize:
         result = image.copy()
         for step in steps:
             if not step.reason:
-                x0, y0, x1, y1 = step.core
-                result[y0:y1, x0:x1] = MEAN_RGB
+                step.shape.fill(result, MEAN_RGB)
         for step, hidden in self._steps(regions, size_wh):
             if not step.reason:
                 self._draw(result, hidden, step)
@@ -150,15 +158,22 @@ class Synthesize:
     def _draw(self, result: Image, hidden: Mask, step: Step) -> None:
         """Draw one core into the picture so far."""
         drawer, core = _drawer(self.model, self.model_sha256), step.core
-        row = np.array([core])
+        box = step.shape.window
         sight = drawer.sight(step.region, core)
         # However wide the feather is to be, nothing is drawn beyond what was seen.
-        reach = min(core[0] - sight[0], core[1] - sight[1], sight[2] - core[2], sight[3] - core[3])
-        feather = min(int(feather_px(row, self.feather)[0]), int(reach))
+        reach = min(box[0] - sight[0], box[1] - sight[1], sight[2] - box[2], sight[3] - box[3])
+        feather = min(int(feather_px(np.array([core]), self.feather)[0]), int(reach))
         size_wh = (hidden.shape[1], hidden.shape[0])
-        window = _as_box(grown(row, np.array([feather]), size_wh)[0])
+        window = _as_box(grown(np.array([box]), np.array([feather]), size_wh)[0])
         drawn = drawer.draw(result, hidden, step.region, core)
-        paste(result, drawn.pixels(window), window, core, feather)
+        paste_shape(result, drawn.pixels(window), window, step.shape, feather)
+
+    def _shape(self, region: Region, core: IntBox, size_wh: tuple[int, int]) -> Shape:
+        """Give what has to be hidden of a region: its core, and what a drawer replaces besides."""
+        drawer = _drawer(self.model, self.model_sha256)
+        if not _has_area(core) or drawer.obstacle(region, core):
+            return Shape(core)
+        return drawer.shape(region, core, size_wh)
 
     def _steps(
         self, regions: Sequence[Region], size_wh: tuple[int, int]
@@ -172,9 +187,11 @@ class Synthesize:
             other = chosen.get(core, region)
             chosen[core] = min(region, other, key=lambda each: _preference(each, core, drawer))
         left = largest_first(cores)
+        shapes = {core: self._shape(chosen[core], core, size_wh) for core in left}
         veiled: list[IntBox] = []
         hidden = np.zeros((size_wh[1], size_wh[0]), np.bool_)
-        _hide(hidden, left)
+        for shape in shapes.values():
+            shape.mark(hidden)
         while left:
             core = left.pop(0)
             region = chosen[core]
@@ -183,14 +200,16 @@ class Synthesize:
                 or (TOO_SMALL if _shorter_side(core) < self.smallest_px else "")
                 or _lack(hidden, drawer, region, core)
             )
-            yield Step(core, region, reason), hidden
+            shape = shapes[core]
+            yield Step(core, region, shape, reason), hidden
             if reason:
                 veiled.append(core)
                 continue
             left = [each for each in left if _shared(each, core) != each]
-            x0, y0, x1, y1 = core
-            hidden[y0:y1, x0:x1] = False
-            _hide(hidden, (_shared(each, core) for each in (*veiled, *left)))
+            shape.unmark(hidden)
+            for each in (*veiled, *left):
+                if _has_area(_shared(shapes[each].window, shape.window)):
+                    shapes[each].mark(hidden)
 
 
 @lru_cache(maxsize=2)
@@ -216,11 +235,6 @@ def _lack(hidden: Mask, drawer: Drawer, region: Region, core: IntBox) -> str:
     return TOO_LITTLE_AROUND if share < LEAST_KNOWN else ""
 
 
-def _hide(hidden: Mask, boxes: Iterable[IntBox]) -> None:
-    for x0, y0, x1, y1 in boxes:
-        hidden[y0:y1, x0:x1] = True
-
-
 def _as_box(row: Iterable[int]) -> IntBox:
     x0, y0, x1, y1 = (int(value) for value in row)
     return x0, y0, x1, y1
@@ -228,6 +242,10 @@ def _as_box(row: Iterable[int]) -> IntBox:
 
 def _shorter_side(core: IntBox) -> int:
     return min(core[2] - core[0], core[3] - core[1])
+
+
+def _has_area(box: IntBox) -> bool:
+    return box[0] < box[2] and box[1] < box[3]
 
 
 def _shared(a: IntBox, b: IntBox) -> IntBox:

@@ -10,32 +10,37 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from veilset.errors import RunError
+from veilset.errors import ConfigError, RunError
 from veilset.files import sha256_hex, write_atomically
 from veilset.networks.face_factors import FILL
-from veilset.networks.silent_imports import import_onnxruntime, import_openvino
+from veilset.networks.face_generator import CARD_KEY
+from veilset.networks.factor_generator import ATTRIBUTES, CUTTING, FACE, FACTORS
+from veilset.networks.onnx_file import with_metadata
+from veilset.networks.runtime import the_core
+from veilset.networks.silent_imports import import_onnxruntime
+from veilset.synthesize.celeba import Attributes
 from veilset.synthesize.generator import Generator
+from veilset.synthesize.inputs import Pictures, spread_planes
 
 OPSET = 17
-FACTORS, FACE = "factors", "face"
-
 TOLERANCE = 1e-4
 """Largest difference of a value in [0, 1] that passes: 1/39 of a level of a pixel."""
-
-CARD_KEY = "veilset"
-"""Under it the file's metadata hold the card, as JSON."""
 
 _BATCHES = (1, 3)
 
 Floats = NDArray[np.float32]
+Faces = tuple[NDArray[np.float64], Pictures, Attributes]
+"""Landmarks, contexts and attributes, as ``FactorInputs.draw`` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +65,30 @@ def export_onnx(
 ) -> ExportCheck:
     """Write the generator as ONNX, after both runtimes were seen to compute what PyTorch does.
 
-    The file takes ``factors``, ``(N, n_in, H, W)`` float32 as ``FactorInputs``, or
-    ``face_factors`` and ``attribute_planes``, draw them, and gives ``face``, ``(N, 3, H, W)`` in
-    (0, 1); N is free. The card is in its metadata. Vectors of an embedding are in the safetensors file only.
+    The file is all that ``networks.factor_generator`` needs. It takes ``factors``, the channels
+    of landmarks and surroundings, and ``attributes``, ``(N, K)`` float32, 0 or 1; how these become
+    planes, by an embedding too, is part of the graph. It gives ``face``, ``(N, 3, H, W)`` in (0,
+    1); N is free. The card in its metadata says besides how faces have to be cut out.
 
     Args:
         generator: On the CPU.
         path: Of the ONNX file; its folder must exist.
         tolerance: Largest difference that passes.
-        seed: Of the channels that are compared on: random landmarks, surroundings, attributes.
+        seed: Of what is compared on: random landmarks, surroundings, attributes.
 
     Raises:
+        ConfigError: If the card does not say how faces were cut out.
         RunError: If a runtime differs by more, or the file cannot be written; then there is none.
         MissingExtraError: If ONNX Runtime or OpenVINO is not installed.
     """
-    inputs = [_random_factors(generator, n, seed) for n in _BATCHES]
+    card = {CARD_KEY: json.dumps(exported_card(generator.card))}
+    faces = [_random_faces(generator, n, seed) for n in _BATCHES]
     with torch.inference_mode():
-        wanted = [generator.network(torch.from_numpy(each)).numpy() for each in inputs]
-    model = _exported(generator, inputs[0]) + _metadata(CARD_KEY, json.dumps(dict(generator.card)))
+        wanted = [generator.network(generator.inputs.draw(*each)).numpy() for each in faces]
+    inputs = [_as_arrays(generator, *each) for each in faces]
+    model = with_metadata(_exported(generator, inputs[0]), card)
     found = {"ONNX Runtime": _onnxruntime(model, inputs), "OpenVINO": _openvino(model, inputs)}
-    away = {name: _farthest(faces, wanted) for name, faces in found.items()}
+    away = {name: _farthest(made, wanted) for name, made in found.items()}
     for name, distance in away.items():
         if not distance <= tolerance:
             raise RunError(
@@ -92,75 +101,86 @@ def export_onnx(
     return ExportCheck(away["ONNX Runtime"], away["OpenVINO"], n_values, sha256_hex(model))
 
 
-def _random_factors(generator: Generator, n: int, seed: int) -> Floats:
+def exported_card(card: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the card of the ONNX file: that of the training, and how faces were cut out for it.
+
+    Raises:
+        ConfigError: If the card does not say so.
+    """
+    try:
+        prepared = card["faces"]["config"]
+        cutting = {name: prepared[name] for name in CUTTING}
+    except (KeyError, TypeError) as error:
+        raise ConfigError(
+            "The card of the generator does not say how the faces were cut out. Prepare the faces "
+            "and train the generator anew."
+        ) from error
+    return {**card, "cutting": cutting}
+
+
+def _random_faces(generator: Generator, n: int, seed: int) -> Faces:
     rng = np.random.default_rng([seed, n])
     height, width = generator.size_hw
     landmarks_xy = rng.uniform(0, (width, height), size=(n, 68, 2))
     contexts = rng.integers(0, 256, size=(n, height, width, 3), dtype=np.uint8)
     contexts[:, height // 4 : -height // 4, width // 4 : -width // 4] = FILL
-    present = rng.random((n, len(generator.names))) < 0.5
-    found: Floats = generator.inputs.draw(landmarks_xy, contexts, present).numpy()
-    return found
+    return landmarks_xy, contexts, rng.random((n, len(generator.names))) < 0.5
 
 
-def _exported(generator: Generator, factors: Floats) -> bytes:
+def _as_arrays(
+    generator: Generator,
+    landmarks_xy: NDArray[np.float64],
+    contexts: Pictures,
+    present: Attributes,
+) -> dict[str, Floats]:
+    factors = generator.inputs.draw_seen(landmarks_xy, contexts).numpy()
+    return {FACTORS: factors, ATTRIBUTES: present.astype(np.float32)}
+
+
+class _WithPlanes(nn.Module):
+    """The network, and before it what makes planes of attributes."""
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.network, self._size_hw = generator.network, generator.size_hw
+        self.register_buffer("planes", generator.inputs.planes)
+
+    def forward(self, factors: Tensor, attributes: Tensor) -> Tensor:
+        planes = spread_planes(attributes, self.get_buffer("planes"), self._size_hw)
+        made: Tensor = self.network(torch.cat([factors, planes], dim=1))
+        return made
+
+
+def _exported(generator: Generator, inputs: Mapping[str, Floats]) -> bytes:
     sink = io.BytesIO()
     with warnings.catch_warnings():
         # That the exporter of TorchScript is the older one.
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
-            generator.network,
-            (torch.from_numpy(factors),),
+            _WithPlanes(generator).eval(),
+            (torch.from_numpy(inputs[FACTORS]), torch.from_numpy(inputs[ATTRIBUTES])),
             sink,
             dynamo=False,
             opset_version=OPSET,
-            input_names=[FACTORS],
+            input_names=[FACTORS, ATTRIBUTES],
             output_names=[FACE],
-            dynamic_axes={FACTORS: {0: "n"}, FACE: {0: "n"}},
+            dynamic_axes={FACTORS: {0: "n"}, ATTRIBUTES: {0: "n"}, FACE: {0: "n"}},
         )
     return sink.getvalue()
 
 
-def _metadata(key: str, value: str) -> bytes:
-    """Give an entry of an ONNX file's metadata, to be put behind its other bytes.
-
-    In protocol buffers a repeated field may be continued anywhere: field 14 of ``ModelProto``,
-    ``metadata_props``, holds the key as field 1 and the value as field 2.
-    """
-    entry = _field(1, key.encode()) + _field(2, value.encode())
-    return _field(14, entry)
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    """Give a number in groups of seven bits, the lowest first.
-
-    Example:
-        >>> _varint(300).hex()
-        'ac02'
-    """
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*found, value])
-
-
-def _onnxruntime(model: bytes, inputs: Sequence[Floats]) -> list[Floats]:
+def _onnxruntime(model: bytes, inputs: Sequence[Mapping[str, Floats]]) -> list[Floats]:
     runtime = import_onnxruntime("cpu")
     session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return [session.run([FACE], {FACTORS: each})[0] for each in inputs]
+    return [session.run([FACE], dict(each))[0] for each in inputs]
 
 
-def _openvino(model: bytes, inputs: Sequence[Floats]) -> list[Floats]:
-    core = import_openvino().Core()
+def _openvino(model: bytes, inputs: Sequence[Mapping[str, Floats]]) -> list[Floats]:
+    core = the_core()
     # Left alone, it computes in 16 bits where the processor can.
     exact = {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(model=model), "CPU", exact)
-    return [np.array(compiled([each])[FACE]) for each in inputs]
+    return [np.array(compiled(dict(each))[FACE]) for each in inputs]
 
 
 def _farthest(found: Sequence[Floats], wanted: Sequence[Floats]) -> float:

@@ -59,6 +59,9 @@ class FactorInputs:
         device: Where.
         embedding: Of the attributes, for ``AttributePlanes.WORD2VEC``; else None.
 
+    Attributes:
+        planes: ``(K, H, W)`` or ``(K, 1, 1)`` float32, the plane of each attribute.
+
     Raises:
         ConfigError: If the embedding does not fit.
     """
@@ -83,12 +86,12 @@ class FactorInputs:
             if embedding
             else np.ones((n_attributes, 1, 1), np.float32)
         )
-        self._planes = torch.from_numpy(planes).to(self.device)
+        self.planes = torch.from_numpy(planes).to(self.device)
 
     @property
     def n_in(self) -> int:
         """Number of channels."""
-        return self.config.detail.n_points + 3 + len(self._planes)
+        return self.config.detail.n_points + 3 + len(self.planes)
 
     def draw(
         self, landmarks_xy: NDArray[np.float64], contexts: Pictures, present: Attributes
@@ -106,6 +109,19 @@ class FactorInputs:
         Raises:
             ConfigError: If the landmarks cannot be used.
         """
+        seen = self.draw_seen(landmarks_xy, contexts)
+        has = torch.from_numpy(present).to(self.device).float()
+        return torch.cat([seen, spread_planes(has, self.planes, self.size_hw)], dim=1)
+
+    def draw_seen(self, landmarks_xy: NDArray[np.float64], contexts: Pictures) -> Tensor:
+        """Give what is seen of some faces: all channels of ``draw`` but the attributes'.
+
+        Returns:
+            ``(B, n_points + 3, H, W)`` float32: landmarks, surroundings.
+
+        Raises:
+            ConfigError: If the landmarks cannot be used.
+        """
         height, width = self.size_hw
         config, whole = self.config, (0.0, 0.0, float(width), float(height))
         points = np.stack(
@@ -117,12 +133,28 @@ class FactorInputs:
         across = self._to_device(_profiles(points[..., 0], width, config.sigma_px))
         down = self._to_device(_profiles(points[..., 1], height, config.sigma_px))
         landmarks = down[..., :, None] * across[..., None, :]
-        has = torch.from_numpy(present).to(self.device).float()
-        planes = (has[:, :, None, None] * self._planes).expand(-1, -1, height, width)
-        return torch.cat([landmarks, as_planes(contexts, self.device), planes], dim=1)
+        return torch.cat([landmarks, as_planes(contexts, self.device)], dim=1)
 
     def _to_device(self, values: NDArray[np.float64]) -> Tensor:
         return torch.from_numpy(values.astype(np.float32)).to(self.device)
+
+
+def spread_planes(has: Tensor, planes: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Give the planes of the attributes that faces have, zeros for the others.
+
+    Args:
+        has: ``(B, K)`` float, 0 or 1.
+        planes: ``(K, H, W)`` or ``(K, 1, 1)``.
+        size_hw: H and W.
+
+    Returns:
+        ``(B, K, H, W)``.
+
+    Example:
+        >>> spread_planes(torch.tensor([[0.0, 1.0]]), torch.ones(2, 1, 1), (1, 2)).tolist()
+        [[[[0.0, 0.0]], [[1.0, 1.0]]]]
+    """
+    return (has[:, :, None, None] * planes).expand(-1, -1, *size_hw)
 
 
 def as_planes(pictures: Pictures, device: torch.device | str) -> Tensor:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from veilset.annotations.store import AnnotationSet
+from veilset.boxes import enlarge, outer_pixels
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.cores import threads_per_process
@@ -66,6 +67,9 @@ class PrepareConfig:
         size_hw: Height and width of the pictures.
         context, aspect: Of the crop, as ``face_crop``.
         margin: Of the ellipse, as ``face_ellipse``.
+        hide_box: The box of the face is hidden besides its ellipse, with this fraction of its
+            sides added on every side: an obfuscator has to hide it too, and a generator is to
+            see in use what it learned on. None for the ellipse alone, as in the report.
         detector: Plugin that finds the faces where no annotation set is given.
         effort: Of it.
         min_score: Lowest score of a detector that counts, in [0, 1].
@@ -79,6 +83,7 @@ class PrepareConfig:
     context: float = CONTEXT
     aspect: float = ASPECT
     margin: float = MARGIN
+    hide_box: float | None = 0.1
     detector: str = "centerface"
     effort: str = "balanced"
     min_score: float = 0.5
@@ -305,16 +310,20 @@ def cut_face(
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
-        box_xyxy: Of the face; only recorded.
+        box_xyxy: Of the face.
         landmarks_xy: ``(68, 2)`` in pixels of the image.
-        config: Size, crop and margin are used.
+        config: Size, crop, margin and what is hidden of the box are used.
 
     Raises:
         ConfigError: If there can be no face.
     """
     ellipse = face_ellipse(landmarks_xy, margin=config.margin)
     crop_xyxy = face_crop(ellipse, context=config.context, aspect=config.aspect)
-    mask = ellipse.mask((image.shape[1], image.shape[0]))
+    size_wh = (image.shape[1], image.shape[0])
+    mask = ellipse.mask(size_wh)
+    if config.hide_box is not None:
+        ((x0, y0, x1, y1),) = outer_pixels(enlarge(np.array([box_xyxy]), config.hide_box), size_wh)
+        mask[y0:y1, x0:x1] = True
     touched = cut_mask(mask, crop_xyxy, config.size_hw)
     return CutFace(
         box_xyxy=box_xyxy,
