@@ -101,6 +101,8 @@ def _exported(whole: ViewNetwork, side: int) -> bytes:
     with warnings.catch_warnings():
         # That the exporter of TorchScript is the older one.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # That sizes become constants: they are, but for the number of views.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         torch.onnx.export(
             whole,
             (torch.zeros(1, 3, 2 * side, side),),

@@ -34,7 +34,7 @@ def test_every_large_and_sure_face_counts(tmp_path: Path) -> None:
     for name in ("00", "01", "02", "03", "04"):
         PillowImage.new("RGB", (100, 100), (9, 9, 9)).save(folder / "photos" / f"{name}.png")
     faces = (Region(FACE, score=0.9), Region((0.0, 0.0, 60.0, 60.0), score=None))
-    small = (
+    others = (
         Region((0, 0, 47, 90), score=0.99),
         Region(FACE, "plate", 1.0),
         Region(FACE, score=0.5),

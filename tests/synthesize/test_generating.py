@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The generator that draws faces from their surroundings, from photographs to its card."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as PillowImage
+
+from tests.conftest import files_below
+from tests.synthesize.small_generators import CONFIG, KILLED_AT, MACHINE, TRAINING
+from tests.unit.synthesize.drawn_photographs import FACE, write_drawn_photographs
+from veilset.errors import ConfigError, ResumeMismatchError
+from veilset.networks.face_generator import FaceGenerator, view_face
+from veilset.plugins import make_obfuscator
+from veilset.synthesize import picture_features
+from veilset.synthesize.generating import RESULT, train_generator
+from veilset.synthesize.inpainting_batches import plain_batch, varied_batch
+from veilset.synthesize.inpainting_losses import Critics
+from veilset.synthesize.inpainting_network import InpaintingNetwork
+from veilset.synthesize.inpainting_training import InpaintingConfig, load_inpainter
+from veilset.synthesize.picture_features import perceptual_distances
+from veilset.synthesize.training import Habits
+from veilset.synthesize.viewing import prepare_views
+from veilset.synthesize.views_file import ViewsFile
+from veilset.types import Region
+
+
+def train(source: Path, out: Path, **changes: Any) -> dict[str, Any] | None:
+    return train_generator(
+        source / "photos", source / "boxes", out,
+        **{
+            "config": CONFIG, "identities": source / "people.txt", "machine": MACHINE, "workers": 1
+        } | changes,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_drawn_photographs(tmp_path_factory.mktemp("drawn") / "set")
+
+
+@pytest.fixture(scope="session")
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a training that nothing stopped, with its private views."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    train(source, out, keep_private=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def views(source: Path, tmp_path_factory: pytest.TempPathFactory) -> ViewsFile:
+    folder = tmp_path_factory.mktemp("views") / "views"
+    prepare_views(source / "photos", source / "boxes", folder, config=CONFIG.views, workers=1)
+    return ViewsFile.open(folder)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """Give what a training leaves behind, without locks, clear faces, and the record of a run."""
+    return {
+        name: data
+        for name, data in files_below(folder).items()
+        if not name.startswith("views/") and Path(name).name != "lock"
+    }
+
+
+def test_killed_in_mid_epoch_it_ends_in_the_same_bytes(
+    source: Path, whole: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "tests.synthesize.small_generators", source, tmp_path / "cut"]
+    killed = subprocess.run(command, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    state = json.loads((tmp_path / "cut" / "training" / "checkpoint.json").read_bytes())
+    assert state["step"] == KILLED_AT - 1
+    assert not (tmp_path / "cut" / RESULT).exists()
+    train(source, tmp_path / "cut")
+    assert results(tmp_path / "cut") == results(whole)
+    assert {"generator.onnx", "card.md", "result.json", "gallery.png"} <= results(whole).keys()
+    # Clear faces are kept only if that was asked for.
+    assert not (tmp_path / "cut" / "views").exists()
+    assert (whole / "views").exists()
+    assert whole.stat().st_mode & 0o077 == 0
+
+
+def test_stopped_it_goes_on_and_other_settings_are_refused(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    habits = Habits(should_stop=lambda: True)
+    assert train(source, out, habits=habits) is None
+    assert not (out / RESULT).exists()
+    other = replace(CONFIG, training=replace(TRAINING, lr=1e-3))
+    with pytest.raises(ResumeMismatchError, match="lr"):
+        train(source, out, config=other)
+
+
+def test_finished_it_gives_what_is_there(source: Path, whole: Path) -> None:
+    before = (whole / RESULT).stat().st_mtime_ns
+    again = train(source, whole)
+    assert again == json.loads((whole / RESULT).read_bytes())
+    assert (whole / RESULT).stat().st_mtime_ns == before
+
+
+def test_result_and_card_say_n_and_intervals(whole: Path) -> None:
+    result = json.loads((whole / RESULT).read_bytes())
+    assert result["generator_sha256"] == FaceGenerator.load(whole).card.sha256
+    assert set(result["measures"]) == {"clear", "synthesize", "inpaint", "veil"}
+    for rows in result["measures"].values():
+        for each in rows:
+            assert each["n"] == result["n"]["test"]["people"]
+            assert each["low"] <= each["value"] <= each["high"]
+    assert max(result["levels_between_runtimes"].values()) <= 1
+    card = (whole / "card.md").read_text()
+    assert f"{result['n_parameters']:,} parameters" in card
+    for each in result["measures"]["veil"]:
+        assert f"| {each['name']} |" in card
+        assert f"{each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})" in card
+
+
+def test_the_obfuscator_draws_with_it(whole: Path, source: Path) -> None:
+    photo = np.array(PillowImage.open(source / "photos" / "00.png"))
+    method, face = make_obfuscator("synthesize", {"model": str(whole)}), Region((30, 30, 70, 70))
+    other = photo.copy()
+    x0, y0, x1, y1 = method.core([face], (100, 100))[0]
+    other[y0:y1, x0:x1] = 255 - other[y0:y1, x0:x1]
+    out = method.obfuscate(photo, [face])
+    np.testing.assert_array_equal(out, method.obfuscate(other, [face]))
+    assert (out[y0:y1, x0:x1] != photo[y0:y1, x0:x1]).any(axis=2).mean() > 0.8
+
+
+def test_training_sees_what_use_sees(views: ViewsFile) -> None:
+    """The batch's view of a stored picture, against the obfuscator's own, pixel by pixel."""
+    config = CONFIG.views
+    batch = plain_batch(views, np.arange(len(views.people)), config.side_px, config.room)
+    for at in range(len(views.people)):
+        (stored,) = views.take([at])
+        x0, y0, x1, y1 = views.cores[at]
+        core = (int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))
+        hidden = np.ones(stored.shape[:2], bool)
+        a, b, c, d = views.insides[at]
+        hidden[int(np.ceil(b)) : int(d), int(np.ceil(a)) : int(c)] = False
+        hidden[core[1] : core[3], core[0] : core[2]] = True
+        seen = view_face(stored, hidden, core, side_px=config.side_px, context=config.context)
+        given = batch.given[at].numpy()
+        # Boxes and borders lie between pixels here and there: some of their rims differ.
+        assert (given[3].astype(bool) != seen.to_make).mean() < 0.03
+        assert (given[4].astype(bool) != seen.known).mean() < 0.08
+        both = given[4].astype(bool) & seen.known
+        levels = (np.moveaxis(given[:3], 0, 2) + 1) * 127.5
+        away = np.abs(levels - seen.surroundings)[both]
+        assert np.median(away) < 3
+        assert away.mean() < 12
+
+
+def test_no_hidden_pixel_is_in_a_batch(views: ViewsFile) -> None:
+    rows = np.arange(len(views.people))
+    for batch in (
+        plain_batch(views, rows, 64, CONFIG.views.room),
+        varied_batch(views, rows, 64, CONFIG.views.room, seed=3),
+    ):
+        known = batch.given[:, 4:5]
+        assert not (known * batch.to_make).any()
+        assert (batch.given[:, :3] * (1 - known)).abs().max() == 0
+        assert set(batch.given[:, 3:].unique().tolist()) == {0.0, 1.0}
+        # What is drawn is replaced, all else is left.
+        drawn = torch.full_like(batch.wanted, 0.25)
+        completed = batch.completed(drawn)
+        outside = batch.to_make.expand_as(completed) == 0
+        assert torch.equal(completed[outside], batch.wanted[outside])
+        hidden = (batch.to_make * batch.inside).expand_as(completed) > 0
+        assert (completed[hidden] == 0.25).all()
+
+
+def test_a_varied_batch_is_a_function_of_its_seed(views: ViewsFile) -> None:
+    rows = np.arange(4)
+    first, again, other = (varied_batch(views, rows, 64, 1.35, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(first.given, again.given)
+    assert not torch.equal(first.given, other.given)
+    state = torch.random.get_rng_state()
+    varied_batch(views, rows, 64, 1.35, seed=1)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_each_drawn_pixel_depends_on_surroundings_all_around() -> None:
+    torch.manual_seed(0)
+    network = InpaintingNetwork((8, 8, 16, 16)).eval()
+    for each in network.parameters():
+        if each.dim() > 1:
+            torch.nn.init.normal_(each, std=0.1)
+    given = torch.zeros(1, 5, 64, 64, requires_grad=True)
+    network(given)[0, :, 32, 32].sum().backward()
+    assert given.grad is not None
+    reach = given.grad[0].abs().sum(dim=0) > 0
+    assert reach[0].any()
+    assert reach[63].any()
+    assert reach[:, 0].any()
+    assert reach[:, 63].any()
+
+
+def test_a_face_does_not_depend_on_its_batch(whole: Path, views: ViewsFile) -> None:
+    network, _ = load_inpainter(whole / "training")
+    given = plain_batch(views, np.arange(4), 64, 1.35).given
+    with torch.inference_mode():
+        together, alone = network(given), torch.cat([network(each[None]) for each in given])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_critics_judge_two_sizes_of_patches() -> None:
+    answers, features = Critics(4)(torch.zeros(2, 5, 64, 64), torch.zeros(2, 3, 64, 64))
+    assert [tuple(each.shape[2:]) for each in answers] == [(4, 4), (1, 1)]
+    assert len(features) == 8
+
+
+@pytest.mark.parametrize(
+    "bad", [{"epochs": 0}, {"batch": 1}, {"lr": 0.0}, {"warm_up": 1.5}, {"average": 1.0}]
+)
+def test_settings_that_train_nothing_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"Give|needs"):
+        InpaintingConfig(**bad)
+
+
+def test_widths_that_do_not_fit_are_refused(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="multiples of 8"):
+        InpaintingNetwork((8, 12))
+    deep = replace(CONFIG, training=replace(TRAINING, widths=(8,) * 7))
+    with pytest.raises(ConfigError, match="cannot be halved 7 times"):
+        train(source, tmp_path / "out", config=deep)
+
+
+def test_weights_that_do_not_fit_their_card_are_refused(whole: Path, tmp_path: Path) -> None:
+    data = (whole / "training" / "weights.safetensors").read_bytes()
+    (tmp_path / "weights.safetensors").write_bytes(data.replace(b"[8, 8, 16]", b"[8, 8, 24]"))
+    with pytest.raises(ConfigError, match="does not fit its own card"):
+        load_inpainter(tmp_path)
+
+
+def test_lpips_by_weights_that_are_brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torchvision
+
+    torch.manual_seed(1)
+    path = tmp_path / "alexnet.pth"
+    torch.save(torchvision.models.alexnet(weights=None).state_dict(), path)
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    b = np.stack([a[0], rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)])
+    with pytest.raises(ConfigError, match="is not torchvision's AlexNet"):
+        perceptual_distances(a, b, path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        perceptual_distances(a, b, tmp_path / "missing.pth")
+    monkeypatch.setattr(picture_features, "ALEXNET_SHA256", "")
+    same, other = perceptual_distances(a, b, path)
+    assert same == 0
+    assert other > 0
