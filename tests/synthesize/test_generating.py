@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image as PillowImage
+from scipy.ndimage import gaussian_filter
 
 from tests.conftest import files_below
 from tests.synthesize.small_generators import CONFIG, KILLED_AT, MACHINE, TRAINING
-from tests.unit.synthesize.drawn_photographs import FACE, write_drawn_photographs
+from tests.unit.synthesize.drawn_photographs import write_drawn_photographs
 from veilset.errors import ConfigError, ResumeMismatchError
 from veilset.networks.face_generator import FaceGenerator, view_face
 from veilset.plugins import make_obfuscator
@@ -137,26 +138,32 @@ def test_the_obfuscator_draws_with_it(whole: Path, source: Path) -> None:
 
 def test_training_sees_what_use_sees(views: ViewsFile) -> None:
     """The batch's view of a stored picture, against the obfuscator's own, pixel by pixel."""
-    config = CONFIG.views
-    batch = plain_batch(views, np.arange(len(views.people)), config.side_px, config.room)
-    for at in range(len(views.people)):
-        (stored,) = views.take([at])
-        x0, y0, x1, y1 = views.cores[at]
-        core = (int(x0), int(y0), int(np.ceil(x1)), int(np.ceil(y1)))
-        hidden = np.ones(stored.shape[:2], bool)
-        a, b, c, d = views.insides[at]
-        hidden[int(np.ceil(b)) : int(d), int(np.ceil(a)) : int(c)] = False
-        hidden[core[1] : core[3], core[0] : core[2]] = True
-        seen = view_face(stored, hidden, core, side_px=config.side_px, context=config.context)
+    n, side, stored_px = len(views.people), 64, views.side_px
+    # In whole pixels, since boxes are rounded at use, and smooth, since the filters differ.
+    context, middle = 1.75, stored_px // 2
+    box = (middle - 15, middle - 20, middle + 15, middle + 20)
+    inside = (12, 8, stored_px - 9, stored_px)
+    smooth = [gaussian_filter(each, (0, 3, 3, 0)) for each in views.pictures]
+    views = replace(
+        views, pictures=smooth, cores=np.tile(np.array(box, float), (n, 1)),
+        insides=np.tile(np.array(inside, float), (n, 1)),
+    )  # fmt: skip
+    batch = plain_batch(views, np.arange(n), side, room=stored_px / (context * 40))
+    hidden = np.ones((stored_px, stored_px), bool)
+    hidden[inside[1] : inside[3], inside[0] : inside[2]] = False
+    hidden[box[1] : box[3], box[0] : box[2]] = True
+    for at, stored in enumerate(views.take(range(n))):
+        seen = view_face(stored, hidden, box, side_px=side, context=context)
         given = batch.given[at].numpy()
-        # Boxes and borders lie between pixels here and there: some of their rims differ.
-        assert (given[3].astype(bool) != seen.to_make).mean() < 0.03
-        assert (given[4].astype(bool) != seen.known).mean() < 0.08
-        both = given[4].astype(bool) & seen.known
+        # At use masks are rounded outward once more, by what resizing mixes in.
+        to_make, known = given[3].astype(bool), given[4].astype(bool)
+        assert not (to_make & ~seen.to_make).any()
+        assert not (seen.known & ~known).any()
+        assert (to_make != seen.to_make).mean() < 0.04
+        assert (known != seen.known).mean() < 0.08
         levels = (np.moveaxis(given[:3], 0, 2) + 1) * 127.5
-        away = np.abs(levels - seen.surroundings)[both]
-        assert np.median(away) < 3
-        assert away.mean() < 12
+        away = np.abs(levels - seen.surroundings)[seen.known]
+        assert away.max() < 4
 
 
 def test_no_hidden_pixel_is_in_a_batch(views: ViewsFile) -> None:

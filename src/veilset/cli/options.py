@@ -167,3 +167,19 @@ def parse_seconds(names: list[str] | None) -> tuple[str, ...] | None:
     if names is None or not names:
         return None
     return tuple(name for name in names if name != "none")
+
+
+def whole_numbers(text: str, option: str) -> tuple[int, ...]:
+    """Turn ``64,128`` into numbers.
+
+    Raises:
+        ConfigError: If a part is none.
+
+    Example:
+        >>> whole_numbers("64, 128", "--widths")
+        (64, 128)
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} is {text!r}. Give whole numbers as 64,128.") from error

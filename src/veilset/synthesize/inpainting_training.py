@@ -266,7 +266,10 @@ class _Learner:
             return seen, self.mean(_channels_last(seen.given)).float()
 
     def _show(self, path: Path) -> None:
-        seen, drawn = self._draw(self._data.rows(VAL)[:N_SAMPLES])
+        rows = self._data.rows(VAL)
+        # Photographs of one person lie beside each other.
+        spread = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), N_SAMPLES)).astype(int))
+        seen, drawn = self._draw(rows[spread])
         shown = (seen.wanted, seen.given[:, :3], seen.completed(drawn))
         write_sheet(path, [as_pictures((each + 1) / 2) for each in shown])
 
