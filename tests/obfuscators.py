@@ -7,6 +7,7 @@ import atexit
 import json
 import shutil
 import tempfile
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -37,11 +38,18 @@ def generator_file() -> Path:
     return path
 
 
-def tiny_generator(side_px: int = SIDE_PX, **card: object) -> bytes:
-    """Give a generator that is no good, and whose output depends on all that it is given."""
+def tiny_generator(
+    card: Mapping[str, object] | None = None, tint: tuple[float, float, float] = (0, 0, 0)
+) -> bytes:
+    """Give a generator that is no good, and whose output depends on all that it is given.
+
+    Args:
+        card: Facts that its card holds besides, or in place of the true ones.
+        tint: Added to what it draws, which is cut to 0 and 1 afterwards.
+    """
     graph = OnnxGraph()
     axis = graph.weight(np.array([2], np.int64))
-    cuts = [graph.weight(np.array([at], np.int64)) for at in (0, side_px, 2 * side_px)]
+    cuts = [graph.weight(np.array([at], np.int64)) for at in (0, SIDE_PX, 2 * SIDE_PX)]
     above = graph.node("Slice", "x", cuts[0], cuts[1], axis)
     below = graph.node("Slice", "x", cuts[1], cuts[2], axis)
     rng = np.random.default_rng(1)
@@ -50,9 +58,13 @@ def tiny_generator(side_px: int = SIDE_PX, **card: object) -> bytes:
     mean = graph.node("GlobalAveragePool", "x")
     drawn = graph.node("Add", graph.node("Add", seen, shape), mean)
     scaled = graph.node("Mul", drawn, graph.weight(np.array([0.5 / 255], np.float32)))
-    facts = {"format": FORMAT, "side_px": side_px, "context": CONTEXT, "data_licence": "none"}
-    given, result = ("N", 3, 2 * side_px, side_px), ("N", 3, side_px, side_px)
-    return graph.file("x", given, scaled, result, metadata={CARD_KEY: json.dumps(facts | card)})
+    added = graph.weight(np.array(tint, np.float32).reshape(1, 3, 1, 1))
+    tinted = graph.node("Add", scaled, added)
+    facts = {"format": FORMAT, "side_px": SIDE_PX, "context": CONTEXT, "data_licence": "none"}
+    given, result = ("N", 3, 2 * SIDE_PX, SIDE_PX), ("N", 3, SIDE_PX, SIDE_PX)
+    return graph.file(
+        "x", given, tinted, result, metadata={CARD_KEY: json.dumps(facts | dict(card or {}))}
+    )
 
 
 def _convolution(graph: OnnxGraph, given: str, weights: NDArray[np.float64]) -> str:

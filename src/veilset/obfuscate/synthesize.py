@@ -93,6 +93,8 @@ class Synthesize:
         _, sha256 = open_drawer(self.model, self.model_sha256)
         # What was found is a parameter like any other: a run goes on with the same file only.
         object.__setattr__(self, "model_sha256", sha256)
+        # Kept from now on, whatever becomes of the file.
+        _drawer(self.model, sha256)
 
     @property
     def card(self) -> MethodCard:
