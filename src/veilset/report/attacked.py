@@ -81,9 +81,9 @@ def attack_section(attacked: Attacked | None) -> Markup | str:
         el("p", sentence(attacked), class_="lede"),
         table(
             "Photographs named at the first try by the worst attack",
-            ("setting", "worst attack", "named, %", "95 % interval", "SSIM"),
+            ("setting", "named, %", "95 % interval", "SSIM", "worst attack"),
             shown,
-            numbers=(2, 4),
+            numbers=(1, 2, 3),
         ),
         el("div", figure_card(figure, has_tables=False), class_="figures lone") if figure else "",
         note(
@@ -131,10 +131,10 @@ def _row(standing: Mapping[str, Any], setting: str) -> list[Content]:
     name = standing["setting"]
     return [
         el("strong", f"{name} (this release's method)") if name == setting else name,
-        worst["attack"],
         f"{100 * worst['value']:.1f}",
         f"{100 * worst['low']:.1f} to {100 * worst['high']:.1f}",
         f"{ssim['value']:.3f}" if ssim else "-",
+        worst["attack"],
     ]
 
 
