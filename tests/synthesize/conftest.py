@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.synthesize.small_trainings import GENERATOR, MACHINE
+from tests.synthesize.small_trainings import CLASSIFIER, GENERATOR, MACHINE
 from tests.unit.synthesize.drawn_faces import write_drawn_faces
+from veilset.synthesize.attribute_training import train_attributes
 from veilset.synthesize.export import export_onnx
 from veilset.synthesize.generator import Generator
 from veilset.synthesize.reconstruction_training import train_reconstruction
@@ -34,3 +35,11 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "generator.onnx"
     export_onnx(Generator.load(trained), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def classifier(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a classifier that learned from them for a second."""
+    folder = tmp_path_factory.mktemp("classifier")
+    train_attributes(faces, folder, CLASSIFIER, machine=MACHINE)
+    return folder

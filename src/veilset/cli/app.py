@@ -22,6 +22,7 @@ from veilset.cli import (
     review,
     run,
     study,
+    synthesize,
     turk,
     verify,
 )
@@ -57,6 +58,7 @@ GROUPS: dict[str, typer.Typer] = {
     "annotations": annotation_files.app,
     "study": study.app,
     "attack": attack.app,
+    "synthesize": synthesize.app,
 }
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)

@@ -7,15 +7,13 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
-from types import FrameType
 from typing import Any, TypeAlias
 
 from veilset.errors import RunError, VeilsetError
+from veilset.learning.stop_flag import StopFlag
 from veilset.study.plan import Study
 from veilset.study.work import Counts, Event, Options, count_runs, work_through
 
@@ -24,32 +22,6 @@ _LOOK_EVERY_S = 0.2
 Job: TypeAlias = Callable[[str, Callable[[Any], None], Callable[[], bool]], object]
 """Works on one device until a list of runs is done: told its name, whom to tell what happens, and
 what to ask whether to stop. Pickles, as does all that it tells."""
-
-
-class StopFlag:
-    """Whether somebody asked this process to end. A second Ctrl-C ends it at once."""
-
-    def __init__(self, *signals: signal.Signals) -> None:
-        self._signals = signals
-        self.is_set = False
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let the signals set the flag while a block runs, in the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = {number: signal.signal(number, self._hear) for number in self._signals}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _hear(self, number: int, _frame: FrameType | None) -> None:
-        if self.is_set and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.is_set = True
 
 
 def work_locally(

@@ -21,11 +21,11 @@ from veilset.engine.carried import Broken
 from veilset.engine.ray_cluster import count_slots, import_ray, joined, require_slots
 from veilset.engine.same_places import sight, take_signs
 from veilset.errors import ConfigError, RunError
+from veilset.learning.stop_flag import StopFlag
 from veilset.protocols import EngineSettings, Places
 from veilset.runs import package_versions
 from veilset.study import records
 from veilset.study.claims import claim
-from veilset.study.local_workers import StopFlag
 from veilset.study.plan import Study
 from veilset.study.ray_actor import Ended, Orders, Ready, StudyActor
 from veilset.study.records import Failure

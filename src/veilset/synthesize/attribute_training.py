@@ -197,7 +197,7 @@ def train_attributes(
             "config": asdict(config),
             "faces": data.facts,
             "n": data.count(),
-            "common": learner.common.tolist(),
+            "shares": learner.shares.round(6).tolist(),
             "data_licence": config.data_licence,
             "mean_accuracy": result["mean_accuracy"],
         }
@@ -213,7 +213,8 @@ class _ClassifierLearner:
     def __init__(self, data: FacesFile, config: ClassifierConfig, machine: Machine) -> None:
         self._data, self._config, self._machine = data, config, machine
         self._train = data.rows(TRAIN)
-        self.common: NDArray[np.bool_] = data.present[self._train].mean(axis=0) > 0.5
+        self.shares: NDArray[np.float64] = data.present[self._train].mean(axis=0)
+        self.common: NDArray[np.bool_] = self.shares > 0.5
         # The caller's random numbers go on as if nothing had been drawn here.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))

@@ -68,6 +68,24 @@ class Loss(StrEnum):
     """L1 and a critic's, the plan's."""
 
 
+WIDTHS = {
+    "report": (ENCODER_WIDTHS, DECODER_WIDTHS),
+    "small": ((16, 24, 32, 48, 64), (48, 40, 32, 24, 16)),
+}
+"""Widths of the encoder and the decoder, by the name of the network."""
+
+
+def widths(network: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Give the widths of the encoder and the decoder of a network by its name.
+
+    Raises:
+        ConfigError: If there is no such network.
+    """
+    if network not in WIDTHS:
+        raise ConfigError(f"There is no network {network!r}. Choose: {', '.join(WIDTHS)}.")
+    return WIDTHS[network]
+
+
 @dataclass(frozen=True, slots=True)
 class ReconstructionConfig:
     """How a generator is built and trained.
