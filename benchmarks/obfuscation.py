@@ -96,6 +96,7 @@ def main() -> int:
     parser.add_argument("--boxes", type=Path)
     parser.add_argument("--count", type=int, default=80)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--generator", help="Also time 'synthesize', with this generator.")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     photos = list(cases(options.photos, options.boxes, options.count))
@@ -113,7 +114,9 @@ def main() -> int:
     print(f"blur-released equals the published formula byte for byte on {n_equal} of {len(photos)}")
     print(f"{'method':14s} {'ms a photo':>22s} {'times faster':>22s}")
     for name in [info.name for info in list_plugins("obfuscator")]:
-        method = make_obfuscator(name, {})
+        if name == "synthesize" and not options.generator:
+            continue
+        method = make_obfuscator(name, {"model": options.generator} if name == "synthesize" else {})
         pairs = [
             (seconds(published, photos), seconds(method.obfuscate, photos))
             for _ in range(options.repeats)

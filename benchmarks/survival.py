@@ -107,10 +107,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--count", type=int, default=700)
+    parser.add_argument("--generator", help="Also measure 'synthesize', with this generator.")
     parser.add_argument("--sizes", default="8,10,16,24,48,96,300")
     options = parser.parse_args()
     sizes = [int(text) for text in options.sizes.split(",")]
-    methods = {info.name: make_obfuscator(info.name, {}) for info in list_plugins("obfuscator")}
+    names = [info.name for info in list_plugins("obfuscator")]
+    methods = {name: make_obfuscator(name, {}) for name in names if name != "synthesize"}
+    if options.generator:
+        methods["synthesize"] = make_obfuscator("synthesize", {"model": options.generator})
     limits = {name: method.card.max_survival for name, method in methods.items()}
     found: dict[tuple[str, int, str], list[float]] = defaultdict(list)
     for face in faces(options.data, options.count):

@@ -38,7 +38,7 @@ class NoObfuscator:
 
 def test_the_built_ins_are_announced_by_the_package() -> None:
     names = {info.name for info in plugins.list_plugins("obfuscator")}
-    assert {"veil", "blur", "blur-paper", "blur-released", "mosaic", "overlay"} <= names
+    assert {"veil", "blur", "blur-paper", "blur-released", "mosaic", "synthesize"} <= names
     assert all(info.package.startswith("veilset ") for info in plugins.list_plugins("engine"))
     kinds = [info.kind for info in plugins.list_plugins()]
     assert kinds == sorted(kinds)

@@ -27,7 +27,7 @@ from veilset.obfuscate.veil import Veil
 from veilset.protocols import MethodCard
 from veilset.types import Image, IntBoxes, Mask, ModelCard, Region
 
-LEAST_KNOWN = 0.25
+LEAST_KNOWN = 0.2
 """Share of what a drawer sees that must not be hidden or beyond the border."""
 
 TOO_SMALL = "too small"

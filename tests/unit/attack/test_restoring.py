@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.obfuscators import NAMES, made
 from tests.unit.attack.drawn_photographs import photograph
 from veilset.attack.deconvolution import Deconvolution
 from veilset.attack.restoring import restoration_for
 from veilset.attack.untwist import Untwist
 from veilset.errors import ConfigError
-from veilset.plugins import list_plugins, make_obfuscator
+from veilset.plugins import make_obfuscator
 from veilset.types import Region
 
 EXPECTED = {"swirl": Untwist, "blur": Deconvolution, "blur-paper": Deconvolution,
@@ -22,10 +23,10 @@ REGIONS = [Region((20, 15, 50, 50)), Region((45, 30, 70, 66))]
 
 
 def test_every_method_that_a_formula_undoes_has_its_restoration():
-    for name in ("blackout", "inpaint", "mask", "mosaic", "overlay", "veil", *EXPECTED):
-        found = restoration_for(make_obfuscator(name, {}).card)
+    for name in NAMES:
+        found = restoration_for(made(name).card)
         assert type(found) is EXPECTED.get(name, type(None)), name
-    assert set(EXPECTED) <= {plugin.name for plugin in list_plugins("obfuscator")}
+    assert set(EXPECTED) <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))

@@ -37,6 +37,7 @@ ROWS = (
         ),
         looked_again="sample",
         n_still_detected=2,
+        n_drawn_detected=3,
     ),
     ImageVerdict("b.jpg", Verdict.ABSENT),
 )
@@ -52,9 +53,13 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     assert tuple(table) == ROWS
     assert table.find(ImageRecord("a/2.jpg")) == ROWS[1]
     assert table.find(ImageRecord("a/3.jpg")) is None
-    metadata = pq.read_schema(tmp_path / "shard-00000.parquet").metadata
+    path = tmp_path / "shard-00000.parquet"
+    metadata = pq.read_schema(path).metadata
     assert metadata[b"veilset"] == b"veilset-verdicts/1"
     assert json.dumps(table.manifest["n_shards"]) == "1"
+    # A table from before faces were drawn.
+    pq.write_table(pq.read_table(path).drop_columns(["n_drawn_detected"]), path)
+    assert [row.n_drawn_detected for row in VerdictTable(tmp_path)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("is_present", [True, False])
@@ -85,6 +90,7 @@ def test_counts_are_of_images_but_for_regions_and_detections() -> None:
         "missed_leak": 1,
         "missed_review": 1,
         "searched_sample": 1,
+        "drawn_detected": 3,
         "still_detected": 2,
         "untouched_searched": 1,
         "untouched_with_missed": 1,
