@@ -87,7 +87,8 @@ class Region:
         score: Confidence of the detector in [0, 1]; None when a person drew it.
         origin: Detected, imported or reviewed.
         landmarks_xy: Points ``(x, y)`` in pixels; for a face the eyes, the nose and the
-            corners of the mouth, left in the picture first. May be empty.
+            corners of the mouth, left in the picture first, or the 68 of iBUG 300-W, which
+            ``synthesize select`` notes. May be empty.
         attributes: Further facts, values of str, int, float or bool.
 
     Raises:

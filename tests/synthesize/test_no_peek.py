@@ -15,12 +15,17 @@ import torch
 from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import CONFIG, NAMES, drawn_photo
 from veilset.errors import ConfigError, RunError
+from veilset.networks.coarse_landmarks import Detail
 from veilset.networks.face_ellipse import face_ellipse
 from veilset.networks.face_generator import CARD_KEY
+from veilset.networks.factor_generator import FactorGenerator
 from veilset.synthesize import export
+from veilset.synthesize.attribute_planes import Embedding
 from veilset.synthesize.export import TOLERANCE, export_onnx
 from veilset.synthesize.faces_file import HIDDEN, FacesFile
-from veilset.synthesize.generator import Generator
+from veilset.synthesize.generator import Generator, input_values
+from veilset.synthesize.inputs import AttributePlanes, FactorInputs, InputConfig
+from veilset.synthesize.networks import ReconstructionNetwork
 from veilset.synthesize.preparing import cut_face
 
 PRESENT = np.array([[True, False, True, False]])
@@ -90,6 +95,17 @@ def test_the_onnx_file_computes_what_the_network_does(trained: Path, tmp_path: P
     assert json.loads(card)["attributes"] == list(NAMES)
     with pytest.raises(ConfigError, match="does not say how the faces were cut out"):
         export.exported_card({"format": "veilset-face-generator/1"})
+
+
+def test_the_planes_of_an_embedding_are_in_the_file(trained: Path, tmp_path: Path) -> None:
+    config = InputConfig(detail=Detail.FIVE, planes=AttributePlanes.WORD2VEC)
+    vectors = np.random.default_rng(5).normal(size=(4, 8, 4)).astype(np.float32)
+    inputs = FactorInputs(config, 4, (32, 32), embedding=Embedding(NAMES, vectors))
+    network = ReconstructionNetwork(inputs.n_in, (4, 6), (6, 4)).eval()
+    card = {**Generator.load(trained).card, "inputs": input_values(config)}
+    export_onnx(Generator(network, inputs, NAMES, card), tmp_path / "face.onnx")
+    facts = FactorGenerator((tmp_path / "face.onnx").read_bytes(), "face.onnx").facts
+    assert (facts.detail, facts.names, facts.size_hw) == (Detail.FIVE, NAMES, (32, 32))
 
 
 def test_an_export_that_differs_is_not_written(

@@ -135,12 +135,10 @@ def test_interrupted_it_goes_on_and_gives_the_same(
 ) -> None:
     config = SelectConfig(Way.PPAS, t=0.3, groups=Groups.FOLDERS)
     whole, rows = select(folder, classifier, config, "whole")
-    write = selecting.write_annotations
-
     def fail_at_last(folder: Path, index: int, rows: list[Annotations]) -> str:
         if index == 2:
             raise KeyboardInterrupt
-        return write(folder, index, rows)
+        return write_annotations(folder, index, rows)
 
     monkeypatch.setattr(selecting, "write_annotations", fail_at_last)
     with pytest.raises(KeyboardInterrupt):

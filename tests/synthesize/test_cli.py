@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``veilset synthesize``: trainings that are stopped go on, and files that fit each other."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from veilset.cli.app import app
+from veilset.cli.synthesize_talk import EXIT_STOPPED, TrainingLine
+from veilset.errors import ConfigError
+from veilset.synthesize.reconstruction_training import WIDTHS
+from veilset.synthesize.training import TrainingProgress
+
+
+@pytest.fixture(autouse=True)
+def tiny_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WIDTHS, "small", ((4, 6), (6, 4)))
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, ["synthesize", *map(str, words)])
+
+
+def test_a_classifier_is_trained(faces: Path, tmp_path: Path) -> None:
+    words = ("train-attributes", faces, "-o", tmp_path / "classifier", "--network", "small")
+    found = run(*words, "--epochs", "1", "--train-on", "cpu", "--threads", "1", "--json")
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["n_people"] >= 1
+    assert "mean accuracy" in found.stderr
+    assert "of the commonest answers" in found.stderr
+
+
+def test_a_generator_that_was_stopped_goes_on_and_is_exported(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        "train-reconstruction", faces, "-o", tmp_path / "generator", "--network", "small",
+        "--epochs", "1", "--batch", "8", "--train-on", "cpu", "--threads", "1",
+    )  # fmt: skip
+    trained = TrainingLine.trained
+
+    def interrupt(line: TrainingLine, progress: TrainingProgress) -> None:
+        trained(line, progress)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingLine, "trained", interrupt)
+    found = run(*words)
+    assert found.exit_code == EXIT_STOPPED
+    assert "stopped, with a checkpoint" in found.stderr
+    monkeypatch.undo()
+    monkeypatch.setitem(WIDTHS, "small", ((4, 6), (6, 4)))
+    found = run(*words)
+    assert found.exit_code == 0, found.output
+    assert "SSIM of the hidden part, the mean face: " in found.stderr
+    found = run("export", tmp_path / "generator")
+    assert found.stdout.strip() == str(tmp_path / "generator" / "generator.onnx")
+    assert "ONNX Runtime differs from PyTorch by at most" in found.stderr
+
+
+def test_what_cannot_be_chosen_is_named(tmp_path: Path) -> None:
+    place = ("photos", "-a", "boxes", "-o", tmp_path / "out", "--classifier", "none")
+    for words, message in (
+        (("select", *place, "--select", "some"), "no way to select 'some'. Choose: fixed-four,"),
+        (("train-reconstruction", tmp_path, "-o", "x", "--network", "big"), "no network 'big'"),
+        (("train-reconstruction", tmp_path, "-o", "x", "--loss", "l3"), "no loss 'l3'"),
+    ):
+        found = run(*words)
+        assert isinstance(found.exception, ConfigError)
+        assert message in str(found.exception)
