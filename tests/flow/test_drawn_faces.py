@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from tests.unit.verify.drawn import (
 )
 from veilset.boxes import outer_pixels
 from veilset.errors import ConfigError
+from veilset.obfuscate.config import Parameters
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.plugins import make_obfuscator
 from veilset.records.outcomes import OutcomeTable, write_outcomes
@@ -47,7 +49,7 @@ def photograph(seed: int, under: Image | None = None, regions: tuple[Region, ...
     return image
 
 
-def written(folder: Path, image: Image, known: dict[str, tuple[Region, ...]]) -> Release:
+def written(folder: Path, image: Image, known: Mapping[str, Sequence[Region]]) -> Release:
     """Write a photograph as JPEG and PNG, and what is known of both."""
     release = Release(folder)
     release.photos.mkdir(parents=True)
@@ -58,9 +60,8 @@ def written(folder: Path, image: Image, known: dict[str, tuple[Region, ...]]) ->
 
 
 def obfuscated(release: Release, **parameters: str | float) -> dict[str, Image]:
-    config = ObfuscateConfig(
-        "synthesize", {"model": str(generator_file()), "enlarge": 0.0} | parameters
-    )
+    chosen: Parameters = {"model": str(generator_file()), "enlarge": 0.0, **parameters}
+    config = ObfuscateConfig("synthesize", chosen)
     obfuscate_dataset(release.photos, release.annotations, release.out, config, workers=1)
     return {path.name: _pixels(path) for path in release.out.iterdir()}
 

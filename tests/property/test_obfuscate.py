@@ -15,6 +15,7 @@ from veilset.boxes import outer_pixels, region_boxes
 from veilset.obfuscate.grid import cell_edges
 from veilset.obfuscate.mask import largest_first
 from veilset.obfuscate.mosaic import Mosaic
+from veilset.obfuscate.synthesize import Synthesize
 from veilset.obfuscate.veil import Veil
 from veilset.types import Image, Region
 
@@ -150,8 +151,9 @@ def test_inpainting_reads_nothing_of_a_core(image, found):
 @given(pictures(), regions())
 def test_no_pixel_of_a_region_in_which_a_face_is_drawn_has_any_effect(image, found):
     method, size_wh = METHODS["synthesize"], (image.shape[1], image.shape[0])
-    is_drawn = np.array([not why for why in method.substituted(found, size_wh)], bool)
-    hidden = covered(method.core(found, size_wh)[is_drawn], image)
+    assert isinstance(method, Synthesize)
+    is_drawn = [not why for why in method.substituted(found, size_wh)]
+    hidden = covered(method.core(found, size_wh)[np.flatnonzero(is_drawn)], image)
     other = image.copy()
     other[hidden] = 255 - other[hidden]
     assert np.array_equal(method.obfuscate(other, found), method.obfuscate(image, found))
@@ -160,9 +162,10 @@ def test_no_pixel_of_a_region_in_which_a_face_is_drawn_has_any_effect(image, fou
 @given(pictures(), regions())
 def test_what_is_veiled_has_no_effect_on_what_is_drawn(image, found):
     method, size_wh = METHODS["synthesize"], (image.shape[1], image.shape[0])
-    is_veiled = np.array([bool(why) for why in method.substituted(found, size_wh)], bool)
-    hidden = covered(method.core(found, size_wh)[is_veiled], image)
-    allowed = covered(method.footprint(found, size_wh)[is_veiled], image)
+    assert isinstance(method, Synthesize)
+    is_veiled = [bool(why) for why in method.substituted(found, size_wh)]
+    hidden = covered(method.core(found, size_wh)[np.flatnonzero(is_veiled)], image)
+    allowed = covered(method.footprint(found, size_wh)[np.flatnonzero(is_veiled)], image)
     other = image.copy()
     other[hidden] = 255 - other[hidden]
     before, after = method.obfuscate(image, found), method.obfuscate(other, found)

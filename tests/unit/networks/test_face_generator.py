@@ -47,7 +47,8 @@ def smooth(width: int, height: int) -> Image:
     """A picture that is nearly a plane wherever one looks at it closely."""
     y, x = np.mgrid[0:height, 0:width]
     waves = (np.sin(x / 23) + np.cos(y / 29), np.cos(x / 31 + y / 37), np.sin(y / 41 - x / 43))
-    return np.rint(np.stack([128 + 50 * each for each in waves], axis=2)).astype(np.uint8)
+    picture: Image = np.rint(np.stack([128 + 50 * each for each in waves], 2)).astype(np.uint8)
+    return picture
 
 
 @given(scenes(), contexts)

@@ -17,7 +17,7 @@ from veilset.obfuscate.synthesize import TOO_LITTLE_AROUND, TOO_SMALL, Synthesiz
 from veilset.obfuscate.veil import Veil
 from veilset.plugins import make_obfuscator
 from veilset.protocols import ModelUser, Substituting
-from veilset.types import Image, Region
+from veilset.types import Image, Mask, Region
 
 SIZE_WH = (200, 160)
 FACE, OTHER = Region((30, 30, 70, 80)), Region((60, 70, 100, 120))
@@ -30,8 +30,9 @@ def noise(seed: int = 0, size_wh: tuple[int, int] = SIZE_WH) -> Image:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def changed(before: Image, after: Image) -> np.ndarray:
-    return (before != after).any(axis=2)
+def changed(before: Image, after: Image) -> Mask:
+    found: Mask = (before != after).any(axis=2)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +43,11 @@ def method() -> Synthesize:
 
 
 def test_what_it_offers(method):
-    assert isinstance(method, Substituting)
-    assert isinstance(method, ModelUser)
     (card,) = method.models
     assert card.sha256 == method.model_sha256
     assert method.card.draws_faces
+    assert isinstance(method, Substituting)
+    assert isinstance(method, ModelUser)
 
 
 def test_whole_photographs_do_not_depend_on_what_was_drawn_over():
