@@ -136,7 +136,7 @@ class Classifier:
         found = []
         with torch.inference_mode():
             for at in range(0, len(chips), _BATCH):
-                shown = _tensor(chips[at : at + _BATCH], self._device)
+                shown = as_planes(chips[at : at + _BATCH], self._device)
                 logits = self._network(shown) + self._network(shown.flip(3))
                 found.append(logits.double().cpu().numpy() / 2)
         return np.concatenate(found)
@@ -184,7 +184,7 @@ def train_classifier(
         order = rng.choice(len(chips), len(chips), p=shares)
         for at in range(0, len(order), _BATCH):
             rows = order[at : at + _BATCH]
-            shown = _changed(_tensor(chips[rows], device), rng)
+            shown = changed(as_planes(chips[rows], device), rng)
             truth = torch.from_numpy(people[rows]).to(device)
             loss = functional.cross_entropy(network(shown), truth, label_smoothing=0.1)
             optimizer.zero_grad(set_to_none=True)
@@ -202,13 +202,14 @@ def train_classifier(
     return Classifier(network, device)
 
 
-def _tensor(chips: NDArray[np.uint8], device: torch.device) -> Tensor:
+def as_planes(chips: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Turn ``(N, S, S, 3)`` uint8 into ``(N, 3, S, S)`` in [-1, 1]."""
     pixels = torch.from_numpy(np.ascontiguousarray(chips.transpose(0, 3, 1, 2))).to(device)
     return pixels.float() / 127.5 - 1
 
 
-def _changed(shown: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirror, move and light the faces of a batch, each in its own way."""
+def changed(shown: Tensor, rng: np.random.Generator) -> Tensor:
+    """Mirror, move and light the faces of a batch, ``(N, 3, S, S)``, each in its own way."""
     n, _, side, _ = shown.shape
     mirrored = torch.from_numpy(rng.random(n) < 0.5).to(shown.device)
     shown = torch.where(mirrored[:, None, None, None], shown.flip(3), shown)

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from veilset.attack.identities import FOLDERS
-from veilset.attack.views import RESTORED
+from veilset.attack.views import RESTORED, STRANGERS
 from veilset.errors import ConfigError
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.protocols import RecogniserSettings
@@ -23,7 +23,7 @@ FILLED = "filled"
 RECOGNISE = "recognise"
 RESTORE_KNOWN, RESTORE_LEARNED = "restore-known", "restore-learned"
 PARROT_EMBEDDINGS, PARROT_PIXELS = "parrot-embeddings", "parrot-pixels"
-PARROT_NETWORK = "parrot-network"
+PARROT_NETWORK, PARROT_STUDENT = "parrot-network", "parrot-student"
 ASSESSOR = "assessor"
 SCENE = "scene"
 
@@ -34,11 +34,16 @@ ATTACKS: Mapping[str, str] = {
     PARROT_EMBEDDINGS: "A classifier of the recogniser's embeddings, trained on obfuscated faces.",
     PARROT_PIXELS: "A linear classifier of pixels, trained on obfuscated faces (Fisherfaces).",
     PARROT_NETWORK: "A network trained on obfuscated faces from scratch.",
+    PARROT_STUDENT: "A network that learned to see in obfuscated faces what the recogniser sees in "
+    "clear ones.",
     ASSESSOR: "A network trained on clear faces of 20 people looks at obfuscated ones.",
     SCENE: "A linear classifier of whole pictures whose faces are filled, and of their settings.",
 }
-LEARNED = (RESTORE_LEARNED, PARROT_NETWORK, ASSESSOR)
+LEARNED = (RESTORE_LEARNED, PARROT_NETWORK, PARROT_STUDENT, ASSESSOR)
 """Attacks that train networks; they need PyTorch."""
+
+LEARNED_FROM_STRANGERS = (RESTORE_LEARNED, PARROT_STUDENT)
+"""Attacks to which it does not matter whose faces they learn from."""
 
 STANDARD = (
     "blur-paper", "blur-released", "blur:strength=0.05", "blur:strength=0.1",
@@ -82,12 +87,12 @@ class Setting:
             )
         if self.name in _RESERVED and (self.release or self.method != _METHODS[self.name]):
             raise ConfigError(f"The name {self.name!r} is taken. Choose another for the setting.")
-
-        if self.slug.endswith(RESTORED):
-            raise ConfigError(
-                f"The name {self.name!r} ends as that of restored faces does. Choose another for "
-                "the setting."
-            )
+        for ending, whose in ((RESTORED, "restored faces"), (STRANGERS, "strangers' faces")):
+            if self.slug.endswith(ending):
+                raise ConfigError(
+                    f"The name {self.name!r} ends as that of {whose} does. Choose another for "
+                    "the setting."
+                )
 
     @property
     def slug(self) -> str:
@@ -163,6 +168,7 @@ class AttackConfig:
         max_pixels: Images with more pixels are refused before they are decoded.
         shard_size: Images in a shard, the unit of work and of resume.
         commercial_ok: Refuse a recogniser unless its licences allow commercial use.
+        strangers: Whether attackers learn from photographs too that the identities do not name.
 
     Raises:
         ConfigError: If a value cannot be used.
@@ -186,6 +192,7 @@ class AttackConfig:
     max_pixels: int = DEFAULT_MAX_PIXELS
     shard_size: int = 64
     commercial_ok: bool = False
+    strangers: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.attacks if name not in ATTACKS]
@@ -225,10 +232,12 @@ class AttackConfig:
     def seen_as_json(self) -> dict[str, Any]:
         """Give what decides what is seen of the faces, without what is made of it later."""
         told = asdict(self)
-        return {name: told[name] for name in _SEEN} | {
+        seen = {name: told[name] for name in _SEEN} | {
             "settings": [asdict(each) for each in self.shown],
             "restored": RESTORE_KNOWN in self.attacks,
         }
+        # Only where asked for: what was seen before there were strangers can be gone on with.
+        return seen | {"strangers": True} if self.strangers else seen
 
 
 _SEEN = (

@@ -11,13 +11,22 @@ from typing import Self
 
 from veilset.annotations.store import AnnotationSet
 from veilset.attack.config import AttackConfig
-from veilset.attack.identities import Named, Split, read_identities, split_photographs
+from veilset.attack.identities import (
+    FOLDERS,
+    STRANGER,
+    Named,
+    Split,
+    read_identities,
+    split_photographs,
+)
 from veilset.boxes import clip
 from veilset.errors import DatasetError
 from veilset.protocols import Reader, Shard
 from veilset.types import Annotations, ImageRecord, Region, Status
 
 FACE = "face"
+
+_UNNAMED = "nobody is named"
 
 
 def face_of(row: Annotations, min_score: float) -> Region | None:
@@ -52,39 +61,55 @@ class Chosen:
     """The photographs that take part.
 
     Attributes:
-        split: Who is on them, and on which side they are.
-        records: They, in the order of the data set.
+        split: Who is on those that are attacked, and on which side they are.
+        records: They and the strangers, in the order of the data set.
         left_out: Why others do not take part, and how many.
         sides_px: Shorter side of each face's box, in the order of ``records``.
+        strangers: Photographs of faces that nobody has named; attackers learn from them.
     """
 
     split: Split
     records: tuple[ImageRecord, ...]
     left_out: Mapping[str, int]
     sides_px: tuple[float, ...]
+    strangers: frozenset[str] = frozenset()
+
+    def who(self, image_id: str) -> tuple[str, str]:
+        """Give who is on a photograph, and its half; nobody and ``stranger`` for a stranger."""
+        if image_id in self.strangers:
+            return "", STRANGER
+        return self.split.people[self.split.codes[image_id]], self.split.halves[image_id]
 
 
 def choose_photographs(known: AnnotationSet, config: AttackConfig) -> Chosen:
     """Choose the photographs of named people with one usable face, and split them.
 
+    With ``config.strangers`` those that nobody has named are chosen by the same rules.
+
     Raises:
         ConfigError: If the identities cannot be read.
-        DatasetError: If no face is found on any, or too few people are left.
+        DatasetError: If no face is found on any, too few people are left, or strangers are asked
+            for and there is none.
     """
     people = read_identities(config.identities, known.image_ids())
     left_out: Counter[str] = Counter()
     usable: dict[str, Named] = {}
     sides_px: dict[str, float] = {}
+    strangers: set[str] = set()
     for row in known:
         named = people.get(row.image_id)
-        why = "nobody is named" if named is None else _why_not(row, config)
+        if named is None and not config.strangers:
+            left_out[_UNNAMED] += 1
+            continue
+        why, side_px = _usable_side_px(row, config)
         if why:
-            left_out[why] += 1
-        elif named:
-            face = face_of(row, config.face_min_score)
-            if face is not None:
-                usable[row.image_id] = named
-                sides_px[row.image_id] = visible_side_px(face, (row.width, row.height))
+            left_out[why if named else f"{_UNNAMED}, {why}"] += 1
+            continue
+        sides_px[row.image_id] = side_px
+        if named:
+            usable[row.image_id] = named
+        else:
+            strangers.add(row.image_id)
     if not usable:
         told = "; ".join(f"{n:,}: {why}" for why, n in left_out.items())
         raise DatasetError(
@@ -93,20 +118,36 @@ def choose_photographs(known: AnnotationSet, config: AttackConfig) -> Chosen:
         )
     split = split_photographs(usable, config.gallery_share, config.seed)
     left_out.update(split.left_out)
-    names = sorted(split.codes, key=lambda name: ImageRecord(name).order_key)
+    if config.strangers and not strangers:
+        raise DatasetError(_no_strangers(config, left_out))
+    names = sorted({*split.codes, *strangers}, key=lambda name: ImageRecord(name).order_key)
     records = tuple(map(ImageRecord, names))
-    return Chosen(split, records, dict(left_out), tuple(sides_px[name] for name in names))
+    sides = tuple(sides_px[name] for name in names)
+    return Chosen(split, records, dict(left_out), sides, frozenset(strangers))
 
 
-def _why_not(row: Annotations, config: AttackConfig) -> str:
+def _usable_side_px(row: Annotations, config: AttackConfig) -> tuple[str, float]:
+    """Give why a photograph cannot be used, "" if it can, and the side of its face."""
     if row.status is not Status.LOOKED:
-        return "not searched for faces"
+        return "not searched for faces", 0.0
     face = face_of(row, config.face_min_score)
     if face is None:
-        return "no face found"
-    if visible_side_px(face, (row.width, row.height)) < config.least_side_px:
-        return f"face below {config.least_side_px:g} px"
-    return ""
+        return "no face found", 0.0
+    side_px = visible_side_px(face, (row.width, row.height))
+    if side_px < config.least_side_px:
+        return f"face below {config.least_side_px:g} px", side_px
+    return "", side_px
+
+
+def _no_strangers(config: AttackConfig, left_out: Mapping[str, int]) -> str:
+    told = "; ".join(f"{n:,}: {why}" for why, n in left_out.items() if why.startswith(_UNNAMED))
+    if told:
+        return f"No photograph of a stranger can be learned from ({told}). Leave out --strangers."
+    where = "beside the folders" if config.identities == FOLDERS else "that --identities leaves out"
+    return (
+        "Every photograph is of a person who is named, so there is no stranger to learn from. "
+        f"Add photographs {where}, or leave out --strangers."
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,9 @@ FOLDERS = "folders"
 GALLERY, PROBE = "gallery", "probe"
 HALVES = (GALLERY, PROBE)
 
+STRANGER = "stranger"
+"""In place of a half: nobody is named, and attackers learn from the face without knowing whose."""
+
 LEAST_PHOTOS = 2
 """Of a person, to be attacked: one to be known by, one to be found on."""
 

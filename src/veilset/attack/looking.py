@@ -20,10 +20,17 @@ from veilset.annotations.hiding import is_hidden
 from veilset.annotations.store import AnnotationSet
 from veilset.attack.config import CLEAR, FILLED, RESTORE_KNOWN, AttackConfig, Setting
 from veilset.attack.faces import Chosen, ChosenImages, face_of
-from veilset.attack.identities import PROBE
+from veilset.attack.identities import PROBE, STRANGER
 from veilset.attack.restoring import restoration_for
 from veilset.attack.similarity import psnr, ssim
-from veilset.attack.views import PRIVATE, RESTORED, Glimpse, SeenFace, write_seen
+from veilset.attack.views import (
+    PRIVATE,
+    RESTORED,
+    STRANGERS,
+    Glimpse,
+    SeenFace,
+    write_seen,
+)
 from veilset.dataset.locations import location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.cores import threads_per_process
@@ -94,10 +101,7 @@ def look_at_faces(
     facts = {"annotations_sha256": str(known.manifest["outputs_sha256"])}
     images = ChosenImages(photos, chosen.records, facts)
     sides = dict(zip((each.image_id for each in chosen.records), chosen.sides_px, strict=True))
-    who = {
-        name: (chosen.split.people[code], chosen.split.halves[name], sides[name])
-        for name, code in chosen.split.codes.items()
-    }
+    who = {name: (*chosen.who(name), side_px) for name, side_px in sides.items()}
     task = FaceTask(images, known.folder, folder, config, who, workers)
     recogniser = make_recogniser(config.recogniser, config.recogniser_settings)
     for card in recogniser.cards:
@@ -125,9 +129,12 @@ def _in_processes(engine: str | EngineSettings, workers: int, n_shards: int) -> 
 def view_slugs(config: AttackConfig) -> dict[str, str]:
     """Give the folder of each view: every setting, and what can be computed back of it.
 
-    That is done only if it is attacked: a deconvolution takes longer than all else.
+    That is done only if it is attacked: a deconvolution takes longer than all else. Strangers
+    have views of their own.
     """
     slugs = {each.name: each.slug for each in config.shown}
+    if config.strangers:
+        slugs |= {each.name + STRANGERS: each.slug + STRANGERS for each in config.shown}
     for each in config.shown if RESTORE_KNOWN in config.attacks else ():
         if each.method and restoration_for(_obfuscator_of(each).card):
             slugs[each.name + RESTORED] = each.slug + RESTORED
@@ -147,7 +154,8 @@ class FaceTask:
         known: Folder of the annotation set.
         folder: Folder of the look.
         config: Settings of the attack.
-        who: Person, half and side of the face of each photograph, by ``image_id``.
+        who: Person, half and side of the face of each photograph, by ``image_id``; see
+            ``Chosen.who``.
         n_threads: Threads.
     """
 
@@ -254,11 +262,15 @@ class Looker:
         if not any(each is face for each in regions):
             regions.append(face)
         photo = _Photo(clear, face, regions, derive(config.seed, "image", digest))
+        half = self.task.who[record.image_id][1]
         found: dict[str, Glimpse] = {}
         for setting in config.shown:
             shown = self._shown(record, photo, setting, steps)
+            if half == STRANGER:
+                found[setting.name + STRANGERS] = self._learned_from(photo, shown, setting, steps)
+                continue
             found[setting.name] = self._glimpse(photo, shown, setting, steps)
-            if self.task.who[record.image_id][1] == PROBE:
+            if half == PROBE:
                 found |= self._restored(photo, shown, setting, steps)
         return found
 
@@ -290,6 +302,16 @@ class Looker:
             scene = _small(shown, config.chip_px) if setting.name in (CLEAR, FILLED) else None
         embedding, chip = self._face(photo, shown, steps)
         return Glimpse(embedding, chip, *likeness, scene)
+
+    def _learned_from(self, photo: _Photo, shown: Image, setting: Setting, steps: Steps) -> Glimpse:
+        """Look at a stranger: what the recogniser sees is asked for clear, and nothing measured."""
+        chip_px = self.task.config.chip_px
+        if setting.name == CLEAR:
+            # The whole picture, to tell whether it is one of the probes once more.
+            return Glimpse(*self._face(photo, shown, steps), scene=_small(shown, chip_px))
+        with steps("cut"):
+            chip = self.recogniser.cut(shown, photo.face, aligned_on=photo.clear)
+        return Glimpse(np.zeros(0, np.float32), _small(chip, chip_px))
 
     def _restored(
         self, photo: _Photo, shown: Image, setting: Setting, steps: Steps

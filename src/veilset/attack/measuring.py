@@ -6,9 +6,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from veilset.attack.config import (
     PARROT_EMBEDDINGS,
     PARROT_NETWORK,
     PARROT_PIXELS,
+    PARROT_STUDENT,
     RECOGNISE,
     RESTORE_KNOWN,
     RESTORE_LEARNED,
@@ -34,7 +36,7 @@ from veilset.attack.outcomes import Outcome, Pen, curve_values
 from veilset.attack.resampling import Draws
 from veilset.attack.retrieval import measure_retrieval
 from veilset.attack.verification import measure_verification
-from veilset.attack.views import RESTORED, View, read_view
+from veilset.attack.views import RESTORED, STRANGERS, View, read_view
 from veilset.errors import ConfigError
 from veilset.protocols import Recogniser
 
@@ -67,6 +69,8 @@ class Evidence:
         people: Names of the people; a code is a place in it.
         draws: Of the people.
         n_copies: Probes that were left out, being photographs of the gallery once more.
+        strangers: Photographs that attackers learn from and nothing is measured on.
+        kept: What an attack made once for all settings, by its name.
     """
 
     folder: Path
@@ -79,6 +83,8 @@ class Evidence:
     people: tuple[str, ...]
     draws: Draws
     n_copies: int = 0
+    strangers: tuple[str, ...] = ()
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def probe_codes(self) -> Codes:
@@ -92,10 +98,17 @@ class Evidence:
 
     def view(self, name: str) -> View:
         """Give the faces as a setting shows them, in the order of ``image_ids``."""
-        slug = view_slugs(self.config)[name]
+        return self._taken(name, self.image_ids)
+
+    def strangers_view(self, name: str) -> View | None:
+        """Give the strangers as a setting shows them, in the order of ``strangers``, if any."""
+        return self._taken(name + STRANGERS, self.strangers) if self.strangers else None
+
+    def _taken(self, view: str, image_ids: Sequence[str]) -> View:
+        slug = view_slugs(self.config)[view]
         whole = _read(self.folder, slug, self.n_shards, self.config.chip_px)
         place = {image_id: at for at, image_id in enumerate(whole.image_ids)}
-        return whole.take([place[name] for name in self.image_ids if name in place])
+        return whole.take([place[name] for name in image_ids if name in place])
 
     def distances(
         self, probes: NDArray[np.float32], gallery: NDArray[np.float32]
@@ -178,12 +191,14 @@ def _recognise(evidence: Evidence, setting: Setting) -> Outcome:
     clear, shown = evidence.view(CLEAR), evidence.view(setting.name)
     gallery, probes = evidence.is_gallery, ~evidence.is_gallery
     parts: list[Outcome] = []
+    threshold = evidence.recogniser.threshold
     protocols = {CLEAR_TO_OBFUSCATED: clear, OBFUSCATED_TO_OBFUSCATED: shown}
     if setting.name == CLEAR:
         protocols = {CLEAR_TO_CLEAR: clear}
     for protocol, known in protocols.items():
         distances = evidence.distances(shown.embeddings[probes], known.embeddings[gallery])
-        parts.append(compare_faces(evidence, Pen(setting.name, RECOGNISE, protocol), distances))
+        pen = Pen(setting.name, RECOGNISE, protocol)
+        parts.append(compare_faces(evidence, pen, distances, threshold=threshold))
     return joined(parts)
 
 
@@ -195,11 +210,20 @@ def joined(parts: Sequence[Outcome]) -> Outcome:
     return Outcome(parts[0].setting, parts[0].attack, rows, curves, {HITS: hits})
 
 
-def compare_faces(evidence: Evidence, pen: Pen, distances: NDArray[np.float64]) -> Outcome:
-    """Measure identification, retrieval and verification of distances to the gallery."""
+def compare_faces(
+    evidence: Evidence, pen: Pen, distances: NDArray[np.float64], *, threshold: float | None
+) -> Outcome:
+    """Measure identification, retrieval and verification of distances to the gallery.
+
+    Args:
+        evidence: Whose faces they are.
+        pen: Writes the rows.
+        distances: ``(P, G)``, of the probes to the gallery.
+        threshold: Largest distance of one person's faces; None where none is known.
+    """
     who = (evidence.probe_codes, evidence.gallery_codes, evidence.draws)
     named = measure_identification(distances, *who)
-    paired = measure_verification(distances, *who, threshold=evidence.recogniser.threshold)
+    paired = measure_verification(distances, *who, threshold=threshold)
     found = measure_retrieval(distances, *who)
     rows = [*pen.identification(named), *pen.retrieval(found), *pen.verification(paired)]
     lines = {"roc": curve_values(paired.roc), "cmc": curve_values(named.curve)}
@@ -233,7 +257,8 @@ def _restore_known(evidence: Evidence, setting: Setting) -> Outcome:
     shown = evidence.view(setting.name + RESTORED).embeddings
     clear = evidence.view(CLEAR).embeddings[evidence.is_gallery]
     pen = Pen(setting.name, RESTORE_KNOWN, CLEAR_TO_RESTORED)
-    return compare_faces(evidence, pen, evidence.distances(shown, clear))
+    distances = evidence.distances(shown, clear)
+    return compare_faces(evidence, pen, distances, threshold=evidence.recogniser.threshold)
 
 
 def _parrot_embeddings(evidence: Evidence, setting: Setting) -> Outcome:
@@ -273,6 +298,12 @@ def _parrot_network(evidence: Evidence, setting: Setting) -> Outcome:
     return parrot_network(evidence, setting)
 
 
+def _parrot_student(evidence: Evidence, setting: Setting) -> Outcome:
+    from veilset.attack.learned import parrot_student
+
+    return parrot_student(evidence, setting)
+
+
 def _restore_learned(evidence: Evidence, setting: Setting) -> Outcome:
     from veilset.attack.learned import restore_learned
 
@@ -292,6 +323,7 @@ _ATTACKS: Mapping[str, Callable[[Evidence, Setting], Outcome]] = {
     PARROT_EMBEDDINGS: _parrot_embeddings,
     PARROT_PIXELS: _parrot_pixels,
     PARROT_NETWORK: _parrot_network,
+    PARROT_STUDENT: _parrot_student,
     ASSESSOR: _assess,
     SCENE: _scene,
 }

@@ -14,6 +14,7 @@ from veilset.attack.config import (
     PARROT_EMBEDDINGS,
     PARROT_NETWORK,
     PARROT_PIXELS,
+    PARROT_STUDENT,
     RECOGNISE,
     RESTORE_KNOWN,
     RESTORE_LEARNED,
@@ -26,6 +27,7 @@ from veilset.types import Measurement
 
 OF_FACES = (
     RECOGNISE, RESTORE_KNOWN, RESTORE_LEARNED, PARROT_EMBEDDINGS, PARROT_PIXELS, PARROT_NETWORK,
+    PARROT_STUDENT,
 )  # fmt: skip
 """Attacks that name one of all people on the same probes, so that they can be compared."""
 

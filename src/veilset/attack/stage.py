@@ -18,19 +18,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilset.annotations.store import AnnotationSet
 from veilset.attack.config import CLEAR, LEARNED, AttackConfig, Setting
-from veilset.attack.copies import is_copy
+from veilset.attack.copies import is_copy, is_copy_of
 from veilset.attack.faces import choose_photographs
-from veilset.attack.identities import GALLERY, PROBE
+from veilset.attack.identities import GALLERY, PROBE, STRANGER
 from veilset.attack.looking import look_at_faces
 from veilset.attack.measuring import Evidence, forget_views, measure
 from veilset.attack.outcomes import Outcome, read_outcome, write_outcome
 from veilset.attack.resampling import draw_people
 from veilset.attack.similar_pictures import SIMILARITY, measure_similarity
 from veilset.attack.telling import FILES, tell
-from veilset.attack.views import PRIVATE, delete_private, read_faces, read_view
+from veilset.attack.views import PRIVATE, STRANGERS, delete_private, read_faces, read_view
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
@@ -55,7 +56,7 @@ __all__ = ["AttackConfig", "attack_dataset"]
 LOOK, OUTCOMES = "look", "outcomes"
 
 COPIES = "copies.json"
-"""In the folder of the look: probes that are left out, known also when all chips are deleted."""
+"""In the folder of the look: what is left out as a copy, known also when all chips are deleted."""
 
 OnStep = Callable[[str], None]
 FaceRow = dict[str, Any]
@@ -90,7 +91,8 @@ def attack_dataset(
 
     Returns:
         Counts: ``photographs``, ``people``, ``gallery``, ``probes``, ``failed`` (photographs that
-        could not be looked at), ``settings``, ``outcomes``. ``extra["recommendation"]``
+        could not be looked at), ``settings``, ``outcomes``; if they were asked for, ``strangers``
+        and ``strangers_failed``, who are in no other count. ``extra["recommendation"]``
         says what to choose, ``extra["standings"]`` why.
 
     Raises:
@@ -168,12 +170,19 @@ def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
 
     Raises:
         RunError: If the look is not finished.
-        DatasetError: If too few people are left.
+        DatasetError: If too few people are left, or none of the strangers who were asked for.
     """
     n_shards = int(read_manifest(look)["n_shards"])
-    rows = [row for row in read_faces(look, n_shards) if not row["reason"]]
-    copies = find_copies(look, rows, n_shards, config.chip_px)
-    rows = [row for row in rows if row["image_id"] not in copies]
+    seen = [row for row in read_faces(look, n_shards) if not row["reason"]]
+    copies = find_copies(look, seen, n_shards, config.chip_px)
+    kept = [row for row in seen if row["image_id"] not in copies]
+    strangers = tuple(row["image_id"] for row in kept if row["half"] == STRANGER)
+    if config.strangers and not strangers:
+        raise DatasetError(
+            f"No stranger could be looked at; {look / 'faces'} says what went wrong. Give other "
+            "photographs of strangers, or leave out --strangers."
+        )
+    rows = [row for row in kept if row["half"] != STRANGER]
     halves = {
         half: {row["person"] for row in rows if row["half"] == half} for half in (GALLERY, PROBE)
     }
@@ -193,12 +202,14 @@ def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
         np.array([row["half"] == GALLERY for row in rows]),
         people,
         draw_people(len(people), seed=derive(config.seed, "draws"), n_draws=config.n_draws),
-        len(copies),
+        sum(row["image_id"] in copies and row["half"] != STRANGER for row in seen), strangers,
     )  # fmt: skip
 
 
 def find_copies(look: Path, rows: list[FaceRow], n_shards: int, chip_px: int) -> frozenset[str]:
-    """Find probes that are photographs of the gallery once more.
+    """Find probes that are photographs of the gallery once more, and strangers that are probes.
+
+    A network that learned what a probe shows clear would know it, and not recognise it.
 
     Args:
         look: Folder of the look.
@@ -208,16 +219,30 @@ def find_copies(look: Path, rows: list[FaceRow], n_shards: int, chip_px: int) ->
     path = look / COPIES
     if not (look / PRIVATE).exists() and path.exists():
         return frozenset(json.loads(path.read_bytes()))
-    if not rows:
+    strangers = [row for row in rows if row["half"] == STRANGER]
+    named = [row for row in rows if row["half"] != STRANGER]
+    if not named:
         return frozenset()
-    clear = read_view(look, CLEAR, n_shards, chip_px)
-    if clear.scenes is None or clear.image_ids != tuple(row["image_id"] for row in rows):
-        raise RunError(f"What was seen in {look} is not whole. Delete the folder, and run again.")
-    people = np.unique([row["person"] for row in rows], return_inverse=True)[1]
-    copied = is_copy(clear.scenes, people, np.array([row["half"] == GALLERY for row in rows]))
-    found = sorted(row["image_id"] for row, each in zip(rows, copied, strict=True) if each)
-    write_atomically(path, json_bytes(found))
+    scenes = _scenes(look, CLEAR, named, n_shards, chip_px)
+    people = np.unique([row["person"] for row in named], return_inverse=True)[1]
+    is_gallery = np.array([row["half"] == GALLERY for row in named])
+    copied = is_copy(scenes, people, is_gallery)
+    found = [row["image_id"] for row, each in zip(named, copied, strict=True) if each]
+    if strangers:
+        theirs = _scenes(look, CLEAR + STRANGERS, strangers, n_shards, chip_px)
+        copied = is_copy_of(theirs, scenes[~is_gallery])
+        found += [row["image_id"] for row, each in zip(strangers, copied, strict=True) if each]
+    write_atomically(path, json_bytes(sorted(found)))
     return frozenset(found)
+
+
+def _scenes(
+    look: Path, view: str, rows: list[FaceRow], n_shards: int, chip_px: int
+) -> NDArray[np.uint8]:
+    seen = read_view(look, view, n_shards, chip_px)
+    if seen.scenes is None or seen.image_ids != tuple(row["image_id"] for row in rows):
+        raise RunError(f"What was seen in {look} is not whole. Delete the folder, and run again.")
+    return seen.scenes
 
 
 def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outcome]:

@@ -15,7 +15,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from veilset.attack.config import ATTACKS, CLEAR, FILLED, AttackConfig
+from veilset.attack.config import (
+    ATTACKS,
+    CLEAR,
+    FILLED,
+    LEARNED_FROM_STRANGERS,
+    AttackConfig,
+)
 from veilset.attack.identities import GALLERY, PROBE
 from veilset.attack.measuring import Evidence
 from veilset.attack.outcomes import Outcome, Row
@@ -77,7 +83,8 @@ def tell(
     advice = recommend(standings)
     _write_results(folder, rows)
     _write_csv(folder / SUMMARY_CSV, *_summary_lines(standings))
-    write_atomically(folder / SUMMARY_MD, summary_markdown(standings, advice).encode())
+    told_md = summary_markdown(standings, advice, len(evidence.strangers))
+    write_atomically(folder / SUMMARY_MD, told_md.encode())
     points, levels = frontier_points([_as_json(each) for each in standings])
     if points:
         write_atomically(folder / FRONTIER, standalone(draw_frontier(points, levels)))
@@ -159,8 +166,14 @@ def _summary_lines(standings: Sequence[Standing]) -> tuple[list[str], list[list[
     return [*header, *attacks], lines
 
 
-def summary_markdown(standings: Sequence[Standing], advice: str) -> str:
-    """Give the table of settings, the recommendation and its limits as Markdown."""
+def summary_markdown(standings: Sequence[Standing], advice: str, n_strangers: int = 0) -> str:
+    """Give the table of settings, the recommendation and its limits as Markdown.
+
+    Args:
+        standings: The settings, in order.
+        advice: The recommendation.
+        n_strangers: Faces that attackers learned from beside those of the gallery.
+    """
     attacks = [name for name in OF_FACES if any(name in each.by_attack for each in standings)]
     head = ["setting", "SSIM", *attacks, "worst, 95 % interval", "beyond filled faces"]
     lines = [
@@ -192,6 +205,13 @@ def summary_markdown(standings: Sequence[Standing], advice: str) -> str:
     chance = standings[0].worst.chance if standings else None
     if chance is not None:
         lines += ["", f"By guessing: {100 * chance:.2f} %."]
+    learned = [f"`{name}`" for name in LEARNED_FROM_STRANGERS if name in attacks]
+    if n_strangers and learned:
+        lines += [
+            "",
+            f"Learned from {n_strangers:,} faces of strangers too, who are in no gallery and on no "
+            f"probe: {', '.join(learned)}.",
+        ]
     lines += _blind(standings)
     lines += ["", "Attacks:", ""]
     lines += [f"- `{name}`: {ATTACKS[name]}" for name in attacks]
@@ -284,6 +304,9 @@ def _write_record(
         "settings": len(evidence.config.shown),
         "outcomes": sum(bool(each.rows) for each in outcomes),
     }
+    if evidence.config.strangers:
+        failed = int(look["counts"].get("strangers_could_not_look", 0))
+        counts |= {"strangers": len(evidence.strangers), "strangers_failed": failed}
     results = (folder / RESULTS_PARQUET).read_bytes()
     extra = {
         **told,

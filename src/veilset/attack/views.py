@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from veilset.attack.identities import STRANGER
 from veilset.errors import DatasetError
 from veilset.files import part_path, sha256_hex
 from veilset.tables import ShardedTable, write_table
@@ -27,6 +28,9 @@ FACES, PRIVATE = "faces", "private"
 
 RESTORED = "+restored"
 """Ends the name of a view in which the known inverse of the setting's method was applied."""
+
+STRANGERS = "+strangers"
+"""Ends the name of the view of strangers' faces: they are in no other, and measured in none."""
 
 _FACES_SCHEMA = pa.schema(
     [
@@ -57,7 +61,7 @@ class Glimpse:
     """One face as one setting shows it.
 
     Attributes:
-        embedding: ``(D,)`` float32.
+        embedding: ``(D,)`` float32; empty where it was not asked for.
         chip: ``(S, S, 3)`` uint8 RGB, upright.
         psnr_db: Of the whole picture against the original, in dB; None where they are equal.
         ssim: Of the whole picture against the original, at most 1.
@@ -77,8 +81,8 @@ class SeenFace:
 
     Attributes:
         image_id: Its name.
-        person: Who is on it.
-        half: ``gallery`` or ``probe``.
+        person: Who is on it; "" for a stranger.
+        half: ``gallery``, ``probe`` or ``stranger``.
         side_px: Shorter side of the face's box.
         glimpses: By name of the view; none if it could not be looked at.
         reason: Why it could not, "" if it was.
@@ -95,8 +99,11 @@ class SeenFace:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What it adds to the counts of the run."""
-        return {"seen": 0, "could_not_look": 1} if self.reason else {"seen": 1}
+        """What it adds to the counts of the run; strangers are counted apart."""
+        before = "strangers_" if self.half == STRANGER else ""
+        if self.reason:
+            return {f"{before}seen": 0, f"{before}could_not_look": 1}
+        return {f"{before}seen": 1}
 
 
 def write_seen(folder: Path, slugs: Mapping[str, str], index: int, rows: list[SeenFace]) -> str:
@@ -147,7 +154,7 @@ class View:
 
     Attributes:
         image_ids: Names of the photographs.
-        embeddings: ``(N, D)`` float32.
+        embeddings: ``(N, D)`` float32; of strangers only clear, else D is 0.
         chips: ``(N, S, S, 3)`` uint8.
         scenes: ``(N, S, S, 3)`` uint8; None where there are none.
         psnr_db: ``(N,)``, infinite where a picture was not changed; NaN where not measured.

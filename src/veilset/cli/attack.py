@@ -36,6 +36,13 @@ def run(
             "lines 'image person', or CSV with the header image_id,person[,half]."
         ),
     ] = "folders",
+    strangers: Annotated[
+        bool,
+        typer.Option(
+            "--strangers",
+            help="Attackers learn from the photographs too that --identities leaves out.",
+        ),
+    ] = False,
     release: Annotated[
         list[str] | None,
         typer.Option(
@@ -142,6 +149,7 @@ def run(
         epochs=epochs,
         shard_size=shard_size,
         commercial_ok=commercial_ok,
+        strangers=strangers,
     )
     with ProgressLine(quiet=quiet) as progress:
         summary = attack_dataset(

@@ -40,6 +40,7 @@ headless = {__name__}:make_headless
 
 [veilset.obfuscators]
 feeble = {__name__}:Feeble
+shuffled = {__name__}:Shuffled
 """
 
 
@@ -105,6 +106,34 @@ class Feeble:
         for x0, y0, x1, y1 in self.core(regions, (image.shape[1], image.shape[0])):
             shown[y0:y1, x0:x1] += self.levels
         return shown.clip(0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Puts the fields of each face into another order, always the same, and turns them negative.
+
+    Nobody recognises who is hidden so, and whoever knows it can learn to.
+    """
+
+    @property
+    def card(self) -> MethodCard:
+        return MethodCard(
+            "shuffled", 1, "Moves fields.", {}, reversible=True, weak="for a test",
+            max_survival=1.0,
+        )  # fmt: skip
+
+    def core(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> IntBoxes:
+        return outer_pixels(region_boxes(regions), size_wh)
+
+    footprint = core
+
+    def obfuscate(self, image: Image, regions: Sequence[Region], *, seed: int = 0) -> Image:
+        shown = image.copy()
+        for x0, y0, x1, y1 in self.core(regions, (image.shape[1], image.shape[0])):
+            y = y0 + (np.arange(y1 - y0) + (y1 - y0) // 2) % (y1 - y0)
+            x = x0 + (np.arange(x1 - x0) + (x1 - x0) // 4) % (x1 - x0)
+            shown[y0:y1, x0:x1] = 255 - image[y][:, x]
+        return shown
 
 
 @contextmanager
@@ -191,6 +220,7 @@ def draw_album(
     sizes_px: Sequence[tuple[int, int]] = ((72, 64),),
     faces_px: Sequence[int] = (32,),
     noise: float = 12.0,
+    n_strangers: int = 0,
 ) -> Album:
     """Draw photographs, each person's in a folder of the person, and annotate their faces.
 
@@ -202,11 +232,12 @@ def draw_album(
         sizes_px: Heights and widths, taken in turn.
         faces_px: Sides of faces, taken in turn.
         noise: Of the pixels.
+        n_strangers: Photographs of one person each, in no folder.
     """
     album = Album(base)
     boxes: dict[str, Region] = {}
-    counts = [n_each] * n_people if isinstance(n_each, int) else n_each
-    for person, count in enumerate(counts):
+    counts = [n_each] * n_people if isinstance(n_each, int) else [*n_each]
+    for person, count in enumerate([*counts, *[1] * n_strangers]):
         for photo in range(count):
             turn = person * max(counts) + photo
             (height, width), side = sizes_px[turn % len(sizes_px)], faces_px[turn % len(faces_px)]
@@ -219,6 +250,8 @@ def draw_album(
             picture[y : y + side, x : x + side] = fields(face, side)
             picture += rng.normal(0, noise, picture.shape)
             name = f"Person {person:02d}/photo-{photo}.png"
+            if person >= len(counts):
+                name = f"stranger-{person - len(counts):03d}.png"
             path = album.photos / name
             path.parent.mkdir(parents=True, exist_ok=True)
             PillowImage.fromarray(picture.clip(0, 255).astype(np.uint8)).save(path)

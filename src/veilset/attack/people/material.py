@@ -13,6 +13,7 @@ from veilset.annotations.hiding import is_hidden
 from veilset.annotations.store import AnnotationSet
 from veilset.attack.config import FILLED, Setting
 from veilset.attack.faces import face_of
+from veilset.attack.identities import HALVES
 from veilset.attack.people.asking import Material
 from veilset.attack.people.questions import Candidate
 from veilset.attack.views import read_faces
@@ -49,7 +50,9 @@ def open_material(attack: Path) -> Material:
     n_shards = int(read_manifest(attack / LOOK)["n_shards"])
     rows = read_faces(attack / LOOK, n_shards)
     candidates = tuple(
-        Candidate(row["image_id"], row["person"], row["half"]) for row in rows if not row["reason"]
+        Candidate(row["image_id"], row["person"], row["half"])
+        for row in rows
+        if not row["reason"] and row["half"] in HALVES
     )
     config, places = manifest["config"], manifest["extra"]["places"]
     settings = tuple(Setting(**each) for each in config["settings"] if each["name"] != FILLED)
