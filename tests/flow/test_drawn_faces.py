@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -173,6 +174,10 @@ def test_a_drawn_face_that_is_found_is_no_finding_and_a_missed_one_is(seen: Rele
     assert finding.code == "missed-face"
     assert finding.box_xyxy is not None
     assert finding.box_xyxy[0] > 2 * CELL
+    published = (seen.record / "verify" / "manifest.json").read_text()
+    named = re.findall(r'"model": "([^"]+)"', published)
+    assert named
+    assert all("/" not in name for name in named)
     manifest = json.loads((seen.record / "verify" / "run.json").read_text())
     assert manifest["counts"]["drawn_detected"] == 1
     assert "still_detected" not in {k for k, n in manifest["counts"].items() if n}

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from veilset.engine.shard_work import REUSED
@@ -58,7 +59,7 @@ def describe_release(
     digests = {"annotations": contract.annotations_sha256, "record": contract.record_sha256}
     return {
         **_counted(reports, digests),
-        "method": dict(contract.method),
+        "method": _published(contract.method),
         "metadata": contract.metadata,
         "kinds": list(contract.kinds),
         "min_score": contract.min_score,
@@ -66,6 +67,20 @@ def describe_release(
         "models": [asdict(card) for card in cards],
         "verification": dict(verification),
     }
+
+
+def _published(method: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a method as others may see it: files by name, without the folders of this machine.
+
+    Example:
+        >>> _published({"name": "m", "parameters": {"model": "/home/ann/g.onnx", "enlarge": 0.1}})
+        {'name': 'm', 'parameters': {'model': 'g.onnx', 'enlarge': 0.1}}
+    """
+    parameters = {
+        name: Path(value).name if isinstance(value, str) else value
+        for name, value in method["parameters"].items()
+    }
+    return {**method, "parameters": parameters}
 
 
 def recount_release(
