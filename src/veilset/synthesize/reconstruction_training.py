@@ -70,7 +70,7 @@ class Loss(StrEnum):
 
 WIDTHS = {
     "report": (ENCODER_WIDTHS, DECODER_WIDTHS),
-    "small": ((16, 24, 32, 48, 64), (48, 40, 32, 24, 16)),
+    "small": ((8, 16, 24, 32, 48), (32, 24, 16, 12, 8)),
 }
 """Widths of the encoder and the decoder, by the name of the network."""
 
