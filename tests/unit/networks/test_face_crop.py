@@ -67,14 +67,19 @@ def test_every_pixel_that_a_masked_one_can_change_is_said_to_be(
     assert not (differs & ~cut_mask(mask, crop, (8, 8))).any()
 
 
-@pytest.mark.parametrize("turn", [0.0, 0.3])
-def test_a_prepared_face_is_what_the_generator_gets_at_use(turn: float) -> None:
+@pytest.mark.parametrize(("turn", "hide_box"), [(0.0, None), (0.0, 0.1), (0.3, 0.1)])
+def test_a_prepared_face_is_what_the_generator_gets_at_use(
+    turn: float, hide_box: float | None
+) -> None:
     image = np.random.default_rng(1).integers(0, 256, (110, 100, 3), dtype=np.uint8)
     landmarks_xy = drawn_landmarks((47, 52), turn=turn)
-    config = PrepareConfig(size_hw=(48, 32))
-    face = cut_face(image, (0, 0, 9, 9), landmarks_xy, config)
+    config = PrepareConfig(size_hw=(48, 32), hide_box=hide_box)
+    face = cut_face(image, (25, 25, 75, 75), landmarks_xy, config)
     crop = face_crop(face_ellipse(landmarks_xy))
-    factors = face_factors(image, landmarks_xy, crop, size_hw=config.size_hw)
+    hidden = np.zeros((110, 100), np.bool_)
+    if hide_box is not None:
+        hidden[20:80, 20:80] = True
+    factors = face_factors(image, landmarks_xy, crop, hidden=hidden, size_hw=config.size_hw)
     context = np.moveaxis(face.context.astype(np.float32) / np.float32(255), 2, 0)
     np.testing.assert_array_equal(context, factors.context)
     np.testing.assert_array_equal(
