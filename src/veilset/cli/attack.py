@@ -172,6 +172,28 @@ def list_attacks() -> None:
         give(f"{name:18} {told}")
 
 
+@app.command()
+def cost(
+    attack: Annotated[Path, typer.Argument(help="Folder of a finished attack.")],
+    study: Annotated[
+        Path,
+        typer.Option(help="Folder of an evaluated study; its releases lie where it saw them."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; that of the attack if not given.")
+    ] = None,
+) -> None:
+    """Put who is named beside what networks lose, for each method that has both."""
+    from veilset.attack.beside_study import put_beside
+    from veilset.cli.talk import give
+
+    for row in put_beside(attack, study, out):
+        give(
+            f"{row.setting}: {row.named.in_percent} % named, "
+            f"{row.drop.in_percent} points of top-1 accuracy lost"
+        )
+
+
 def _open_material(attack: Path) -> Material:
     from veilset.attack.people.material import open_material
 
