@@ -135,6 +135,7 @@ def test_interrupted_it_goes_on_and_gives_the_same(
 ) -> None:
     config = SelectConfig(Way.PPAS, t=0.3, groups=Groups.FOLDERS)
     whole, rows = select(folder, classifier, config, "whole")
+
     def fail_at_last(folder: Path, index: int, rows: list[Annotations]) -> str:
         if index == 2:
             raise KeyboardInterrupt

@@ -16,10 +16,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from veilset.audit import efficientnet
 from veilset.audit.efficientnet import EfficientNet, categories, middle_square
 from veilset.errors import LicenceError, MissingExtraError, PluginError
-from veilset.networks.efficientnet_lite import LITE0, LITE2, STRIDES, network_file
+from veilset.networks.efficientnet_lite import (
+    LITE0,
+    LITE2,
+    PREPARATION,
+    STRIDES,
+    Variant,
+    features_file,
+    network_file,
+)
 from veilset.networks.runtime import Preparation, open_session
 from veilset.networks.torch_file import Tensors
 from veilset.networks.weights import check_licence
@@ -228,7 +235,7 @@ def test_categories_are_in_the_order_of_the_outputs() -> None:
 
 
 @pytest.mark.parametrize("variant", [LITE0, LITE2], ids=lambda each: each.card.name)
-def test_the_licence_is_not_known(variant: efficientnet.Variant) -> None:
+def test_the_licence_is_not_known(variant: Variant) -> None:
     assert variant.card.licence == "unknown"
     assert "Apache-2.0" in variant.card.note
     check_licence(variant.card, commercial=False)
@@ -249,7 +256,7 @@ def test_without_the_package_it_says_what_to_do(name: str, monkeypatch: pytest.M
 def test_numbers_that_are_none_are_an_error() -> None:
     tensors = drawn_tensors(n_classes=1000)
     tensors["_fc.bias"][3] = np.nan
-    variant = efficientnet.Variant(LITE0.card, "", "", SIDE, REPEATS)
+    variant = Variant(LITE0.card, "", "", SIDE, REPEATS)
     classifier = EfficientNet(variant, tensors, RuntimeSettings())
     with pytest.raises(PluginError, match="not finite"):
         classifier.classify([np.zeros((30, 40, 3), np.uint8)])
@@ -260,7 +267,7 @@ def test_equal_scores_keep_the_order_of_the_outputs() -> None:
     tensors["_fc.weight"][:] = 0
     tensors["_fc.bias"][:] = 0
     tensors["_fc.bias"][[500, 20]] = 1
-    variant = efficientnet.Variant(LITE0.card, "", "", SIDE, REPEATS)
+    variant = Variant(LITE0.card, "", "", SIDE, REPEATS)
     ((*guesses,),) = EfficientNet(variant, tensors, RuntimeSettings()).classify(
         [np.zeros((30, 40, 3), np.uint8)]
     )
@@ -268,3 +275,16 @@ def test_equal_scores_keep_the_order_of_the_outputs() -> None:
     assert [guess.label for guess in guesses] == [names[k] for k in (20, 500, 0, 1, 2)]
     score = np.e / (2 * np.e + 998)
     assert [guess.score for guess in guesses[:2]] == pytest.approx([score] * 2, rel=1e-5)
+
+
+def test_features_are_what_the_last_layer_gets() -> None:
+    tensors = drawn_tensors(n_classes=7)
+    pictures = np.random.default_rng(2).integers(0, 256, (1, SIDE, SIDE, 3), dtype=np.uint8)
+    found = []
+    for write in (features_file, network_file):
+        session = open_session(write(tensors, SIDE, REPEATS), PREPARATION, RuntimeSettings())
+        with session.run(pictures) as (output,):
+            found.append(output[0].astype(np.float64))
+    features, logits = found
+    wanted = tensors["_fc.weight"] @ features + tensors["_fc.bias"]
+    np.testing.assert_allclose(logits, wanted, rtol=1e-4, atol=1e-4)

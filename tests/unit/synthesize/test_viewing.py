@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,6 @@ def test_faces_too_small_or_too_few_are_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [{"side_px": 40}, {"context": 1.0}, {"room": 0.5}])
-def test_settings_that_cut_nothing_are_refused(bad: dict[str, float]) -> None:
+def test_settings_that_cut_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cannot be"):
         ViewConfig(**bad)
