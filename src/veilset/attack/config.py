@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from veilset.attack.identities import FOLDERS
@@ -115,15 +116,20 @@ def method_setting(text: str) -> Setting:
     Example:
         >>> method_setting("blur:strength=0.2").parameters
         {'strength': '0.2'}
+        >>> method_setting("synthesize:model=out/generator.onnx").name
+        'synthesize:model=generator.onnx'
     """
     method, _, rest = text.partition(":")
     parameters: dict[str, str | int | float | bool] = {}
+    name = text
     for pair in filter(None, rest.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise ConfigError(f"{pair!r} in {text!r} is not of the form KEY=VALUE.")
         parameters[key.strip()] = value.strip()
-    return Setting(text, method=method, parameters=parameters)
+        # The name stands in tables that are published: no folders of this machine.
+        name = name.replace(value.strip(), Path(value.strip()).name)
+    return Setting(name, method=method, parameters=parameters)
 
 
 def release_setting(text: str) -> Setting:
