@@ -40,12 +40,19 @@ class AttackResults:
         Args:
             method: ``name``, ``version`` and resolved ``parameters``, as a release records them.
         """
-        keys = ("name", "version", "parameters")
-        wanted = [method.get(key) for key in keys]
+        wanted = _identity(method)
         for name, made in self.manifest["extra"]["methods"].items():
-            if name not in (CLEAR, FILLED) and [made.get(key) for key in keys] == wanted:
+            if name not in (CLEAR, FILLED) and _identity(made) == wanted:
                 return str(name)
         return ""
+
+
+def _identity(method: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Give what makes a method the same one: a model by its digest, wherever it lies."""
+    parameters = dict(method.get("parameters") or {})
+    if parameters.get("model_sha256"):
+        parameters.pop("model", None)
+    return method.get("name"), method.get("version"), parameters
 
 
 def read_attack(folder: Path) -> AttackResults:

@@ -31,6 +31,20 @@ def test_a_release_is_known_by_its_method(tmp_path: Path) -> None:
     assert read_attacked(folder, OVERLAY).setting == "overlay"
 
 
+def test_a_model_is_known_by_its_digest_wherever_it_lies(tmp_path: Path) -> None:
+    drawn = {"name": "synthesize", "version": 1}
+    there = {
+        **drawn,
+        "parameters": {"model": "/there/g.onnx", "model_sha256": "ab", "enlarge": 0.1},
+    }
+    here = {**drawn, "parameters": {"model": "g.onnx", "model_sha256": "ab", "enlarge": 0.1}}
+    other = {**drawn, "parameters": {"model": "g.onnx", "model_sha256": "cd", "enlarge": 0.1}}
+    attack = write_attack(tmp_path / "attack", there)
+    assert read_attacked(attack, here).setting == "veil:cells=6"
+    with pytest.raises(RunError, match="is not of this release's method"):
+        read_attacked(attack, other)
+
+
 @pytest.mark.parametrize(
     "changed",
     [{"version": 2}, {"parameters": {"cells": 8, "enlarge": 0.2}}, {"name": "mosaic"}],
