@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,13 +33,11 @@ def test_a_release_is_known_by_its_method(tmp_path: Path) -> None:
 
 
 def test_a_model_is_known_by_its_digest_wherever_it_lies(tmp_path: Path) -> None:
-    drawn = {"name": "synthesize", "version": 1}
-    there = {
-        **drawn,
-        "parameters": {"model": "/there/g.onnx", "model_sha256": "ab", "enlarge": 0.1},
-    }
-    here = {**drawn, "parameters": {"model": "g.onnx", "model_sha256": "ab", "enlarge": 0.1}}
-    other = {**drawn, "parameters": {"model": "g.onnx", "model_sha256": "cd", "enlarge": 0.1}}
+    def drawn(model: str, sha256: str) -> dict[str, Any]:
+        parameters = {"model": model, "model_sha256": sha256, "enlarge": 0.1}
+        return {"name": "synthesize", "version": 1, "parameters": parameters}
+
+    there, here, other = drawn("/there/g", "ab"), drawn("g", "ab"), drawn("g", "cd")
     attack = write_attack(tmp_path / "attack", there)
     assert read_attacked(attack, here).setting == "veil:cells=6"
     with pytest.raises(RunError, match="is not of this release's method"):
