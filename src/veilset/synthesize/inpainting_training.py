@@ -66,7 +66,7 @@ class InpaintingConfig:
     widths: tuple[int, ...] = WIDTHS
     n_blocks: int = 1
     epochs: int = 40
-    warm_up: float = 0.3
+    warm_up: float = 0.22
     batch: int = 16
     lr: float = 2e-4
     l1_weight: float = 5.0
