@@ -40,7 +40,6 @@ headless = {__name__}:make_headless
 
 [veilset.obfuscators]
 feeble = {__name__}:Feeble
-shuffled = {__name__}:Shuffled
 """
 
 
