@@ -37,7 +37,7 @@ def train(
     ] = 128,
     least_side: Annotated[
         float, typer.Option(help="Smaller faces are not learned from; shorter side of the box, px.")
-    ] = 48.0,
+    ] = 24.0,
     min_score: Annotated[
         float, typer.Option(help="Lowest detector score of a face that is learned from, 0 to 1.")
     ] = 0.6,

@@ -106,12 +106,14 @@ def _outward(core: NDArray[np.float64], side_px: int) -> IntBox:
 
 
 def _covered(data: ViewsFile, row: int, core: IntBox) -> Mask:
-    """Give what the generator must not see: the face, and what lies beyond the photograph."""
+    """Give what the generator must not see: faces to be drawn, and beyond the photograph."""
     covered = np.ones((data.side_px, data.side_px), np.bool_)
     x0, y0, x1, y1 = data.insides[row]
     left, top = max(int(np.ceil(x0)), 0), max(int(np.ceil(y0)), 0)
     covered[top : max(int(np.floor(y1)), 0), left : max(int(np.floor(x1)), 0)] = False
-    covered[core[1] : core[3], core[0] : core[2]] = True
+    others = data.others[row][(data.others[row] != 0).any(axis=1)]
+    for box in (core, *(_outward(other, data.side_px) for other in others)):
+        covered[box[1] : box[3], box[0] : box[2]] = True
     return covered
 
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from veilset.annotations.store import AnnotationSet
-from veilset.boxes import enlarge, outer_pixels
+from veilset.boxes import enlarge, outer_pixels, region_boxes
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
@@ -62,7 +62,7 @@ class ViewConfig:
     context: float = CONTEXT
     room: float = 1.35
     enlarge: float = 0.1
-    least_side_px: float = 48.0
+    least_side_px: float = 24.0
     min_score: float = 0.6
     shares: tuple[float, float, float] = (0.87, 0.05, 0.08)
     seed: int = 0
@@ -199,14 +199,16 @@ class ViewTask:
         try:
             with steps.waiting("read"):
                 data = source.read(record)
-            faces = self._faces(known.find(record), data)
+            row = known.find(record)
+            faces = self._faces(row, data)
             if not faces:
                 message = "No face in it is large enough and sure enough."
                 return PhotoRows((ViewRow(*who, reason="no-face", message=message),))
             with steps("decode"):
                 image, _ = decode_image(data, max_pixels=self.config.max_pixels)
             with steps("cut"):
-                cuts = [cut_view(image, face, self.config) for face in faces]
+                everything = [] if row is None else row.regions
+                cuts = [cut_view(image, face, self.config, everything) for face in faces]
         except DecodeError as error:
             return PhotoRows((ViewRow(*who, reason=error.reason, message=str(error)),))
         except RunError:
@@ -235,20 +237,28 @@ def _shorter_side(box_xyxy: BoxXyxy) -> float:
     return min(x1 - x0, y1 - y0)
 
 
-def cut_view(image: Image, face: Region, config: ViewConfig) -> CutView:
+def cut_view(
+    image: Image, face: Region, config: ViewConfig, regions: Sequence[Region] = ()
+) -> CutView:
     """Cut one face out with what is around it, clear.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
         face: Where.
         config: ``context``, ``room``, ``enlarge`` and ``stored_px`` are used.
+        regions: All regions of the photograph. The largest is drawn first at use, so that those
+            smaller than the face are still hidden at its turn.
 
     Raises:
         ConfigError: If the face lies outside of the image.
     """
     height, width = image.shape[:2]
-    around = enlarge([face.box_xyxy], config.enlarge)
-    core: IntBox = tuple(outer_pixels(around, (width, height))[0].tolist())
+
+    def covered(regions: Sequence[Region]) -> list[IntBox]:
+        around = outer_pixels(enlarge(region_boxes(regions), config.enlarge), (width, height))
+        return [tuple(each) for each in around.tolist()]
+
+    (core,) = covered([face])
     if core[0] >= core[2] or core[1] >= core[3]:
         raise ConfigError(f"The face {face.box_xyxy} lies outside of its image. Correct its box.")
     square = view_square(core, config.context * config.room)
@@ -260,4 +270,19 @@ def cut_view(image: Image, face: Region, config: ViewConfig) -> CutView:
         x0, y0, x1, y1 = box
         return (x0 - x) * scale, (y0 - y) * scale, (x1 - x) * scale, (y1 - y) * scale
 
-    return CutView(cut(image, square, (side, side)), placed(core), placed((0, 0, width, height)))
+    others = [
+        placed(each)
+        for each in covered(regions)
+        if _area(each) < _area(core) and _meet(each, square)
+    ]
+    picture = cut(image, square, (side, side))
+    inside = placed((0, 0, width, height))
+    return CutView(picture, placed(core), inside, tuple(others), scale)
+
+
+def _area(box: IntBox) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _meet(box: IntBox, square: BoxXyxy) -> bool:
+    return all(box[at] < square[at + 2] and square[at] < box[at + 2] for at in (0, 1))

@@ -35,10 +35,12 @@ _SCHEMA = pa.schema(
         ("split", pa.string()),
         ("core_xyxy", pa.list_(pa.float64())),
         ("inside_xyxy", pa.list_(pa.float64())),
+        ("others_xyxy", pa.list_(pa.list_(pa.float64()))),
+        ("pixel_px", pa.float64()),
         ("reason", pa.string()),
         ("message", pa.string()),
     ],
-    metadata={"veilset": "veilset-views/1"},
+    metadata={"veilset": "veilset-views/2"},
 )
 
 Pictures = NDArray[np.uint8]
@@ -53,11 +55,16 @@ class CutView:
         picture: ``(R, R, 3)`` uint8, clear; black beyond the border of the photograph.
         core_xyxy: What is to be drawn, in pixels of the picture.
         inside_xyxy: The photograph's own rectangle, in pixels of the picture.
+        others_xyxy: What else is hidden at use when this face is drawn: the smaller regions, whose
+            turn comes later; likewise.
+        pixel_px: Side of a pixel of the photograph, likewise.
     """
 
     picture: Image = field(repr=False)
     core_xyxy: BoxXyxy
     inside_xyxy: BoxXyxy
+    others_xyxy: tuple[BoxXyxy, ...]
+    pixel_px: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +141,8 @@ def _as_row(row: ViewRow) -> dict[str, Any]:
         "split": row.split,
         "core_xyxy": list(row.cut.core_xyxy) if row.cut else None,
         "inside_xyxy": list(row.cut.inside_xyxy) if row.cut else None,
+        "others_xyxy": [list(each) for each in row.cut.others_xyxy] if row.cut else None,
+        "pixel_px": row.cut.pixel_px if row.cut else None,
         "reason": row.reason,
         "message": row.message,
     }
@@ -151,6 +160,8 @@ class ViewsFile:
         splits: N names of splits.
         cores: ``(N, 4)`` float64, in pixels of the pictures.
         insides: ``(N, 4)`` float64, likewise.
+        others: ``(N, K, 4)`` float64, likewise; zeros where a face has fewer than K beside it.
+        pixels: ``(N,)`` float64, sides of the photographs' pixels, likewise.
         facts: What identifies them in the record of a training: digests, settings, counts.
         pictures: Arrays, one a shard.
         starts: ``(n_shards + 1,)``, the row with which each shard begins.
@@ -163,6 +174,8 @@ class ViewsFile:
     splits: NDArray[np.str_] = field(repr=False)
     cores: NDArray[np.float64] = field(repr=False)
     insides: NDArray[np.float64] = field(repr=False)
+    others: NDArray[np.float64] = field(repr=False)
+    pixels: NDArray[np.float64] = field(repr=False)
     facts: Mapping[str, Any] = field(repr=False)
     pictures: Sequence[Pictures] = field(repr=False)
     starts: NDArray[np.int64] = field(repr=False)
@@ -199,6 +212,8 @@ class ViewsFile:
             splits=np.array([row["split"] for row in rows]),
             cores=np.array([row["core_xyxy"] for row in rows], np.float64),
             insides=np.array([row["inside_xyxy"] for row in rows], np.float64),
+            others=_filled_up([row["others_xyxy"] for row in rows]),
+            pixels=np.array([row["pixel_px"] for row in rows], np.float64),
             facts=json.loads(json.dumps(facts)),
             pictures=[_open_pictures(folder, at, len(shards[at])) for at in range(n_shards)],
             starts=np.cumsum([0, *map(len, shards)]),
@@ -232,6 +247,14 @@ class ViewsFile:
             }
             for split in np.unique(self.splits)
         }
+
+
+def _filled_up(others: Sequence[Sequence[Sequence[float]]]) -> NDArray[np.float64]:
+    """Put lists of boxes into one array, ``(N, K, 4)``."""
+    found = np.zeros((len(others), max(map(len, others)), 4))
+    for row, boxes in zip(found, others, strict=True):
+        row[: len(boxes)] = np.reshape(boxes, (-1, 4))
+    return found
 
 
 def _open_pictures(folder: Path, index: int, n: int) -> Pictures:
