@@ -30,6 +30,7 @@ from veilset.synthesize.inpainting_losses import Critics
 from veilset.synthesize.inpainting_network import InpaintingNetwork
 from veilset.synthesize.inpainting_training import InpaintingConfig, load_inpainter
 from veilset.synthesize.picture_features import perceptual_distances
+from veilset.synthesize.prepared import PictureShards
 from veilset.synthesize.training import Habits
 from veilset.synthesize.viewing import ViewConfig, cut_view, prepare_views
 from veilset.synthesize.views_file import CutView, ViewsFile
@@ -143,9 +144,10 @@ def test_training_sees_what_use_sees(views: ViewsFile) -> None:
     box = (middle - 15, middle - 20, middle + 15, middle + 20)
     other = (middle + 10, middle - 5, middle + 30, middle + 12)
     inside = (12, 8, stored_px - 9, stored_px)
-    smooth = [gaussian_filter(each, (0, 3, 3, 0)) for each in views.pictures]
+    smooth = [gaussian_filter(each, (0, 3, 3, 0)) for each in views.pictures.arrays]
     views = replace(
-        views, pictures=smooth, cores=np.tile(np.array(box, float), (n, 1)),
+        views, pictures=PictureShards(smooth, views.pictures.starts),
+        cores=np.tile(np.array(box, float), (n, 1)),
         insides=np.tile(np.array(inside, float), (n, 1)),
         others=np.tile(np.array([other, (0, 0, 0, 0)], float), (n, 1, 1)), pixels=np.ones(n),
     )  # fmt: skip
@@ -154,7 +156,7 @@ def test_training_sees_what_use_sees(views: ViewsFile) -> None:
     hidden[inside[1] : inside[3], inside[0] : inside[2]] = False
     for x0, y0, x1, y1 in (box, other):
         hidden[y0:y1, x0:x1] = True
-    for at, stored in enumerate(views.take(range(n))):
+    for at, stored in enumerate(views.pictures.take(range(n))):
         seen = view_face(stored, hidden, box, side_px=side, context=context)
         given = batch.given[at].numpy()
         # Masks are rounded outward by what resizing mixes in, once more in training.
@@ -200,9 +202,11 @@ FACE, SMALLER = (150.0, 90.0, 210.0, 170.0), (225.0, 100.0, 270.0, 150.0)
 def views_of(cut: CutView, folder: Path) -> ViewsFile:
     """Give one view as if it had been read."""
     return ViewsFile(
-        folder, len(cut.picture), ("a",), np.zeros(1, np.int64), np.array(["train"]),
-        np.array([cut.core_xyxy]), np.array([cut.inside_xyxy]), np.array([cut.others_xyxy]),
-        np.array([cut.pixel_px]), {}, [cut.picture[None]], np.array([0, 1]),
+        folder=folder, image_ids=("a",), people=np.zeros(1, np.int64), splits=np.array(["train"]),
+        facts={}, side_px=len(cut.picture), cores=np.array([cut.core_xyxy]),
+        insides=np.array([cut.inside_xyxy]), others=np.array([cut.others_xyxy]),
+        pixels=np.array([cut.pixel_px]),
+        pictures=PictureShards([cut.picture[None]], np.array([0, 1])),
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_hidden_pixels_change_no_byte_of_the_face(trained: Path) -> None:
 
 def test_attributes_do_reach_the_face(trained: Path, faces: Path) -> None:
     generator, data = Generator.load(trained), FacesFile.open(faces)
-    contexts = data.take("contexts", [0])
+    contexts = data.pictures["contexts"].take([0])
     made = [
         generator.reconstruct(data.landmarks_xy[:1], contexts, present)
         for present in (PRESENT, ~PRESENT)
@@ -65,7 +65,7 @@ def test_attributes_do_reach_the_face(trained: Path, faces: Path) -> None:
 def test_a_face_does_not_depend_on_the_others_of_its_batch(trained: Path, faces: Path) -> None:
     generator, data = Generator.load(trained), FacesFile.open(faces)
     rows = [0, 1, 2]
-    contexts, present = data.take("contexts", rows), data.present[rows]
+    contexts, present = data.pictures["contexts"].take(rows), data.present[rows]
     together = generator.reconstruct(data.landmarks_xy[rows], contexts, present)
     alone = generator.reconstruct(data.landmarks_xy[1:2], contexts[1:2], present[1:2])
     # Sums of another order round otherwise.
@@ -75,8 +75,8 @@ def test_a_face_does_not_depend_on_the_others_of_its_batch(trained: Path, faces:
 def test_the_hidden_part_of_a_context_is_black_inside(faces: Path) -> None:
     data = FacesFile.open(faces)
     rows = range(len(data.image_ids))
-    contexts, hidden = data.take("contexts", rows), data.take(HIDDEN, rows)
-    targets = data.take("targets", rows)
+    contexts, hidden = data.pictures["contexts"].take(rows), data.pictures[HIDDEN].take(rows)
+    targets = data.pictures["targets"].take(rows)
     np.testing.assert_array_equal(contexts[hidden == 0], targets[hidden == 0])
     share = (contexts[hidden > 0] == 0).all(axis=1).mean()
     assert 0.5 < share < 1  # at the rim pixels mix

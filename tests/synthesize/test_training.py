@@ -27,8 +27,9 @@ from veilset.errors import ConfigError, ResumeMismatchError, RunError
 from veilset.learning.checkpoint import DamagedCheckpointError
 from veilset.synthesize import reconstruction_training
 from veilset.synthesize.attribute_training import AttributeClassifier, train_attributes
-from veilset.synthesize.faces_file import TARGETS, TEST, FacesFile
+from veilset.synthesize.faces_file import TARGETS, FacesFile
 from veilset.synthesize.generator import Generator
+from veilset.synthesize.prepared import TEST
 from veilset.synthesize.reconstruction_training import train_reconstruction
 from veilset.synthesize.training import Habits, TrainingProgress, epoch_rows
 
@@ -140,7 +141,7 @@ def test_a_classifier_learns_is_measured_and_read_again(faces: Path, tmp_path: P
     assert result["n_people"] == result["mean_accuracy"]["n"] == 1
     assert [each["name"] for each in result["attributes"]] == list(data.names)
     classifier = AttributeClassifier.load(tmp_path)
-    scores = classifier.scores(data.take(TARGETS, rows.tolist()))
+    scores = classifier.scores(data.pictures[TARGETS].take(rows.tolist()))
     right = ((scores > 0) == data.present[rows]).mean()
     assert result["mean_accuracy"]["value"] == pytest.approx(right)
     assert classifier.card["n"]["test"] == {"faces": 5, "people": 1}

@@ -25,12 +25,13 @@ from veilset.learning import checkpoint
 from veilset.runs import json_bytes
 from veilset.seeds import derive
 from veilset.synthesize.celeba import Attributes
-from veilset.synthesize.faces_file import TARGETS, TEST, TRAIN, VAL, FacesFile
+from veilset.synthesize.faces_file import TARGETS, FacesFile
 from veilset.synthesize.inputs import Pictures, as_planes
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.measures import mean_accuracy, measure_attributes
 from veilset.synthesize.model_file import WEIGHTS, load_model, save_model
 from veilset.synthesize.networks import attribute_loss, resnet50_classifier, small_classifier
+from veilset.synthesize.prepared import TEST, TRAIN, VAL
 from veilset.synthesize.training import Habits, Plan, Trainer, epoch_rows, open_folder
 
 FORMAT = "veilset-attribute-classifier/1"
@@ -228,7 +229,7 @@ class _ClassifierLearner:
         config = self._config
         order = epoch_rows(len(self._train), config.batch, seed=config.seed, epoch=epoch)
         rows = self._train[order[batch]]
-        pictures = self._data.take(TARGETS, rows.tolist())
+        pictures = self._data.pictures[TARGETS].take(rows.tolist())
         if config.is_mirrored:
             rng = np.random.default_rng(derive(config.seed, "mirror", epoch, batch))
             is_turned = rng.random(len(rows)) < 0.5
@@ -272,7 +273,7 @@ class _ClassifierLearner:
         self.network.eval()
         logits = []
         for at in _parts(rows):
-            pictures = self._data.take(TARGETS, at.tolist())
+            pictures = self._data.pictures[TARGETS].take(at.tolist())
             logits.append(_logits(self.network, pictures, self._machine.name))
         self.network.train()
         return self._data.present[rows], np.concatenate(logits)

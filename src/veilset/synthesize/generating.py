@@ -27,7 +27,6 @@ from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
 from veilset.runs import json_bytes
 from veilset.synthesize.contact_sheet import write_sheet
-from veilset.synthesize.faces_file import TEST
 from veilset.synthesize.inpainting_export import export_inpainter
 from veilset.synthesize.inpainting_measures import (
     CLEAR,
@@ -44,6 +43,7 @@ from veilset.synthesize.inpainting_training import (
 )
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.model_card import write_card
+from veilset.synthesize.prepared import TEST
 from veilset.synthesize.training import Habits, open_folder
 from veilset.synthesize.viewing import ViewConfig, prepare_views
 from veilset.synthesize.views_file import ViewsFile

@@ -78,7 +78,7 @@ def _drawn(
     data: ViewsFile, rows: NDArray[np.int64], side_px: int, variation: Variation, device: str
 ) -> Batch:
     """Sample the stored pictures, and make the masks."""
-    pictures = variation.toned(as_planes(data.take(rows.tolist()), device)) * 2 - 1
+    pictures = variation.toned(as_planes(data.pictures.take(rows.tolist()), device)) * 2 - 1
     motion = variation.motion
     places = motion.places(side_px)
     grid = (places / data.side_px * 2 - 1).to(device)
@@ -88,9 +88,8 @@ def _drawn(
     cores = _widened(_floats(data.cores[rows])[:, None], variation.widen)
     others = torch.cat([_floats(data.others[rows]), variation.beside], dim=1)
     # At use nothing is resized before it is hidden: here all that a hidden pixel was mixed into,
-    # when the face was cut out and when it was moved, is hidden with it.
-    # (The middle of a hidden pixel lies half of it within the box, that of a shown pixel of the view
-    # half of that without.)
+    # when the face was cut out and when it was moved, is hidden with it. The middle of a hidden
+    # pixel lies half of it within the box, that of a shown pixel of the view half of that without.
     pixels = _floats(data.pixels[rows])
     mixed = pixels.clamp(min=1) + 1 - pixels / 2 - _HALF_PX
     covered = [

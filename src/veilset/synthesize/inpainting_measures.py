@@ -80,7 +80,7 @@ def compare_faces(generator: FaceGenerator, data: ViewsFile, rows: NDArray[np.in
     hidden, boxes = [], []
     side, context = generator.facts.side_px, generator.facts.context
     for row in rows.tolist():
-        (stored,) = data.take([row])
+        (stored,) = data.pictures.take([row])
         core = _outward(data.cores[row], data.side_px)
         square = view_square(core, context)
         view = generator.view(stored, _covered(data, row, core), core)

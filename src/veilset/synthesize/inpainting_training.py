@@ -19,7 +19,6 @@ from veilset.learning import checkpoint
 from veilset.networks.face_generator import FORMAT
 from veilset.seeds import derive
 from veilset.synthesize.contact_sheet import write_sheet
-from veilset.synthesize.faces_file import TRAIN, VAL
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
 from veilset.synthesize.inpainting_losses import (
     Critics,
@@ -33,6 +32,7 @@ from veilset.synthesize.inputs import as_pictures
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.model_file import WEIGHTS, load_model, save_model
 from veilset.synthesize.networks import n_parameters
+from veilset.synthesize.prepared import TRAIN, VAL
 from veilset.synthesize.training import Habits, Plan, Trainer, epoch_rows, open_folder
 from veilset.synthesize.views_file import ViewsFile
 

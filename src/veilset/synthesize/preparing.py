@@ -46,14 +46,8 @@ from veilset.protocols import (
 )
 from veilset.runs import Run, RunSummary
 from veilset.synthesize.celeba import Attributes, read_attributes, read_identities
-from veilset.synthesize.faces_file import (
-    SHARES,
-    STAGE,
-    CutFace,
-    FaceRow,
-    split_people,
-    write_faces,
-)
+from veilset.synthesize.faces_file import STAGE, CutFace, FaceRow, write_faces
+from veilset.synthesize.prepared import SHARES, split_people
 from veilset.types import BoxXyxy, Image, ImageRecord, ModelCard, Region, Status
 
 FACE = "face"

@@ -90,7 +90,7 @@ def mean_picture(data: FacesFile, rows: NDArray[np.int64]) -> NDArray[np.float64
     """Give the mean of the clear crops of some faces, ``(H, W, 3)`` in [0, 255]."""
     total = np.zeros((*data.size_hw, 3))
     for part in _parts(rows):
-        total += data.take(TARGETS, part.tolist()).sum(axis=0, dtype=np.float64)
+        total += data.pictures[TARGETS].take(part.tolist()).sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float64] = total / len(rows)
     return mean
 
@@ -110,7 +110,9 @@ def score_faces(
     plain = np.rint(mean).astype(np.uint8)
     for part in _parts(rows):
         at = part.tolist()
-        targets, contexts, hidden = (data.take(kind, at) for kind in (TARGETS, CONTEXTS, HIDDEN))
+        targets, contexts, hidden = (
+            data.pictures[kind].take(at) for kind in (TARGETS, CONTEXTS, HIDDEN)
+        )
         made = generator.reconstruct(data.landmarks_xy[part], contexts, data.present[part])
         filled = np.where((hidden > 0)[..., None], plain, contexts)
         parts["made"].append(face_scores(made, targets, hidden))

@@ -28,7 +28,7 @@ from veilset.runs import json_bytes
 from veilset.seeds import derive
 from veilset.synthesize.attribute_planes import Embedding, train_embedding
 from veilset.synthesize.contact_sheet import write_sheet
-from veilset.synthesize.faces_file import CONTEXTS, TARGETS, TEST, TRAIN, VAL, FacesFile
+from veilset.synthesize.faces_file import CONTEXTS, TARGETS, FacesFile
 from veilset.synthesize.generator import FORMAT, Generator, input_values
 from veilset.synthesize.inputs import AttributePlanes, FactorInputs, InputConfig, as_planes
 from veilset.synthesize.losses import (
@@ -46,6 +46,7 @@ from veilset.synthesize.networks import (
     ReconstructionNetwork,
     n_parameters,
 )
+from veilset.synthesize.prepared import TEST, TRAIN, VAL
 from veilset.synthesize.reconstruction_measures import (
     NAMES,
     mean_picture,
@@ -292,9 +293,9 @@ class _Learner:
 
     def _batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         at, data = rows.tolist(), self.data
-        contexts = data.take(CONTEXTS, at)
+        contexts = data.pictures[CONTEXTS].take(at)
         factors = self._inputs.draw(data.landmarks_xy[rows], contexts, data.present[rows])
-        return factors, as_planes(data.take(TARGETS, at), self._machine.name)
+        return factors, as_planes(data.pictures[TARGETS].take(at), self._machine.name)
 
     def validate(self, epoch: int) -> Mapping[str, float]:
         generator, rows = self.generator(), self.data.rows(VAL)
@@ -309,11 +310,11 @@ class _Learner:
         firsts = np.unique(self.data.people[rows], return_index=True)[1]
         others = np.setdiff1d(np.arange(len(rows)), firsts)
         chosen = rows[np.concatenate([np.sort(firsts), others])[:N_SAMPLES]]
-        contexts = self.data.take(CONTEXTS, chosen.tolist())
+        contexts = self.data.pictures[CONTEXTS].take(chosen.tolist())
         made = generator.reconstruct(
             self.data.landmarks_xy[chosen], contexts, self.data.present[chosen]
         )
-        write_sheet(path, [self.data.take(TARGETS, chosen.tolist()), contexts, made])
+        write_sheet(path, [self.data.pictures[TARGETS].take(chosen.tolist()), contexts, made])
 
     def generator(self, measures: list[dict[str, Any]] | None = None) -> Generator:
         """Give the network as it is now, in evaluation mode, with its card."""

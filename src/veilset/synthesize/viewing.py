@@ -31,11 +31,14 @@ from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings, Places, Reader, Shard, ShardReader, ShardWork
 from veilset.runs import Run, RunSummary
 from veilset.synthesize.celeba import read_identities
-from veilset.synthesize.faces_file import split_people
+from veilset.synthesize.prepared import split_people
 from veilset.synthesize.views_file import STAGE, CutView, PhotoRows, ViewRow, write_views
 from veilset.types import Annotations, BoxXyxy, Image, ImageRecord, Region, Status
 
 FACE = "face"
+
+NO_FACE = "no-face"
+"""Why a photograph without a face that counts gave none: no failure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class ViewTask:
             open=open_shard,
             count=lambda rows: rows.counts,
             write=lambda index, rows: write_views(self.folder, index, rows),
-            is_failed=lambda rows: bool(rows.reason),
+            is_failed=lambda rows: rows.reason not in ("", NO_FACE),
         )
         with shard_worker(body, self.n_threads) as work:
             yield work
@@ -203,7 +206,7 @@ class ViewTask:
             faces = self._faces(row, data)
             if not faces:
                 message = "No face in it is large enough and sure enough."
-                return PhotoRows((ViewRow(*who, reason="no-face", message=message),))
+                return PhotoRows((ViewRow(*who, reason=NO_FACE, message=message),))
             with steps("decode"):
                 image, _ = decode_image(data, max_pixels=self.config.max_pixels)
             with steps("cut"):

@@ -8,9 +8,7 @@ run. It holds clear faces: readable by its owner only.
 
 from __future__ import annotations
 
-import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,14 +17,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from veilset.errors import DatasetError
-from veilset.files import ordered_name, sha256_hex, write_atomically
-from veilset.runs import read_manifest
-from veilset.tables import ShardedTable, write_table
+from veilset.files import ordered_name, sha256_hex
+from veilset.synthesize.prepared import (
+    PICTURES,
+    TABLE,
+    PictureShards,
+    Preparation,
+    PreparedFaces,
+    write_pictures,
+)
+from veilset.tables import write_table
 from veilset.types import BoxXyxy, Image
 
 STAGE = "synthesize-views"
-TABLE, PICTURES = "table", "pictures"
 
 _SCHEMA = pa.schema(
     [
@@ -42,9 +45,6 @@ _SCHEMA = pa.schema(
     ],
     metadata={"veilset": "veilset-views/2"},
 )
-
-Pictures = NDArray[np.uint8]
-"""``(B, R, R, 3)`` uint8 RGB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +122,10 @@ def write_views(folder: Path, index: int, photographs: Sequence[PhotoRows]) -> s
     for name in (TABLE, PICTURES):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
     rows = [row for each in photographs for row in each.rows]
-    sink = io.BytesIO()
     cuts = [row.cut.picture for row in rows if row.cut is not None]
-    np.save(sink, np.array(cuts, np.uint8), allow_pickle=False)
-    write_atomically(_pictures_path(folder, index), sink.getvalue())
+    pictures = write_pictures(_pictures_path(folder, index), cuts)
     table = write_table(folder / TABLE, index, [_as_row(row) for row in rows], _SCHEMA)
-    return sha256_hex(f"{sha256_hex(sink.getvalue())}\n{table}".encode())
+    return sha256_hex(f"{pictures}\n{table}".encode())
 
 
 def _pictures_path(folder: Path, index: int) -> Path:
@@ -149,36 +147,24 @@ def _as_row(row: ViewRow) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class ViewsFile:
-    """Views, opened. Pictures stay on the disk until they are asked for.
+class ViewsFile(PreparedFaces):
+    """Views, opened.
 
     Attributes:
-        folder: Where they lie.
         side_px: R.
-        image_ids: N names of photographs, in the order of the data set.
-        people: ``(N,)`` int64.
-        splits: N names of splits.
         cores: ``(N, 4)`` float64, in pixels of the pictures.
         insides: ``(N, 4)`` float64, likewise.
         others: ``(N, K, 4)`` float64, likewise; zeros where a face has fewer than K beside it.
         pixels: ``(N,)`` float64, sides of the photographs' pixels, likewise.
-        facts: What identifies them in the record of a training: digests, settings, counts.
-        pictures: Arrays, one a shard.
-        starts: ``(n_shards + 1,)``, the row with which each shard begins.
+        pictures: ``(R, R, 3)`` uint8 each.
     """
 
-    folder: Path
     side_px: int
-    image_ids: tuple[str, ...] = field(repr=False)
-    people: NDArray[np.int64] = field(repr=False)
-    splits: NDArray[np.str_] = field(repr=False)
     cores: NDArray[np.float64] = field(repr=False)
     insides: NDArray[np.float64] = field(repr=False)
     others: NDArray[np.float64] = field(repr=False)
     pixels: NDArray[np.float64] = field(repr=False)
-    facts: Mapping[str, Any] = field(repr=False)
-    pictures: Sequence[Pictures] = field(repr=False)
-    starts: NDArray[np.int64] = field(repr=False)
+    pictures: PictureShards = field(repr=False)
 
     @classmethod
     def open(cls, folder: Path) -> ViewsFile:
@@ -188,65 +174,22 @@ class ViewsFile:
             RunError: If the folder holds no finished preparation.
             DatasetError: If a file is missing or damaged, or there is no face in it.
         """
-        manifest = read_manifest(folder)
-        if manifest["stage"] != STAGE:
-            raise DatasetError(f"{folder} holds a run of {manifest['stage']}, no prepared views.")
-        n_shards = int(manifest["n_shards"])
-        table = ShardedTable(folder / TABLE, n_shards)
-        shards = [
-            [row for row in table.read_shard(index) if not row["reason"]]
-            for index in range(n_shards)
-        ]
-        rows = [row for shard in shards for row in shard]
-        if not rows:
-            raise DatasetError(
-                f"No photograph gave a face in {folder}; its table says why. Give photographs with "
-                "larger faces, or a lower --least-side."
-            )
-        facts = {key: manifest[key] for key in ("outputs_sha256", "config", "counts")}
+        made = Preparation.read(folder, STAGE)
+        rows, counts = made.rows, made.counts
+        paths = [_pictures_path(folder, index) for index in range(len(counts))]
         return cls(
             folder=folder,
-            side_px=int(manifest["config"]["stored_px"]),
             image_ids=tuple(row["image_id"] for row in rows),
             people=np.array([row["person"] for row in rows], np.int64),
             splits=np.array([row["split"] for row in rows]),
+            facts=made.facts,
+            side_px=int(made.manifest["config"]["stored_px"]),
             cores=np.array([row["core_xyxy"] for row in rows], np.float64),
             insides=np.array([row["inside_xyxy"] for row in rows], np.float64),
             others=_filled_up([row["others_xyxy"] for row in rows]),
             pixels=np.array([row["pixel_px"] for row in rows], np.float64),
-            facts=json.loads(json.dumps(facts)),
-            pictures=[_open_pictures(folder, at, len(shards[at])) for at in range(n_shards)],
-            starts=np.cumsum([0, *map(len, shards)]),
+            pictures=PictureShards.open(paths, counts),
         )
-
-    def rows(self, split: str) -> NDArray[np.int64]:
-        """Give the places of the faces of a split, in order.
-
-        Raises:
-            DatasetError: If there is none.
-        """
-        found: NDArray[np.int64] = np.flatnonzero(self.splits == split).astype(np.int64)
-        if not len(found):
-            raise DatasetError(f"No face of {self.folder} is for {split}. Give more photographs.")
-        return found
-
-    def take(self, rows: Iterable[int]) -> Pictures:
-        """Give the pictures of some faces, in their order, ``(B, R, R, 3)``."""
-        found = []
-        for row in rows:
-            shard = int(np.searchsorted(self.starts, row, side="right")) - 1
-            found.append(self.pictures[shard][row - self.starts[shard]])
-        return np.stack(found)
-
-    def count(self) -> dict[str, dict[str, int]]:
-        """Give the number of faces and of people in each split."""
-        return {
-            str(split): {
-                "faces": int((self.splits == split).sum()),
-                "people": len(np.unique(self.people[self.splits == split])),
-            }
-            for split in np.unique(self.splits)
-        }
 
 
 def _filled_up(others: Sequence[Sequence[Sequence[float]]]) -> NDArray[np.float64]:
@@ -254,19 +197,4 @@ def _filled_up(others: Sequence[Sequence[Sequence[float]]]) -> NDArray[np.float6
     found = np.zeros((len(others), max(map(len, others)), 4))
     for row, boxes in zip(found, others, strict=True):
         row[: len(boxes)] = np.reshape(boxes, (-1, 4))
-    return found
-
-
-def _open_pictures(folder: Path, index: int, n: int) -> Pictures:
-    path = _pictures_path(folder, index)
-    try:
-        found: Pictures = (
-            np.load(path, mmap_mode="r", allow_pickle=False) if n else np.zeros((0,), np.uint8)
-        )
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path} is missing or damaged ({type(error).__name__}). Prepare the views anew."
-        ) from error
-    if len(found) != n:
-        raise DatasetError(f"{path} has {len(found)} pictures instead of {n}. Prepare them anew.")
     return found

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from veilset.protocols import Shard, ShardReport
 from veilset.runs import Run
-from veilset.synthesize.faces_file import STAGE, FaceRow, split_people, write_faces
+from veilset.synthesize.faces_file import STAGE, FaceRow, write_faces
+from veilset.synthesize.prepared import split_people
 from veilset.synthesize.preparing import PrepareConfig, cut_face
 from veilset.types import Image, ImageRecord
 

@@ -22,16 +22,8 @@ from veilset.networks.landmarks import LANDMARKS_CARD, Points
 from veilset.protocols import ShardReport
 from veilset.runs import Run
 from veilset.synthesize import preparing
-from veilset.synthesize.faces_file import (
-    CONTEXTS,
-    KINDS,
-    SPLITS,
-    TARGETS,
-    FaceRow,
-    FacesFile,
-    split_people,
-    write_faces,
-)
+from veilset.synthesize.faces_file import CONTEXTS, KINDS, TARGETS, FaceRow, FacesFile, write_faces
+from veilset.synthesize.prepared import SPLITS, split_people
 from veilset.synthesize.preparing import PrepareConfig, prepare_faces
 from veilset.types import Annotations, BoxXyxy, Image, Region, Status
 
@@ -109,11 +101,11 @@ def test_photographs_become_faces_or_rows_that_say_why_not(folder: Path) -> None
     assert (counts["prepared"], counts["left_out"]) == (8, 2)
     assert counts["left_out: no-face"] == 1
     assert sum(count for name, count in counts.items() if name.startswith("left_out: ")) == 2
-    assert found.take(TARGETS, [7, 0]).shape == (2, 32, 16, 3)
+    assert found.pictures[TARGETS].take([7, 0]).shape == (2, 32, 16, 3)
     with PillowImage.open(folder / "photos" / "9.png") as photo:
         face = preparing.cut_face(np.array(photo), (25, 25, 75, 95), LANDMARKS, CONFIG)
-    np.testing.assert_array_equal(found.take(TARGETS, [7])[0], face.target)
-    np.testing.assert_array_equal(found.take(CONTEXTS, [7])[0], face.context)
+    np.testing.assert_array_equal(found.pictures[TARGETS].take([7])[0], face.target)
+    np.testing.assert_array_equal(found.pictures[CONTEXTS].take([7])[0], face.context)
     np.testing.assert_array_equal(found.landmarks_xy[7], face.landmarks_xy)
     assert (folder / "faces").stat().st_mode & 0o077 == 0
 
@@ -167,13 +159,13 @@ def test_a_damaged_file_of_pictures_is_refused(tmp_path: Path) -> None:
 
 def test_pictures_of_several_shards_are_found_by_their_place(tmp_path: Path) -> None:
     found = FacesFile.open(write_drawn_faces(tmp_path / "faces", n_people=3, n_each=2))
-    assert len(found.pictures[TARGETS]) == 2
     n = len(found.image_ids)
-    assert found.starts.tolist()[-1] == n
-    for kind in KINDS:
-        joined = np.concatenate([np.asarray(each) for each in found.pictures[kind]])
+    for shards in found.pictures.values():
+        assert len(shards.arrays) == 2
+        assert shards.starts.tolist()[-1] == n
+        joined = np.concatenate([np.asarray(each) for each in shards.arrays])
         order = np.random.default_rng(0).permutation(n)
-        np.testing.assert_array_equal(found.take(kind, order.tolist()), joined[order])
+        np.testing.assert_array_equal(shards.take(order.tolist()), joined[order])
 
 
 @given(st.sets(st.integers(0, 10_000), min_size=3, max_size=60), st.integers(0, 99))

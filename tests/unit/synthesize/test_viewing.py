@@ -13,12 +13,13 @@ from PIL import Image as PillowImage
 from tests.unit.synthesize.drawn_photographs import FACE, write_boxes, write_drawn_photographs
 from veilset.errors import ConfigError, DatasetError, ResumeMismatchError
 from veilset.networks.face_generator import view_square
-from veilset.synthesize.faces_file import SPLITS
+from veilset.plugins import make_obfuscator
+from veilset.synthesize.prepared import SPLITS
 from veilset.synthesize.viewing import ViewConfig, cut_view, prepare_views
 from veilset.synthesize.views_file import ViewsFile
 from veilset.types import Annotations, Region, Status
 
-CONFIG = ViewConfig(side_px=32, shard_size=5, shares=(0.6, 0.2, 0.2))
+CONFIG = ViewConfig(side_px=32, shard_size=5, least_side_px=48, shares=(0.6, 0.2, 0.2))
 
 
 def prepare(folder: Path, config: ViewConfig = CONFIG, *, named: bool = True) -> ViewsFile:
@@ -77,6 +78,25 @@ def test_a_view_shows_the_face_where_it_says(tmp_path: Path) -> None:
     assert (x1 - x0) / cut.picture.shape[0] == pytest.approx(40 / (square[2] - square[0]), abs=0.02)
 
 
+def test_a_view_says_what_else_is_hidden_at_its_turn() -> None:
+    """The obfuscator draws the largest first: those that are smaller are still hidden then."""
+    image = np.zeros((200, 300, 3), np.uint8)
+    face, larger = Region((100, 50, 140, 100)), Region((150, 40, 210, 120))
+    smaller, plate = Region((80, 60, 95, 80)), Region((110, 110, 130, 115), "plate")
+    afar, outside = Region((280, 10, 290, 20)), Region((400, 10, 410, 20))
+    regions = [afar, smaller, face, larger, plate, outside]
+    config = ViewConfig(side_px=64, enlarge=0.1)
+    view = cut_view(image, face, config, regions)
+    method = make_obfuscator("veil", {"enlarge": 0.1})
+    cores = method.core([face, smaller, plate], (300, 200)).astype(float)
+    scale = view.pixel_px
+    assert scale == pytest.approx(config.stored_px / (1.75 * 1.35 * 60), rel=0.01)
+    x, y = np.subtract(view.core_xyxy[:2], cores[0, :2] * scale)
+    expected = cores * scale + (x, y, x, y)
+    np.testing.assert_allclose([view.core_xyxy, *view.others_xyxy], expected)
+    assert cut_view(image, face, config, [face]).others_xyxy == ()
+
+
 def test_nobody_is_in_two_splits_and_the_nameless_are_their_own(tmp_path: Path) -> None:
     folder = write_drawn_photographs(tmp_path / "set")
     named = prepare(folder)
@@ -90,8 +110,8 @@ def test_nobody_is_in_two_splits_and_the_nameless_are_their_own(tmp_path: Path) 
 
 def test_other_settings_are_refused_and_the_same_resumed(tmp_path: Path) -> None:
     folder = write_drawn_photographs(tmp_path / "set")
-    before = prepare(folder).take(range(12))
-    np.testing.assert_array_equal(prepare(folder).take(range(12)), before)
+    before = prepare(folder).pictures.take(range(12))
+    np.testing.assert_array_equal(prepare(folder).pictures.take(range(12)), before)
     with pytest.raises(ResumeMismatchError, match="least_side_px"):
         prepare(
             folder, ViewConfig(side_px=32, shard_size=5, least_side_px=30, shares=CONFIG.shares)
