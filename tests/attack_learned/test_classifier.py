@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from tests.unit.attack.drawn_attack import fields
 from veilset.attack import classifier
-from veilset.attack.classifier import NETWORKS, Training, make_network, train_classifier
+from veilset.attack.classifier import (
+    NETWORKS,
+    Training,
+    make_network,
+    one_cycle,
+    train_classifier,
+)
 from veilset.errors import ConfigError, RunError
 
 N = 4
@@ -71,6 +77,19 @@ def test_what_cannot_be_trained() -> None:
     for bad in ({"network": "other"}, {"epochs": 0}):
         with pytest.raises(ConfigError, match="cannot be had"):
             Training(**bad)
+
+
+def test_a_training_of_any_length_has_a_learning_rate() -> None:
+    """PyTorch's schedule divides by zero where the rise is one step."""
+    for n_steps in range(1, 42):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        schedule = one_cycle(optimizer, 1.0, n_steps)
+        rates = []
+        for _ in range(n_steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step() if len(rates) < n_steps else None
+        assert 0 < max(rates) <= 1
 
 
 @pytest.mark.parametrize("network", NETWORKS)

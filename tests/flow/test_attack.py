@@ -17,7 +17,14 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.conftest import files_below
-from tests.unit.attack.drawn_attack import QUICK, Album, draw_album, planted_plugins
+from tests.unit.attack.drawn_attack import (
+    QUICK,
+    Album,
+    Feeble,
+    Planted,
+    draw_album,
+    planted_plugins,
+)
 from veilset.annotations.store import AnnotationSet
 from veilset.attack import stage
 from veilset.attack.config import AttackConfig, method_setting, release_setting
@@ -181,12 +188,15 @@ def test_another_attack_later_gives_the_same_numbers(done: Album, tmp_path: Path
     rows = pq.read_table(out / "results.parquet").to_pylist()
     assert [row for row in rows if row["attack"] in ("recognise", "similarity")] == first
     assert not (out / "look" / "private").exists()
-    # And back to the one: nothing is left to be made, nothing is looked at.
+    # And the one alone again: nothing is left to be made or looked at, and nothing is forgotten.
     made.clear()
+    (out / "cost.md").write_text("Beside a study.")
     stage.attack_dataset(done.photos, done.annotations, out, ONLY_RECOGNISE, on_step=made.append)
     assert not made
     assert not (out / "look" / "private").exists()
-    assert pq.read_table(out / "results.parquet").to_pylist() == first
+    assert results(out) == results(done.out)
+    manifest = json.loads((out / "run.json").read_bytes())
+    assert manifest["extra"]["attacks"] == manifest["config"]["attacks"] == list(QUICK.attacks)
 
 
 def test_done_it_is_not_done_again(done: Album, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +225,85 @@ def test_other_settings_are_refused_and_nothing_changes(done: Album, tmp_path: P
             done.attack(changed, out)
     after = {name: each for name, each in files_below(out).items() if "lock" not in name}
     assert after == before
+
+
+def test_another_list_of_people_is_refused_though_it_has_the_same_name(
+    album: Album, tmp_path: Path
+) -> None:
+    out, who = tmp_path / "out", tmp_path / "who.csv"
+
+    def write(shift: int) -> None:
+        names = album.image_ids()
+        people = [name.split("/")[0] for name in names]
+        lines = [f"{a},{b}" for a, b in zip(names, people[shift:] + people[:shift], strict=True)]
+        who.write_text("\n".join(["image_id,person", *lines]))
+
+    config = replace(ONLY_RECOGNISE, identities=str(who))
+    write(0)
+    album.attack(config, out)
+    write(2)
+    with pytest.raises(ResumeMismatchError, match="identities_sha256 changed"):
+        album.attack(config, out)
+    # The same people from another file are the same.
+    write(0)
+    other = who.rename(tmp_path / "again.csv")
+    album.attack(replace(config, identities=str(other)), out)
+
+
+def test_another_version_of_a_method_is_refused(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    album.attack(ONLY_RECOGNISE, out)
+    card = Feeble().card
+    monkeypatch.setattr(Feeble, "card", property(lambda _: replace(card, version=2)))
+    with pytest.raises(ResumeMismatchError, match=r'method feeble changed from .*"version": 1'):
+        album.attack(ONLY_RECOGNISE, out)
+
+
+def test_a_release_made_anew_is_refused(album: Album, tmp_path: Path) -> None:
+    release, record = tmp_path / "release", tmp_path / "release.veilset" / "obfuscate"
+    obfuscated(album, release)
+    record.mkdir(parents=True)
+    config = replace(ONLY_RECOGNISE, settings=(release_setting(f"released={release}"),))
+    (record / "run.json").write_text('{"outputs_sha256": "1"}')
+    album.attack(config, tmp_path / "out")
+    (record / "run.json").write_text('{"outputs_sha256": "2"}')
+    with pytest.raises(ResumeMismatchError, match="release_sha256 released changed from '1'"):
+        album.attack(config, tmp_path / "out")
+
+
+def test_what_was_computed_back_may_be_left_out_later(album: Album, tmp_path: Path) -> None:
+    out, swirl = tmp_path / "out", (method_setting("swirl"),)
+    both = replace(ONLY_RECOGNISE, settings=swirl, attacks=("recognise", "restore-known"))
+    album.attack(both, out)
+    before = results(out)
+    album.attack(replace(both, attacks=("recognise",)), out)
+    assert results(out) == before
+    album.attack(replace(both, attacks=("recognise",)), tmp_path / "other")
+    with pytest.raises(ResumeMismatchError, match="restore-known changed from False"):
+        album.attack(both, tmp_path / "other")
+
+
+def test_an_embedding_that_is_no_number_is_one_photograph_s_failure(
+    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    embed, seen = Planted.embed, 0
+
+    def embed_badly(self: Planted, chips: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        return embed(self, chips) * (np.nan if seen == 4 else 1)
+
+    monkeypatch.setattr(Planted, "embed", embed_badly)
+    engine = EngineSettings("local", n_processes=1)
+    summary = stage.attack_dataset(
+        album.photos, album.annotations, tmp_path / "out", ONLY_RECOGNISE, workers=1, engine=engine
+    )
+    assert summary.counts["failed"] == 1
+    (row,) = (each for each in read_faces(tmp_path / "out/look", 7) if each["reason"])
+    assert row["reason"] == "embedding"
+    assert "'planted' gives an embedding of this face in 'veil:cells=4' that" in row["message"]
 
 
 def test_other_draws_make_every_number_anew(done: Album, tmp_path: Path) -> None:
@@ -313,6 +402,8 @@ def test_a_release_of_nothing(album: Album, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"0 people are left.*look/faces says what went wrong"):
         album.attack(replace(QUICK, settings=setting), tmp_path / "out")
     assert not any((tmp_path / "out" / name).exists() for name in RESULTS)
+    # Nothing can be made of it: no face is kept for that.
+    assert not (tmp_path / "out/look/private").exists()
 
 
 def test_one_gallery_photograph_of_each_of_two_people(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from veilset.records.places import record_folder
 from veilset.records.studies import StudyResults, read_results
 
 BESIDE_CSV, BESIDE_MD = "cost.csv", "cost.md"
+BESIDE = (BESIDE_CSV, BESIDE_MD)
 _MAIN = {"network": "Average", "metric": "Top-1 accuracy"}
 
 

@@ -236,18 +236,21 @@ class AttackConfig:
         return (*both, *self.attacked)
 
     def seen_as_json(self) -> dict[str, Any]:
-        """Give what decides what is seen of the faces, without what is made of it later."""
+        """Give what decides what is seen of the faces, without what is made of it later.
+
+        Who is on them, the models and the releases are told by what is in them: see ``looking``.
+        """
         told = asdict(self)
         seen = {name: told[name] for name in _SEEN} | {
             "settings": [asdict(each) for each in self.shown],
-            "restored": RESTORE_KNOWN in self.attacks,
+            RESTORE_KNOWN: RESTORE_KNOWN in self.attacks,
         }
         # Only where asked for: what was seen before there were strangers can be gone on with.
         return seen | {"strangers": True} if self.strangers else seen
 
 
 _SEEN = (
-    "identities", "recogniser", "recogniser_settings", "gallery_share", "min_score",
+    "recogniser", "recogniser_settings", "gallery_share", "min_score",
     "face_min_score", "least_side_px", "chip_px", "seed", "max_pixels", "shard_size",
 )  # fmt: skip
 

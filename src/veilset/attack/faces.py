@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from veilset.attack.identities import (
 )
 from veilset.boxes import clip
 from veilset.errors import DatasetError
+from veilset.files import sha256_hex
 from veilset.protocols import Reader, Shard
 from veilset.types import Annotations, ImageRecord, Region, Status
 
@@ -73,6 +75,12 @@ class Chosen:
     left_out: Mapping[str, int]
     sides_px: tuple[float, ...]
     strangers: frozenset[str] = frozenset()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of who is on each photograph, and on which side."""
+        told = [(each.image_id, *self.who(each.image_id)) for each in self.records]
+        return sha256_hex(json.dumps(told).encode())
 
     def who(self, image_id: str) -> tuple[str, str]:
         """Give who is on a photograph, and its half; nobody and ``stranger`` for a stranger."""

@@ -29,7 +29,7 @@ from veilset.attack.measuring import (
     compare_faces,
     name_people,
 )
-from veilset.attack.outcomes import Outcome, Pen, with_facts
+from veilset.attack.outcomes import Outcome, Pen, Row, with_facts
 from veilset.attack.resampling import draw_people
 from veilset.attack.restorer import RestorerConfig, train_restorer
 from veilset.attack.similarity import psnr
@@ -94,7 +94,7 @@ def parrot_student(evidence: Evidence, setting: Setting) -> Outcome:
     # What the recogniser takes for one person is a distance of its own, not of directions.
     outcome = compare_faces(evidence, pen, 1 - guesses.astype(np.float64) @ known.T, threshold=None)
     cosines = (tried * student.seen(lessons.embeddings[aside])).sum(axis=1)
-    row = pen.row(_mean("cosine to clear, held-out faces", cosines), note="of no probe")
+    row = _mean(pen, "cosine to clear, held-out faces", cosines, note="of no probe")
     facts = _facts(training, began) | {"network": "student"} | _counts(lessons, aside)
     return with_facts(outcome, facts, [row])
 
@@ -138,7 +138,7 @@ def restore_learned(evidence: Evidence, setting: Setting) -> Outcome:
     distances = evidence.distances(embeddings, clear.embeddings[held])
     outcome = compare_faces(evidence, pen, distances, threshold=evidence.recogniser.threshold)
     likeness = tuple(
-        pen.row(_mean_psnr(name, faces, clear.chips[~held]))
+        _mean_psnr(pen, name, faces, clear.chips[~held])
         for name, faces in (
             ("PSNR of obfuscated faces", shown.chips[~held]), ("PSNR of restored faces", restored),
         )
@@ -157,18 +157,27 @@ def _enlarged(evidence: Evidence, chip: Image) -> Image:
     return made
 
 
-def _mean_psnr(name: str, faces: Chips, clear: Chips) -> Measurement:
+def _mean_psnr(pen: Pen, name: str, faces: Chips, clear: Chips) -> Row:
     values = np.array([psnr(one, other) for one, other in zip(clear, faces, strict=True)])
-    values = values[np.isfinite(values)]
-    return _mean(name, values, "dB")
+    return _mean(pen, name, values[np.isfinite(values)], unit="dB")
 
 
-def _mean(name: str, values: NDArray[np.floating], unit: str = "") -> Measurement:
+def _mean(
+    pen: Pen, name: str, values: NDArray[np.floating], *, unit: str = "", note: str = ""
+) -> Row:
+    """Give the row of a mean with its interval; without a value where there are too few."""
+    if len(values) < 2:
+        too_few = f"{len(values)} faces: too few for a mean with an interval"
+        return Row(
+            pen.setting, pen.attack, pen.protocol, name, None, None, None, len(values), None,
+            note=too_few,
+        )  # fmt: skip
     mean = float(values.mean())
-    half = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
-    return Measurement(
+    half = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values))
+    found = Measurement(
         name, mean, mean - half, mean + half, len(values), unit=unit, direction=Direction.LOWER
     )
+    return pen.row(found, note=note)
 
 
 def assess(evidence: Evidence, setting: Setting) -> Outcome:

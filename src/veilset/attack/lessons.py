@@ -15,6 +15,7 @@ HELD_OUT = 0.1
 """Share of faces that a student is not shown, to see what it learned of all."""
 
 _LEAST_HELD_OUT = 2
+_LEAST_TO_HOLD_OUT_OF = 10
 
 Chips = NDArray[np.uint8]
 
@@ -43,9 +44,12 @@ class Lessons:
     def held_out(self, seed: int) -> NDArray[np.bool_]:
         """Choose faces that are not learned from, ``(N,)``.
 
-        A tenth of the strangers; where there are none, of the gallery. Two at least.
+        A tenth of the strangers, where there are none of the gallery, two at least; nobody where
+        there are fewer than ten.
         """
         n = self.n_strangers or self.n_gallery
+        if n < _LEAST_TO_HOLD_OUT_OF:
+            return np.zeros(len(self.shown), bool)
         chosen = np.random.default_rng(seed).permutation(n)
         chosen = chosen[: max(_LEAST_HELD_OUT, round(HELD_OUT * n))]
         found = np.zeros(len(self.shown), bool)

@@ -19,6 +19,7 @@ import numpy as np
 from veilset.annotations.hiding import is_hidden
 from veilset.annotations.store import AnnotationSet
 from veilset.attack.config import CLEAR, FILLED, RESTORE_KNOWN, AttackConfig, Setting
+from veilset.attack.contents import as_begun, contents
 from veilset.attack.faces import Chosen, ChosenImages, face_of
 from veilset.attack.identities import PROBE, STRANGER
 from veilset.attack.restoring import restoration_for
@@ -98,12 +99,17 @@ def look_at_faces(
         _in_processes(engine, workers, math.ceil(len(chosen.records) / config.shard_size)),
         n_threads=workers, threads_per_process=threads_per_process("cpu"),
     )  # fmt: skip
-    facts = {"annotations_sha256": str(known.manifest["outputs_sha256"])}
+    config = as_begun(folder, config)
+    recogniser = make_recogniser(config.recogniser, config.recogniser_settings)
+    facts = {
+        "annotations_sha256": str(known.manifest["outputs_sha256"]),
+        "identities_sha256": chosen.sha256,
+        **contents(config, recogniser),
+    }
     images = ChosenImages(photos, chosen.records, facts)
     sides = dict(zip((each.image_id for each in chosen.records), chosen.sides_px, strict=True))
     who = {name: (*chosen.who(name), side_px) for name, side_px in sides.items()}
     task = FaceTask(images, known.folder, folder, config, who, workers)
-    recogniser = make_recogniser(config.recogniser, config.recogniser_settings)
     for card in recogniser.cards:
         check_licence(card, commercial=config.commercial_ok)
     asked = config.seen_as_json() | {"recogniser_settings": dict(recogniser.settings)}
@@ -143,6 +149,10 @@ def view_slugs(config: AttackConfig) -> dict[str, str]:
 
 def _obfuscator_of(setting: Setting) -> Obfuscator:
     return make_obfuscator(setting.method, setting.parameters)
+
+
+class _UnusableEmbeddingError(Exception):
+    """A recogniser gave what cannot be compared; the message says of what."""
 
 
 @dataclass(slots=True)
@@ -237,6 +247,8 @@ class Looker:
             return SeenFace(*named, glimpses=self._glimpses(record, steps))
         except DecodeError as error:
             return SeenFace(*named, reason=error.reason, message=str(error))
+        except _UnusableEmbeddingError as error:
+            return SeenFace(*named, reason="embedding", message=str(error))
         except _OF_THE_RUN:
             raise
         except Exception as error:  # noqa: BLE001  one bad file never stops the run
@@ -300,7 +312,7 @@ class Looker:
         with steps("compare"):
             likeness = _likeness(photo.clear, shown)
             scene = _small(shown, config.chip_px) if setting.name in (CLEAR, FILLED) else None
-        embedding, chip = self._face(photo, shown, steps)
+        embedding, chip = self._face(photo, shown, setting.name, steps)
         return Glimpse(embedding, chip, *likeness, scene)
 
     def _learned_from(self, photo: _Photo, shown: Image, setting: Setting, steps: Steps) -> Glimpse:
@@ -308,7 +320,8 @@ class Looker:
         chip_px = self.task.config.chip_px
         if setting.name == CLEAR:
             # The whole picture, to tell whether it is one of the probes once more.
-            return Glimpse(*self._face(photo, shown, steps), scene=_small(shown, chip_px))
+            seen = self._face(photo, shown, setting.name, steps)
+            return Glimpse(*seen, scene=_small(shown, chip_px))
         with steps("cut"):
             chip = self.recogniser.cut(shown, photo.face, aligned_on=photo.clear)
         return Glimpse(np.zeros(0, np.float32), _small(chip, chip_px))
@@ -323,17 +336,19 @@ class Looker:
             return {}
         with steps("restore"):
             restored = restoration.restore(shown, photo.regions, method)
-        return {setting.name + RESTORED: Glimpse(*self._face(photo, restored, steps))}
+        name = setting.name + RESTORED
+        return {name: Glimpse(*self._face(photo, restored, name, steps))}
 
-    def _face(self, photo: _Photo, shown: Image, steps: Steps) -> tuple[Any, Image]:
+    def _face(self, photo: _Photo, shown: Image, setting: str, steps: Steps) -> tuple[Any, Image]:
         with steps("cut"):
             chip = self.recogniser.cut(shown, photo.face, aligned_on=photo.clear)
         with steps("embed"):
             (embedding,) = self.recogniser.embed([chip])
-        if not np.isfinite(embedding).all():
-            raise PluginError(
-                f"The recogniser {self.task.config.recogniser!r} gives an embedding that is not "
-                "finite. Tell its author."
+        lacks_direction = self.recogniser.metric == "cosine" and not embedding.any()
+        if not np.isfinite(embedding).all() or lacks_direction:
+            raise _UnusableEmbeddingError(
+                f"The recogniser {self.task.config.recogniser!r} gives an embedding of this face "
+                f"in {setting!r} that is {'zero' if lacks_direction else 'not finite'}."
             )
         return embedding, _small(chip, self.task.config.chip_px)
 

@@ -152,7 +152,9 @@ def compare_embeddings(
     if metric == "cosine":
         lengths = [np.linalg.norm(each, axis=1, keepdims=True) for each in (p, g)]
         if any((each == 0).any() for each in lengths):
-            raise ConfigError("An embedding is zero, and has no direction to be compared by.")
+            raise ConfigError(
+                "An embedding is zero, and has no direction to be compared by. Leave it out."
+            )
         return np.asarray(1 - (p / lengths[0]) @ (g / lengths[1]).T)
     if metric != "euclidean":
         raise ConfigError(f"There is no metric {metric!r}. Choose: euclidean, cosine.")

@@ -60,7 +60,7 @@ class Standing:
 
     @property
     def tells_no_more_than_filled(self) -> bool:
-        """Whether the interval of the difference to filled faces holds 0 and nothing large.
+        """Whether the interval of the difference to filled faces begins at 0 or below and ends low.
 
         That it holds 0 is not enough: with few people it always does.
         """

@@ -19,8 +19,8 @@ def measure_similarity(evidence: Evidence, setting: Setting) -> Outcome | None:
     """Measure how alike obfuscated pictures and originals are, over all photographs.
 
     Returns:
-        Rows of the mean SSIM and the mean PSNR (of the pictures that were changed); None for
-        the originals.
+        Rows of the mean SSIM and the mean PSNR (of the pictures that were changed, if at least two
+        were); None for the originals.
     """
     if setting.name == CLEAR:
         return None
@@ -28,7 +28,7 @@ def measure_similarity(evidence: Evidence, setting: Setting) -> Outcome | None:
     pen = Pen(setting.name, SIMILARITY)
     rows: list[Row] = [pen.row(_mean_ssim(view.ssim))]
     changed = view.psnr_db[np.isfinite(view.psnr_db)]
-    if len(changed):
+    if len(changed) > 1:
         rows.append(pen.row(_mean_psnr(changed)))
     return Outcome(setting.name, SIMILARITY, tuple(rows))
 
@@ -44,7 +44,7 @@ def _mean_ssim(values: NDArray[np.float64]) -> Measurement:
 
 def _mean_psnr(values: NDArray[np.float64]) -> Measurement:
     mean = float(values.mean())
-    half = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values)) if len(values) > 1 else np.inf
+    half = Z_95 * float(values.std(ddof=1)) / np.sqrt(len(values))
     return Measurement(
         "PSNR", mean, mean - half, mean + half, len(values), unit="dB",
         direction=Direction.HIGHER,

@@ -9,6 +9,7 @@ tell        tables, a figure of what it costs and buys, a recommendation       t
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -21,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.annotations.store import AnnotationSet
-from veilset.attack.config import CLEAR, LEARNED, AttackConfig, Setting
+from veilset.attack.beside_study import BESIDE
+from veilset.attack.config import ATTACKS, CLEAR, LEARNED, AttackConfig, Setting
 from veilset.attack.copies import is_copy, is_copy_of
 from veilset.attack.faces import choose_photographs
 from veilset.attack.identities import GALLERY, PROBE, STRANGER
@@ -118,7 +120,7 @@ def attack_dataset(
             workers=workers or usable_cores(), engine=engine, on_progress=on_progress,
             is_needed=_left(folder, config),
         )  # fmt: skip
-        evidence = gather_evidence(folder / LOOK, config)
+        evidence = _gather_or_forget(folder / LOOK, config)
         outcomes = _measure_all(folder, evidence, on_step or (lambda _: None))
         places = {"photos": str(photos), "annotations": str(annotations)}
         summary = tell(folder, evidence, outcomes, places)
@@ -163,6 +165,15 @@ def require_libraries(attacks: Iterable[str]) -> None:
                 + (f"; or leave out what learns:{others}" if module in ("torch", "safetensors")
                    else "")
             )  # fmt: skip
+
+
+def _gather_or_forget(look: Path, config: AttackConfig) -> Evidence:
+    """Gather what was seen; where nothing can be made of it, nothing private is kept either."""
+    try:
+        return gather_evidence(look, config)
+    except DatasetError:
+        delete_private(look)
+        raise
 
 
 def gather_evidence(look: Path, config: AttackConfig) -> Evidence:
@@ -246,12 +257,18 @@ def _scenes(
 
 
 def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outcome]:
-    """Make every attack in every setting, or read what it came to before."""
+    """Make every attack in every setting, or read what it came to before.
+
+    Attacks that were made before and are not asked for now are among the results too.
+    """
     outcomes, key = [], _key(folder, evidence.config)
-    for setting, attack in _pairs(evidence.config):
+    wanted = {SIMILARITY, *evidence.config.attacks}
+    for setting, attack in itertools.product(evidence.config.shown, (SIMILARITY, *ATTACKS)):
         path = outcome_path(folder, setting, attack)
         outcome = read_outcome(path)
         if outcome is None or outcome.facts.get("key") != key:
+            if attack not in wanted:
+                continue
             on_step(f"{setting.name}: {attack}")
             found = (
                 measure_similarity(evidence, setting)
@@ -261,6 +278,8 @@ def _measure_all(folder: Path, evidence: Evidence, on_step: OnStep) -> list[Outc
             outcome = found or Outcome(setting.name, attack, ())
             outcome = replace(outcome, facts={**outcome.facts, "key": key})
             write_outcome(path, outcome)
+            # As it is read another time: numbers that are not finite are none in the file.
+            outcome = read_outcome(path) or outcome
         outcomes.append(outcome)
     return outcomes
 
@@ -293,7 +312,7 @@ def _key(folder: Path, config: AttackConfig) -> str:
 def _refuse_foreign(folder: Path) -> None:
     if not folder.is_dir():
         return
-    known = {LOOK, OUTCOMES, LOCK, *FILES}
+    known = {LOOK, OUTCOMES, LOCK, *FILES, *BESIDE}
     names = sorted(each.name for each in folder.iterdir())
     names = [name for name in names if name not in known and not name.startswith(".")]
     if names:

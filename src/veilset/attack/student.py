@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from veilset.attack.classifier import Residual, Training, as_planes, changed
+from veilset.attack.classifier import Residual, Training, as_planes, changed, one_cycle
 from veilset.errors import ConfigError, RunError
 from veilset.learning.random_state import seed_all
 from veilset.seeds import derive
@@ -143,10 +143,8 @@ def train_student(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=_LEARNING_RATE, pct_start=0.1,
-        total_steps=training.epochs * math.ceil(len(shown) / _BATCH),
-    )  # fmt: skip
+    n_steps = training.epochs * math.ceil(len(shown) / _BATCH)
+    schedule = one_cycle(optimizer, _LEARNING_RATE, n_steps)
     for epoch in range(1, training.epochs + 1):
         network.train()
         losses = []

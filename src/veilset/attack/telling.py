@@ -88,6 +88,8 @@ def tell(
     points, levels = frontier_points([_as_json(each) for each in standings])
     if points:
         write_atomically(folder / FRONTIER, standalone(draw_frontier(points, levels)))
+    else:
+        (folder / FRONTIER).unlink(missing_ok=True)
     told = {
         "recommendation": advice,
         "places": dict(places),
@@ -101,8 +103,8 @@ def recommend(standings: Sequence[Standing]) -> str:
     """Say in plain words which setting to choose, if one can be named.
 
     A setting is recommended only where its worst attack does not name people more often than
-    the worst attack on filled faces: the interval of the difference holds 0, and nothing above
-    ``MOST_BEYOND``. Of those, the one that leaves most of the pictures.
+    the worst attack on filled faces: the interval of the difference holds 0 or lies below it, and
+    nothing above ``MOST_BEYOND``. Of those, the one that leaves most of the pictures.
     """
     rivals = [each for each in standings if each.setting not in (CLEAR, FILLED)]
     if not rivals:
@@ -116,6 +118,11 @@ def recommend(standings: Sequence[Standing]) -> str:
             "protect as much as faces filled with one colour: people's photographs may be named "
             f"more than {100 * MOST_BEYOND:g} points oftener. Attack photographs of more people."
         )
+    if all(each.beyond_filled is None for each in rivals):
+        return (
+            "No setting can be recommended: none of these attacks was made on faces filled with "
+            "one colour, so there is nothing to compare with. Add 'recognise' or a parrot."
+        )
     if not good:
         return (
             f"No setting protects as much as faces filled with one colour. Least is told by "
@@ -124,19 +131,24 @@ def recommend(standings: Sequence[Standing]) -> str:
             "or obfuscate them more strongly."
         )
     best = max(good, key=lambda each: _value(each.ssim))
-    difference = best.beyond_filled
-    reach = (
-        f" ({100 * difference.low:+.1f} to {100 * difference.high:+.1f} points)"
-        if difference
-        else ""
-    )
     return (
-        f"Of the settings whose worst attack cannot be told from that on filled faces, "
+        f"Of the settings whose worst attack names no more than that on filled faces, "
         f"{best.setting!r} leaves most of the pictures: SSIM {_value(best.ssim):.3f}. Its worst "
         f"attack ({best.worst.attack}) names {_percent(best.worst)} of people's photographs at "
-        f"the first try, against {100 * (best.worst.chance or 0):.1f} % by guessing; the "
-        f"difference to filled faces is not told apart from none{reach}."
+        f"the first try, against {100 * (best.worst.chance or 0):.1f} % by guessing"
+        f"{_beside_filled(best)}."
     )
+
+
+def _beside_filled(standing: Standing) -> str:
+    """Say how it compares with filled faces, as the end of a sentence."""
+    difference = standing.beyond_filled
+    if difference is None:
+        return ""
+    reach = f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f} points)"
+    if difference.high < 0:
+        return f"; that is fewer than filled faces let through {reach}"
+    return f"; the difference to filled faces is not told apart from none {reach}"
 
 
 def _value(row: Row | None) -> float:
@@ -286,6 +298,12 @@ def _safe(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
+def _made(outcomes: Sequence[Outcome]) -> list[str]:
+    """Name the attacks that were made, in this run or before."""
+    made = {each.attack for each in outcomes}
+    return [name for name in ATTACKS if name in made]
+
+
 def _write_record(
     folder: Path,
     evidence: Evidence,
@@ -312,7 +330,7 @@ def _write_record(
         **told,
         "limits": LIMITS,
         "left_out": look["extra"]["left_out"],
-        "attacks": list(evidence.config.attacks),
+        "attacks": _made(outcomes),
     }
     manifest = {
         "format": FORMAT,
@@ -320,8 +338,8 @@ def _write_record(
         "veilset": look["veilset"],
         "config": look["config"] | {
             name: getattr(evidence.config, name)
-            for name in ("attacks", "n_draws", "device", "threads", "epochs")
-        },
+            for name in ("identities", "n_draws", "device", "threads", "epochs")
+        } | {"attacks": _made(outcomes)},
         "inputs": look["inputs"],
         "counts": counts,
         "models": look["models"],

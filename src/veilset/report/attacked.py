@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ def attack_section(attacked: Attacked | None) -> Markup | str:
             f"photographs, {counts['probes']:,} others are attacked. clear: nothing is hidden. "
             "filled: every face is one colour, and what is named is named by hair, body and scene."
         ),
+        note(_attackers(results)),
         note(_LIMIT),
     )
 
@@ -112,14 +114,24 @@ def sentence(attacked: Attacked) -> str:
         text += f", the worst of clear faces {100 * clear['worst']['value']:.1f} %"
     beyond = mine["beyond_filled"]
     if filled and beyond:
-        is_more = beyond["low"] > 0
-        seen = "more than" if is_more else "not told apart from"
+        seen = "more than" if beyond["low"] > 0 else "not told apart from"
+        seen = "fewer than" if beyond["high"] < 0 else seen
         text += (
             f". That is {seen} what faces filled with one colour let through "
             f"({100 * filled['worst']['value']:.1f} %; difference {100 * beyond['low']:+.1f} to "
             f"{100 * beyond['high']:+.1f} points)"
         )
     return f"{text}."
+
+
+def _attackers(results: AttackResults) -> str:
+    """Name who attacked: without it no share of named photographs says anything."""
+    config, counts = results.manifest["config"], results.manifest["counts"]
+    tried = ", ".join(results.manifest["extra"]["attacks"])
+    text = f"Attacks that were tried: {tried}. Recogniser: {config['recogniser']}."
+    if counts.get("strangers"):
+        text += f" They learned from {counts['strangers']:,} faces of strangers too."
+    return text
 
 
 def _share(row: Mapping[str, Any]) -> str:
@@ -165,5 +177,20 @@ def attack_data(attacked: Attacked | None) -> dict[str, Any] | None:
 
 
 def attack_commands(attacked: Attacked | None) -> list[str]:
-    """Give the command that makes the attack again."""
-    return ["veilset attack run FACES -a FACES.ANN -o ATTACK"] if attacked else []
+    """Give the command that makes the attack again; names in capitals are the user's to fill in."""
+    if attacked is None:
+        return []
+    manifest = attacked.results.manifest
+    config = manifest["config"]
+    words = ["veilset attack run FACES -a FACES.ANN -o ATTACK"]
+    if config["identities"] != "folders":
+        words.append("--identities PEOPLE")
+    for setting in config["settings"]:
+        if setting["name"] not in (CLEAR, FILLED):
+            is_method = bool(setting["method"])
+            told = setting["name"] if is_method else f"{setting['name']}=RELEASE"
+            words.append(f"{'--method' if is_method else '--release'} {shlex.quote(told)}")
+    words += [f"--only {name}" for name in manifest["extra"]["attacks"]]
+    words += ["--strangers"] if config.get("strangers") else []
+    words.append(f"--recogniser {config['recogniser']} --seed {config['seed']}")
+    return [" ".join(words)]

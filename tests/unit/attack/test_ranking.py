@@ -96,6 +96,14 @@ def test_without_filled_faces_or_settings_nothing_is_recommended() -> None:
     assert "No setting was attacked" in recommend(ranked({"clear": (1.0, 1.0)}))
     told = recommend(ranked({"clear": (1.0, 1.0), "strong": (0.01, 0.8)}))
     assert "'strong' leaves" not in told
+    assert "none of these attacks was made on faces filled with one colour" in told
+
+
+def test_fewer_than_filled_faces_is_not_called_no_difference() -> None:
+    told = recommend(ranked({"clear": (0.97, 1.0), "filled": (0.2, 0.7), "strong": (0.02, 0.8)}))
+    assert "'strong' leaves most of the pictures" in told
+    assert "that is fewer than filled faces let through (-2" in told
+    assert "not told apart" not in told
 
 
 def test_a_frontier_of_equals_holds_all_of_them() -> None:

@@ -119,8 +119,11 @@ def test_faces_are_held_out_of_the_strangers_first() -> None:
     assert (aside != of_both.held_out(seed=2)).any()
     gallery = Lessons(pictures, pictures, np.zeros((60, 4), np.float32), 60)
     assert gallery.held_out(seed=1).sum() == 6
-    few = Lessons(pictures[:6], pictures[:6], np.zeros((6, 4), np.float32), 6)
+    few = Lessons(pictures[:12], pictures[:12], np.zeros((12, 4), np.float32), 12)
     assert few.held_out(seed=1).sum() == 2
+    # Of a handful nobody can be spared.
+    handful = Lessons(pictures[:2], pictures[:2], np.zeros((2, 4), np.float32), 2)
+    assert not handful.held_out(seed=1).any()
 
 
 def test_people_are_never_asked_about_them(done: Album) -> None:

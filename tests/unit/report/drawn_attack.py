@@ -39,7 +39,22 @@ def write_attack(folder: Path, veil: Mapping[str, Any] = VEIL) -> Path:
     manifest = {
         "format": FORMAT,
         "stage": "attack",
-        "counts": {"people": 20, "gallery": 80, "probes": 80},
+        "counts": {"people": 20, "gallery": 80, "probes": 80, "strangers": 1500},
+        "config": {
+            "identities": "who.csv",
+            "recogniser": "dlib",
+            "seed": 1,
+            "strangers": True,
+            "settings": [
+                {"name": name, "method": method, "release": ""}
+                for name, method in (
+                    ("clear", ""),
+                    ("filled", "overlay"),
+                    ("overlay", "overlay"),
+                    ("veil:cells=6", "veil"),
+                )
+            ],
+        },
         "extra": {
             "attacks": ["recognise", "parrot-pixels"],
             "methods": {"filled": OVERLAY, "veil:cells=6": dict(veil), "overlay": OVERLAY},

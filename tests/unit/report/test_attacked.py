@@ -84,6 +84,16 @@ def test_the_sentence_tells_all_four_levels(tmp_path: Path) -> None:
     assert "not told apart from what faces filled" in plain
 
 
+def test_fewer_than_filled_faces_is_said(tmp_path: Path) -> None:
+    attacked = read_attacked(write_attack(tmp_path / "attack"), OVERLAY)
+    mine = attacked.results.standing("overlay")
+    assert mine is not None
+    mine["beyond_filled"].update(low=-0.15, high=-0.03)
+    told = sentence(attacked)
+    assert "That is fewer than what faces filled with one colour let through" in told
+    assert "-15.0 to -3.0 points" in told
+
+
 def test_section_data_and_command(tmp_path: Path) -> None:
     attacked = read_attacked(write_attack(tmp_path / "attack"), VEIL)
     page = attack_section(attacked)
@@ -93,7 +103,13 @@ def test_section_data_and_command(tmp_path: Path) -> None:
     data = attack_data(attacked)
     assert data is not None
     assert [each["setting"] for each in data["standings"]][:2] == ["clear", "filled"]
-    assert attack_commands(attacked)[0].startswith("veilset attack run")
+    assert attack_commands(attacked) == [
+        "veilset attack run FACES -a FACES.ANN -o ATTACK --identities PEOPLE --method overlay "
+        "--method veil:cells=6 --only recognise --only parrot-pixels --strangers "
+        "--recogniser dlib --seed 1"
+    ]
+    assert "Attacks that were tried: recognise, parrot-pixels. Recogniser: dlib." in page
+    assert "1,500 faces of strangers" in page
     assert (attack_section(None), attack_data(None), attack_commands(None)) == ("", None, [])
 
 
@@ -105,7 +121,8 @@ def test_the_page_of_a_release_tells_it(release: DrawnRelease, tmp_path: Path) -
     assert str(tmp_path) not in text
     data = json.loads(page.with_suffix(".json").read_bytes())
     assert data["attack"]["setting"] == "veil:cells=6"
-    assert "veilset attack run FACES -a FACES.ANN -o ATTACK" in data["commands"]
+    (command,) = (each for each in data["commands"] if "attack run" in each)
+    assert command.startswith("veilset attack run FACES -a FACES.ANN -o ATTACK --identities")
     plain = write_report(release.out)
     assert "What it buys" not in plain.read_text()
     assert json.loads(plain.with_suffix(".json").read_bytes())["attack"] is None
