@@ -42,7 +42,7 @@ def key(asked: Path) -> Key:
 
 
 def page_path(asked: Path) -> Path:
-    return asked / "pages" / "assessor-1.html"
+    return asked / "pages" / "assessor-01.html"
 
 
 def right_places(asked: Path, key: Key) -> list[int]:

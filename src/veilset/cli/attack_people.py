@@ -20,6 +20,18 @@ OpenMaterial = Callable[[Path], "Material"]
 """Takes the records of an attack and gives what questions are made of."""
 
 KeyFile = Annotated[Path, typer.Argument(help="The key.json that 'ask' wrote.", metavar="KEY")]
+GroupsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="CSV image_id,group, such as the gender; groups meet in no question.", metavar="FILE"
+    ),
+]
+AskSeed = Annotated[
+    int,
+    typer.Option(
+        help="Decides who is shown together; who of them is right is drawn in secret.", min=0
+    ),
+]
 AnswerFiles = Annotated[
     list[Path], typer.Argument(help="Files that the pages saved.", metavar="ANSWERS...")
 ]
@@ -57,13 +69,17 @@ def people_app(open_material: OpenMaterial) -> typer.Typer:
         contact: Annotated[
             str, typer.Option(help="Who asks and where to reach them; shown on the page.")
         ] = "",
-        seed: Annotated[int, typer.Option(help="Seed of all that is drawn.", min=0)] = 0,
+        groups: GroupsFile = None,
+        seed: AskSeed = 0,
     ) -> None:
         """Write pages for assessors, and the key to them."""
         from veilset.attack.people.asking import write_questions
+        from veilset.attack.people.groups import with_groups
         from veilset.attack.people.questions import Plan, chosen_settings
 
         material = open_material(attack)
+        if groups is not None:
+            material = with_groups(material, groups)
         plan = Plan(
             chosen_settings(material.settings, setting or ()), per_setting, packs, candidates, seed
         )

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from veilset.attack.people.asking import Material
+from veilset.attack.people.key import Begun
 from veilset.attack.people.questions import Candidate
+from veilset.attack.people.secret import Secret
 from veilset.types import Image
 
 SETTINGS = ("clear", "blur-strong", "veil-strong")
 MAN = "Ichabod Crane"
+SECRET = Secret(bytes(range(16)))
+BEGUN = Begun(SECRET, "0" * 64)
 
 
 def colour(text: str) -> np.ndarray:
@@ -23,22 +27,23 @@ def colour(text: str) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(text.encode()).digest()[:3], np.uint8)
 
 
-def drawn_material(n_people: int = 12) -> Material:
-    """Give people with two photographs each; settings darken them."""
+def drawn_material(n_people: int = 12, *, n_probes: int = 8) -> Material:
+    """Give people with a clear photograph and some to ask about; settings darken them."""
     people = [f"{MAN} {n}" for n in range(n_people)]
-    candidates = [
-        Candidate(f"{person}/{half}.jpg", person, half, "m")
+    candidates = [Candidate(f"{person}/gallery.jpg", person, "gallery", "m") for person in people]
+    candidates += [
+        Candidate(f"{person}/probe {n}.jpg", person, "probe", "m")
         for person in people
-        for half in ("gallery", "probe")
+        for n in range(n_probes)
     ]
 
     def picture(setting: str, image_id: str) -> Image:
         image = np.empty((44, 36, 3), np.uint8)
         image[:] = colour(image_id.rpartition("/")[0])
-        image[:] //= 1 + SETTINGS.index(setting)
-        # A stripe whose place is that of the photograph, so that no two are one photograph.
-        at = int(colour(image_id)[0]) % 20
-        image[at : at + 3] = 255
+        image[:] //= 2 + 2 * SETTINGS.index(setting)
+        # Light spots of its own, so that no two are one photograph.
+        bits = np.unpackbits(np.frombuffer(hashlib.sha256(image_id.encode()).digest(), np.uint8))
+        image += np.kron(bits[:99].reshape(11, 9, 1), np.full((4, 4, 1), 120, np.uint8))
         return image
 
     return Material(candidates, SETTINGS, picture)

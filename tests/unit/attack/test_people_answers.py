@@ -175,7 +175,7 @@ def test_ask_writes_pages_from_what_it_is_given(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert opened == [Path("X.attack")]
     assert sorted(path.name for path in (tmp_path / "pages").iterdir()) == [
-        "assessor-1.html", "assessor-2.html",
+        "assessor-01.html", "assessor-02.html",
     ]  # fmt: skip
     found = read_key(tmp_path / "key.json")
     assert found.settings == ("clear", "veil-strong")

@@ -16,13 +16,22 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from tests.unit.attack.people_drawn import MAN, SETTINGS, drawn_material, page_data
+from tests.unit.attack.people_drawn import (
+    BEGUN,
+    MAN,
+    SECRET,
+    SETTINGS,
+    drawn_material,
+    page_data,
+)
 from veilset.attack.people.asking import Material, write_questions
-from veilset.attack.people.key import Key, read_key, write_key
+from veilset.attack.people.drawing import make_questions
+from veilset.attack.people.key import Begun, Key, begin_key, read_begun, read_key, write_key
 from veilset.attack.people.page import render_page
 from veilset.attack.people.pictures import encode
-from veilset.attack.people.questions import Plan, make_questions
-from veilset.errors import ConfigError, RunError
+from veilset.attack.people.questions import Plan
+from veilset.attack.people.secret import Secret
+from veilset.errors import ConfigError
 
 PLAN = Plan(SETTINGS, per_setting=3, n_packs=2, seed=7)
 
@@ -107,18 +116,29 @@ def test_page_asks_nobody_and_runs_nothing_else(written: Path) -> None:
     assert text.count("<script") == 2
 
 
-def test_the_same_is_written_again(written: Path, tmp_path: Path) -> None:
-    write_questions(drawn_material(), PLAN, tmp_path, contact="A & B <a@b.example>")
-    assert pages(tmp_path) == pages(written)
-    assert (tmp_path / "key.json").read_bytes() == (written / "key.json").read_bytes()
-
-
 def test_digest_follows_pictures_and_questions() -> None:
     material = drawn_material()
-    (pack,) = make_questions(material.candidates, Plan(SETTINGS, per_setting=1))
-    first = render_page(pack, material.picture, seed=0).sha256
-    darker = render_page(pack, lambda *of: material.picture(*of) // 2, seed=0).sha256
-    assert len({first, darker, render_page(pack[::-1], material.picture, seed=0).sha256}) == 3
+    (pack,) = make_questions(material.candidates, Plan(SETTINGS, per_setting=1), SECRET)
+    first = render_page(pack, material.picture, secret=SECRET)
+    assert first == render_page(pack, material.picture, secret=SECRET)
+    others = [
+        render_page(pack, lambda *of: material.picture(*of) // 2, secret=SECRET),
+        render_page(pack[::-1], material.picture, secret=SECRET),
+        render_page(pack, material.picture, secret=Secret(bytes(16))),
+    ]
+    assert len({each.sha256 for each in (first, *others)}) == 4
+
+
+def test_no_name_of_a_page_follows_from_the_seed() -> None:
+    """The questions are the same, and so is the seed: only the secret is another."""
+    material = drawn_material()
+    (pack,) = make_questions(material.candidates, Plan(SETTINGS, per_setting=1), SECRET)
+    names = [
+        set(page_data(render_page(pack, material.picture, secret=each).html.decode())["pictures"])
+        for each in (SECRET, Secret(bytes(16)))
+    ]
+    assert len(names[0]) == len(names[1]) > 9
+    assert not names[0] & names[1]
 
 
 def test_key_is_private_and_never_overwritten(written: Path) -> None:
@@ -128,18 +148,46 @@ def test_key_is_private_and_never_overwritten(written: Path) -> None:
     with pytest.raises(ConfigError, match="is there already, and answers may belong to it"):
         write_questions(drawn_material(), PLAN, written)
     with pytest.raises(ConfigError, match="is there already"):
-        write_key(path, read_key(path))
+        write_key(path, read_key(path), BEGUN)
+    with pytest.raises(ConfigError, match="is there already"):
+        begin_key(path, BEGUN)
     assert path.read_bytes() == before
     assert {each.name for each in written.iterdir()} == {"key.json", "pages"}
 
 
 def test_key_reads_back(tmp_path: Path) -> None:
-    packs = make_questions(drawn_material().candidates, PLAN)
+    path = tmp_path / "key.json"
+    packs = make_questions(drawn_material().candidates, PLAN, SECRET)
     key = Key(SETTINGS, {"a" * 64: packs[0], "b" * 64: packs[1]}, 9)
-    write_key(tmp_path / "key.json", key)
-    found = read_key(tmp_path / "key.json")
+    assert read_begun(path) is None
+    begin_key(path, BEGUN)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert read_begun(path) == BEGUN
+    write_key(path, key, BEGUN)
+    found = read_key(path)
     assert (found.settings, found.packs, found.n_shown) == (key.settings, key.packs, 9)
     assert len(found.sha256) == 64
+    assert json.loads(path.read_bytes())["secret"] == SECRET.data.hex()
+
+
+def test_a_key_of_before_there_were_secrets_is_read(written: Path, tmp_path: Path) -> None:
+    told = json.loads((written / "key.json").read_bytes())
+    del told["secret"], told["drawn_from"]
+    (tmp_path / "key.json").write_text(json.dumps(told))
+    assert read_key(tmp_path / "key.json").packs == read_key(written / "key.json").packs
+
+
+def test_a_key_that_was_begun_is_kept_and_counts_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "key.json"
+    begin_key(path, BEGUN)
+    with pytest.raises(ConfigError, match=r"key\.json is not whole.*Run it again"):
+        read_key(path)
+    other = Begun(Secret(bytes(16)), BEGUN.drawn_from)
+    with pytest.raises(ConfigError, match="is there already"):
+        begin_key(path, other)
+    with pytest.raises(ConfigError, match="is there already"):
+        write_key(path, Key((), {}, 9), other)
+    assert read_begun(path) == BEGUN
 
 
 def _moved(told: dict[str, Any]) -> None:
@@ -174,12 +222,8 @@ def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
         read_key(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_key(tmp_path / "absent.json")
-
-
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
-        write_questions(drawn_material(), PLAN, tmp_path / "file")
+    with pytest.raises(ConfigError, match="is there already"):
+        read_begun(path)
 
 
 def test_pictures_are_made_smaller_never_larger() -> None:

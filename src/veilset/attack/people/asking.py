@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from veilset.attack.people.key import Key, key_exists, write_key
+from veilset.attack.people.drawing import make_questions
+from veilset.attack.people.key import Begun, Key, begin_key, read_begun, write_key
 from veilset.attack.people.page import render_page
 from veilset.attack.people.pictures import same_photograph
-from veilset.attack.people.questions import Candidate, PictureOf, Plan, make_questions
-from veilset.files import write_atomically, writing
+from veilset.attack.people.questions import Candidate, PictureOf, Plan
+from veilset.attack.people.secret import Secret
+from veilset.errors import ConfigError
+from veilset.files import PART_PREFIX, sha256_hex, write_atomically, writing
 
 KEY_NAME, PAGES_NAME = "key.json", "pages"
 
@@ -49,8 +53,10 @@ class Asked:
 def write_questions(material: Material, plan: Plan, out: Path, *, contact: str = "") -> Asked:
     """Draw questions, and write the key to ``key.json`` and the pages to the folder ``pages``.
 
-    The key is written last: without it the pages are worth nothing, and a run that was
-    interrupted can simply be repeated.
+    A key is begun, with a secret of its own, before there are pages, and finished after them. A
+    run that was interrupted can simply be repeated: from the key that was begun it writes the
+    same pages, so that those that were given away already still count. Where no key was begun,
+    pages that lie there have lost theirs, and are deleted.
 
     Args:
         material: Photographs and pictures.
@@ -59,23 +65,52 @@ def write_questions(material: Material, plan: Plan, out: Path, *, contact: str =
         contact: Who asks, and where to reach them; shown on the page.
 
     Raises:
-        ConfigError: If the questions cannot be drawn, or there is a key already.
+        ConfigError: If the questions cannot be drawn, or there is a key already that is whole
+            or was begun for other questions.
         RunError: If something cannot be written.
     """
-    if (out / KEY_NAME).exists():
-        raise key_exists(out / KEY_NAME)
+    begun = _begun(out / KEY_NAME, material, plan)
     packs = make_questions(
-        material.candidates, plan, same_photograph=same_photograph(material.picture)
+        material.candidates, plan, begun.secret, same_photograph=same_photograph(material.picture)
     )
+    folder = out / PAGES_NAME
     with writing(out):
-        (out / PAGES_NAME).mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if not (out / KEY_NAME).exists():
+            _delete_pages(folder)
+    begin_key(out / KEY_NAME, begun)
     digests = {}
     pages = []
+    n_digits = max(2, len(str(len(packs))))
     for number, questions in enumerate(packs, 1):
-        page = render_page(questions, material.picture, seed=plan.seed, contact=contact)
-        path = out / PAGES_NAME / f"assessor-{number:0{len(str(len(packs)))}d}.html"
+        page = render_page(questions, material.picture, secret=begun.secret, contact=contact)
+        path = folder / f"assessor-{number:0{n_digits}d}.html"
         write_atomically(path, page.html)
         pages.append(path)
         digests[page.sha256] = questions
-    write_key(out / KEY_NAME, Key(plan.settings, digests, plan.n_shown))
+    write_key(out / KEY_NAME, Key(plan.settings, digests, plan.n_shown), begun)
     return Asked(out / KEY_NAME, tuple(pages), plan.n_questions)
+
+
+def _begun(path: Path, material: Material, plan: Plan) -> Begun:
+    """Give the key that an interrupted run began, or a new one with a new secret."""
+    photographs = sorted(material.candidates, key=lambda each: each.image_id)
+    told = {"plan": asdict(plan), "photographs": [asdict(each) for each in photographs]}
+    drawn_from = sha256_hex(json.dumps(told, sort_keys=True).encode())
+    found = read_begun(path)
+    if found is None:
+        return Begun(Secret.drawn(), drawn_from)
+    if found.drawn_from != drawn_from:
+        raise ConfigError(
+            f"{path} was begun with other options or other photographs, and not all of its pages "
+            "were written. Give the same, to write the rest, or another folder; or delete that "
+            "key and its pages."
+        )
+    return found
+
+
+def _delete_pages(folder: Path) -> None:
+    for pattern in ("assessor-*.html", f"{PART_PREFIX}*"):
+        for path in folder.glob(pattern):
+            path.unlink()

@@ -25,12 +25,12 @@ FloatVector = NDArray[np.float64]
 def chance_p(picks: Mapping[str, Sequence[int]], right: Mapping[str, int], n_shown: int) -> float:
     """Give the probability of so many right picks, or more, if the probes told nothing.
 
-    The candidates of a question are drawn alike and put into a random order. If the probe
-    tells nothing, whoever is picked, for whatever reason, each of them was as likely to be the
-    right one. So a question that v people gave to a candidate has v right picks with
-    probability 1 / n_shown for each candidate, and questions are independent of each other:
-    their distributions are convolved. Where each question was answered once, this is the exact
-    one-sided binomial test.
+    Who of the candidates is right is drawn for each question by itself, each with the same
+    probability (``drawing`` says how). If the probe tells nothing, whoever is picked, for
+    whatever reason, each of them was as likely to be the right one. So a question that v people
+    gave to a candidate has v right picks with probability 1 / n_shown for each candidate, and
+    questions are independent of each other: their distributions are convolved. Where each
+    question was answered once, this is the exact one-sided binomial test.
 
     Args:
         picks: For each question the places that were picked, 1 to ``n_shown``; people who

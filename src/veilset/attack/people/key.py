@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from veilset.attack.people.questions import Question
+from veilset.attack.people.secret import Secret
 from veilset.errors import ConfigError
 from veilset.files import part_path, sha256_hex, writing
 
 KEY_FORMAT = "veilset people key 1"
+BEGUN_FORMAT = "veilset people key 1, begun"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +36,61 @@ class Key:
     sha256: str = ""
 
 
-def write_key(path: Path, key: Key) -> None:
-    """Write the key where nobody but its owner may read it.
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A key before its pages are written: what it takes to write the same pages again.
+
+    Attributes:
+        secret: Drawn once for all pages.
+        drawn_from: Digest of the plan and the photographs.
+    """
+
+    secret: Secret
+    drawn_from: str
+
+
+def read_begun(path: Path) -> Begun | None:
+    """Read what ``begin_key`` wrote; None if there is no key.
 
     Raises:
-        ConfigError: If there is a key already: answers to its pages would be lost with it.
+        ConfigError: If a whole key is there, or something else.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if found["format"] != BEGUN_FORMAT:
+            raise ValueError(found["format"])
+        return Begun(Secret(bytes.fromhex(found["secret"])), str(found["drawn_from"]))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise _key_exists(path) from error
+
+
+def begin_key(path: Path, begun: Begun) -> None:
+    """Write the secret where nobody but its owner may read it, before any page is written.
+
+    Raises:
+        ConfigError: If there is another key already.
+        RunError: If it cannot be written.
+    """
+    _write(path, {"format": BEGUN_FORMAT} | _told(begun), begun)
+
+
+def write_key(path: Path, key: Key, begun: Begun) -> None:
+    """Write the key, when all of its pages are written.
+
+    Args:
+        path: Where the key is, or was begun.
+        key: The right answers.
+        begun: What the pages were made with.
+
+    Raises:
+        ConfigError: If there is another key: answers to its pages would be lost with it.
         RunError: If it cannot be written.
     """
     told = {
         "format": KEY_FORMAT,
+        **_told(begun),
         "settings": list(key.settings),
         "n_shown": key.n_shown,
         "packs": [
@@ -50,9 +98,18 @@ def write_key(path: Path, key: Key) -> None:
             for digest, questions in key.packs.items()
         ],
     }
+    _write(path, told, begun)
+
+
+def _told(begun: Begun) -> dict[str, object]:
+    return {"secret": begun.secret.data.hex(), "drawn_from": begun.drawn_from}
+
+
+def _write(path: Path, told: Mapping[str, object], begun: Begun) -> None:
+    """Write a key under a temporary name and rename it; only this key, begun, is replaced."""
     data = (json.dumps(told, ensure_ascii=False, indent=1) + "\n").encode()
-    if path.exists():
-        raise key_exists(path)
+    if read_begun(path) not in (None, begun):
+        raise _key_exists(path)
     part = part_path(path)
     try:
         with writing(path):
@@ -66,8 +123,7 @@ def write_key(path: Path, key: Key) -> None:
         part.unlink(missing_ok=True)
 
 
-def key_exists(path: Path) -> ConfigError:
-    """Give what is said where a key lies already."""
+def _key_exists(path: Path) -> ConfigError:
     return ConfigError(
         f"{path} is there already, and answers may belong to it. Give another folder, or "
         "delete the old key and its pages."
@@ -78,7 +134,7 @@ def read_key(path: Path) -> Key:
     """Read what ``write_key`` wrote.
 
     Raises:
-        ConfigError: If it cannot be read, or is no key.
+        ConfigError: If it cannot be read, is no key, or is one whose pages were not all written.
     """
     try:
         data = path.read_bytes()
@@ -89,15 +145,24 @@ def read_key(path: Path) -> Key:
         ) from error
     try:
         found = json.loads(data)
-        if found["format"] != KEY_FORMAT:
-            raise ValueError(found["format"])
-        packs = {str(pack["pack"]): _questions(pack["questions"]) for pack in found["packs"]}
-        key = Key(tuple(found["settings"]), packs, int(found["n_shown"]), sha256_hex(data))
-        _check(key)
+        if found["format"] != BEGUN_FORMAT:
+            return _key(found, sha256_hex(data))
     except (ValueError, TypeError, KeyError, LookupError, RecursionError) as error:
         raise ConfigError(
             f"{path} is no key, or damaged. Give the key.json that 'veilset attack ask' wrote."
         ) from error
+    raise ConfigError(
+        f"{path} is not whole: 'veilset attack ask' was interrupted. Run it again in the same way, "
+        "so that it writes the same pages and finishes the key."
+    )
+
+
+def _key(found: Mapping[str, Any], sha256: str) -> Key:
+    if found["format"] != KEY_FORMAT:
+        raise ValueError(found["format"])
+    packs = {str(pack["pack"]): _questions(pack["questions"]) for pack in found["packs"]}
+    key = Key(tuple(found["settings"]), packs, int(found["n_shown"]), sha256)
+    _check(key)
     return key
 
 

@@ -18,11 +18,10 @@ from pathlib import Path
 from statistics import median
 from string import Template
 
-import numpy as np
-
 from veilset.attack.people.answers import ANSWERS_FORMAT
 from veilset.attack.people.pictures import encode
 from veilset.attack.people.questions import CLEAR, PictureOf, Question
+from veilset.attack.people.secret import Secret
 from veilset.files import sha256_hex
 from veilset.pages.frame import page_style
 from veilset.pages.markup import el, escape
@@ -58,14 +57,14 @@ class _Pictures:
 
 
 def render_page(
-    questions: Sequence[Question], picture: PictureOf, *, seed: int, contact: str = ""
+    questions: Sequence[Question], picture: PictureOf, *, secret: Secret, contact: str = ""
 ) -> AssessorPage:
     """Make the page of a pack.
 
     Args:
         questions: Of one pack, at least one.
         picture: Gives head and shoulders; each picture is asked for once.
-        seed: Names the pictures.
+        secret: Names the pictures.
         contact: Who asks, and where to reach them: shown before the first question.
 
     Returns:
@@ -74,7 +73,7 @@ def render_page(
     Raises:
         ConfigError: If something that was given is no picture.
     """
-    found = _collect(questions, picture, seed)
+    found = _collect(questions, picture, secret)
     shown = [
         {
             "id": each.question_id,
@@ -103,13 +102,13 @@ def _as_candidate(image_id: str) -> tuple[str, str]:
     return f"{CLEAR}, as a candidate", image_id
 
 
-def _collect(questions: Sequence[Question], picture: PictureOf, seed: int) -> _Pictures:
-    rng = np.random.default_rng([seed, 3, int(questions[0].question_id, 16)])
+def _collect(questions: Sequence[Question], picture: PictureOf, secret: Secret) -> _Pictures:
     found = _Pictures({}, {}, [])
 
     def take(key: tuple[str, str], image: Image, longest: int) -> None:
         content = encode(image, longest)
-        name = rng.bytes(8).hex()
+        # The first question stands for the pack: no two pages have a name in common.
+        name = secret.name("picture", questions[0].question_id, *key)
         found.files[name], found.names[key] = content, name
         found.ratios.append(image.shape[1] / image.shape[0])
 
