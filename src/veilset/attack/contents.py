@@ -39,10 +39,11 @@ def contents(config: AttackConfig, recogniser: Recogniser) -> dict[str, str]:
     for each in config.shown:
         if each.method:
             card = make_obfuscator(each.method, each.parameters).card
-            told = {"version": card.version, "parameters": dict(card.parameters)}
+            parameters = dict(card.parameters)
             # The digest of a model says which it is, wherever it lies.
-            if told["parameters"].get("model_sha256"):
-                del told["parameters"]["model"]
+            if parameters.get("model_sha256"):
+                del parameters["model"]
+            told = {"version": card.version, "parameters": parameters}
             found[f"method {each.name}"] = json.dumps(told, sort_keys=True)
         elif each.release:
             found[f"release_sha256 {each.name}"] = _release_sha256(each.release)
