@@ -7,12 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.synthesize import small_generators
 from tests.synthesize.small_trainings import CLASSIFIER, GENERATOR, MACHINE
 from tests.unit.synthesize.drawn_faces import write_drawn_faces
+from tests.unit.synthesize.drawn_photographs import write_drawn_photographs
 from veilset.synthesize.attribute_training import train_attributes
 from veilset.synthesize.export import export_onnx
 from veilset.synthesize.generator import Generator
 from veilset.synthesize.reconstruction_training import train_reconstruction
+from veilset.synthesize.viewing import prepare_views
+from veilset.synthesize.views_file import ViewsFile
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +47,25 @@ def classifier(faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("classifier")
     train_attributes(faces, folder, CLASSIFIER, machine=MACHINE)
     return folder
+
+
+@pytest.fixture(scope="session")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a folder of drawn photographs with their boxes and people."""
+    return write_drawn_photographs(tmp_path_factory.mktemp("drawn") / "set")
+
+
+@pytest.fixture(scope="session")
+def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of a generator whose training nothing stopped, with its private views."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    small_generators.train(source, out, keep_private=True)
+    return out
+
+
+@pytest.fixture(scope="session")
+def views(source: Path, tmp_path_factory: pytest.TempPathFactory) -> ViewsFile:
+    """Give the faces of the photographs with what is around them."""
+    folder, config = tmp_path_factory.mktemp("views") / "views", small_generators.CONFIG.views
+    prepare_views(source / "photos", source / "boxes", folder, config=config, workers=1)
+    return ViewsFile.open(folder)

@@ -18,59 +18,31 @@ from PIL import Image as PillowImage
 from scipy.ndimage import gaussian_filter
 
 from tests.conftest import files_below
-from tests.synthesize.small_generators import CONFIG, KILLED_AT, MACHINE, TRAINING
-from tests.unit.synthesize.drawn_photographs import write_drawn_photographs
+from tests.synthesize.small_generators import CONFIG, KILLED_AT, TRAINING, train
 from veilset.errors import ConfigError, ResumeMismatchError
-from veilset.networks.face_generator import FaceGenerator, view_face
+from veilset.networks.face_generator import FILL, FaceGenerator, FaceView, GeneratorFacts, view_face
 from veilset.plugins import make_obfuscator
-from veilset.synthesize import picture_features
-from veilset.synthesize.generating import RESULT, train_generator
+from veilset.synthesize import picture_features, view_variation
+from veilset.synthesize.generating import RESULT
 from veilset.synthesize.inpainting_batches import plain_batch, varied_batch
 from veilset.synthesize.inpainting_losses import Critics
+from veilset.synthesize.inpainting_measures import compare_faces
 from veilset.synthesize.inpainting_network import InpaintingNetwork
 from veilset.synthesize.inpainting_training import InpaintingConfig, load_inpainter
 from veilset.synthesize.picture_features import perceptual_distances
 from veilset.synthesize.prepared import PictureShards
 from veilset.synthesize.training import Habits
-from veilset.synthesize.viewing import ViewConfig, cut_view, prepare_views
+from veilset.synthesize.viewing import ViewConfig, cut_view
 from veilset.synthesize.views_file import CutView, ViewsFile
-from veilset.types import Region
-
-
-def train(source: Path, out: Path, **changes: Any) -> dict[str, Any] | None:
-    """Train as the small settings have it, but for what is changed."""
-    told: dict[str, Any] = {
-        "config": CONFIG, "identities": source / "people.txt", "machine": MACHINE, "workers": 1,
-    }  # fmt: skip
-    return train_generator(source / "photos", source / "boxes", out, **told | changes)
-
-
-@pytest.fixture(scope="session")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_drawn_photographs(tmp_path_factory.mktemp("drawn") / "set")
-
-
-@pytest.fixture(scope="session")
-def whole(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of a training that nothing stopped, with its private views."""
-    out = tmp_path_factory.mktemp("whole") / "out"
-    train(source, out, keep_private=True)
-    return out
-
-
-@pytest.fixture(scope="session")
-def views(source: Path, tmp_path_factory: pytest.TempPathFactory) -> ViewsFile:
-    folder = tmp_path_factory.mktemp("views") / "views"
-    prepare_views(source / "photos", source / "boxes", folder, config=CONFIG.views, workers=1)
-    return ViewsFile.open(folder)
+from veilset.types import BoxXyxy, Image, Region
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Give what a training leaves behind, without locks, clear faces, and the record of a run."""
+    """Give what a training leaves behind, without locks and what is deleted as a rule."""
     return {
         name: data
         for name, data in files_below(folder).items()
-        if not name.startswith("views/") and Path(name).name != "lock"
+        if not name.startswith(("views/", "training/samples/")) and Path(name).name != "lock"
     }
 
 
@@ -87,8 +59,9 @@ def test_killed_in_mid_epoch_it_ends_in_the_same_bytes(
     assert results(tmp_path / "cut") == results(whole)
     assert {"generator.onnx", "card.md", "result.json", "gallery.png"} <= results(whole).keys()
     # Clear faces are kept only if that was asked for.
-    assert not (tmp_path / "cut" / "views").exists()
-    assert (whole / "views").exists()
+    for name in ("views", "training/samples"):
+        assert not (tmp_path / "cut" / name).exists()
+        assert list((whole / name).iterdir())
     assert whole.stat().st_mode & 0o077 == 0
 
 
@@ -102,13 +75,6 @@ def test_stopped_it_goes_on_and_other_settings_are_refused(source: Path, tmp_pat
         train(source, out, config=other)
 
 
-def test_finished_it_gives_what_is_there(source: Path, whole: Path) -> None:
-    before = (whole / RESULT).stat().st_mtime_ns
-    again = train(source, whole)
-    assert again == json.loads((whole / RESULT).read_bytes())
-    assert (whole / RESULT).stat().st_mtime_ns == before
-
-
 def test_result_and_card_say_n_and_intervals(whole: Path) -> None:
     result = json.loads((whole / RESULT).read_bytes())
     assert result["generator_sha256"] == FaceGenerator.load(whole).card.sha256
@@ -119,6 +85,7 @@ def test_result_and_card_say_n_and_intervals(whole: Path) -> None:
             assert each["low"] <= each["value"] <= each["high"]
     assert max(result["levels_between_runtimes"].values()) <= 1
     card = (whole / "card.md").read_text()
+    assert "The list of identities names 12 of 12 photographs with a face" in card
     assert f"{result['n_parameters']:,} parameters" in card
     for each in result["measures"]["veil"]:
         assert f"| {each['name']} |" in card
@@ -172,11 +139,13 @@ def test_training_sees_what_use_sees(views: ViewsFile) -> None:
 
 @pytest.mark.parametrize("shrunk", [0.4, 1.0, 3.0])
 def test_a_hidden_pixel_has_no_effect_on_what_is_seen(tmp_path: Path, shrunk: float) -> None:
-    """Two photographs that differ in the faces alone, however large, give the same batches."""
+    """Photographs that differ in the ellipses inside the hidden boxes alone, the same batches.
+
+    Not in the corners of the boxes: views are turned and boxes drawn tighter.
+    """
     rng = np.random.default_rng(5)
     photo = rng.integers(0, 256, (round(300 * shrunk), round(400 * shrunk), 3), dtype=np.uint8)
-    face, smaller = ((at * shrunk for at in box) for box in (FACE, SMALLER))
-    regions = [Region(tuple(face)), Region(tuple(smaller))]  # type: ignore[arg-type]
+    regions = [scaled(FACE, shrunk), scaled(SMALLER, shrunk)]
     other = photo.copy()
     y, x = (np.arange(n) + 0.5 for n in photo.shape[:2])
     for region in regions:
@@ -196,7 +165,61 @@ def test_a_hidden_pixel_has_no_effect_on_what_is_seen(tmp_path: Path, shrunk: fl
     assert 0.2 < known < 0.8
 
 
+class Blind(FaceGenerator):
+    """Sees as any generator, and draws black."""
+
+    def __init__(self) -> None:
+        self.facts = GeneratorFacts(64, 1.75, {})
+
+    def draw(self, view: FaceView) -> Image:
+        return np.zeros_like(view.surroundings)
+
+
+@pytest.mark.parametrize("shrunk", [0.15, 1.0, 3.0])
+def test_a_hidden_pixel_has_no_effect_on_what_is_measured(tmp_path: Path, shrunk: float) -> None:
+    """Photographs that differ in the hidden boxes alone: what is stored was resized clear."""
+    rng = np.random.default_rng(6)
+    photo = rng.integers(0, 256, (round(300 * shrunk), round(400 * shrunk), 3), dtype=np.uint8)
+    regions = [scaled(FACE, shrunk), scaled(SMALLER, shrunk)]
+    other, config = photo.copy(), ViewConfig(side_px=64, least_side_px=8)
+    boxes = make_obfuscator("veil", {"enlarge": config.enlarge})
+    for x0, y0, x1, y1 in boxes.core(regions, (photo.shape[1], photo.shape[0])):
+        other[y0:y1, x0:x1] ^= 255
+    seen = []
+    for image in (photo, other):
+        views = views_of(cut_view(image, regions[0], config, regions), tmp_path)
+        compared = compare_faces(Blind(), views, np.zeros(1, int))
+        seen.append(compared.seen[0])
+    np.testing.assert_array_equal(seen[0], seen[1])
+    assert 0.2 < (seen[0] != FILL).any(axis=2).mean() < 0.8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_beyond_a_stored_picture_is_known(
+    views: ViewsFile, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """However far the photograph goes on."""
+    monkeypatch.setattr(view_variation, "TURN_DEGREES", 45.0)
+    monkeypatch.setattr(view_variation, "COARSE_SHARE", 0.0)
+    views = replace(views, insides=np.tile([-1e4, -1e4, 1e4, 1e4], (len(views.people), 1)))
+    rows, room = np.arange(len(views.people)), CONFIG.views.room
+    batch = varied_batch(views, rows, 64, room, seed=seed)
+    cores = torch.from_numpy(views.cores[rows]).float()
+    moved = view_variation.at_random(cores, views.side_px, room, 64, seed=seed).motion
+    places = moved.places(64)
+    outside = ((places < 0) | (places > views.side_px)).any(dim=-1)[:, None]
+    assert outside.any()
+    known, wanted = batch.given[:, 4:5] > 0, batch.inside > 0
+    assert not (outside & (known | wanted)).any()
+    assert known.any()
+
+
 FACE, SMALLER = (150.0, 90.0, 210.0, 170.0), (225.0, 100.0, 270.0, 150.0)
+
+
+def scaled(box_xyxy: BoxXyxy, by: float) -> Region:
+    x0, y0, x1, y1 = box_xyxy
+    return Region((x0 * by, y0 * by, x1 * by, y1 * by))
 
 
 def views_of(cut: CutView, folder: Path) -> ViewsFile:

@@ -22,7 +22,7 @@ from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.protocols import ShardReport
 from veilset.runs import Run, RunSummary
 from veilset.synthesize import looking, selecting
-from veilset.synthesize.looking import LOGITS, NOT_DRAWN, LookConfig
+from veilset.synthesize.looking import LOGITS, NOT_DRAWN, LookConfig, count_looked
 from veilset.synthesize.selecting import SeenFaces, choose, read_reference
 from veilset.synthesize.stage import Groups, SelectConfig, Way, select_faces
 from veilset.types import Annotations, BoxXyxy, Image, Region, Status
@@ -220,3 +220,9 @@ def test_the_chosen_faces_are_drawn_into_the_photographs(
         new = np.array(made)
     with PillowImage.open(folder / "photos" / "a" / "0.png") as photo:
         assert (np.array(photo)[30:90, 30:70] != new[30:90, 30:70]).mean() > 0.9
+
+
+def test_what_there_is_none_of_is_counted_as_none() -> None:
+    found = count_looked(Annotations("a.png", Status.LOOKED, (FACE, PLATE)))
+    assert found == {"looked": 1, "could_not_look": 0, "not_looked": 0, "faces": 1}
+    assert count_looked(Annotations("b.png", Status.NOT_LOOKED))["faces"] == 0

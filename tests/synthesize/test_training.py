@@ -25,10 +25,12 @@ from tests.synthesize.small_trainings import (
 )
 from veilset.errors import ConfigError, ResumeMismatchError, RunError
 from veilset.learning.checkpoint import DamagedCheckpointError
-from veilset.synthesize import reconstruction_training
+from veilset.plugins import make_obfuscator
+from veilset.synthesize import machine, reconstruction_training
 from veilset.synthesize.attribute_training import AttributeClassifier, train_attributes
 from veilset.synthesize.faces_file import TARGETS, FacesFile
 from veilset.synthesize.generator import Generator
+from veilset.synthesize.machine import Machine
 from veilset.synthesize.prepared import TEST
 from veilset.synthesize.reconstruction_training import train_reconstruction
 from veilset.synthesize.training import Habits, TrainingProgress, epoch_rows
@@ -109,10 +111,23 @@ def test_a_loss_that_is_no_number_is_refused_with_the_remedy(
         return (made - wanted).abs().mean() * float("nan")
 
     monkeypatch.setattr(reconstruction_training, "ssim_loss", spoilt)
-    with pytest.raises(RunError, match=r"became nan by step 1 .*lr 0\.001.* Lower the learning"):
+    remedy = r"became nan by step 1 .*lr 0\.001.* Lower the learning rate \(--rate\)"
+    with pytest.raises(RunError, match=remedy):
         train_reconstruction(faces, tmp_path, GENERATOR, machine=MACHINE)
     assert not (tmp_path / "weights.safetensors").exists()
     assert not (tmp_path / "checkpoint.json").exists()
+
+
+def test_auto_is_the_first_device_and_several_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "find_devices", lambda _: ("cuda:0", "cuda:1"))
+    assert Machine("auto").name == "cuda:0"
+    with pytest.raises(ConfigError, match=r"'cuda:0,cuda:1' is several\. Give one"):
+        Machine("cuda:0,cuda:1")
+
+
+def test_a_generator_that_was_not_exported_is_told_so(trained: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"Write it with 'veilset synthesize export {trained}'"):
+        make_obfuscator("synthesize", {"model": str(trained)})
 
 
 def test_other_settings_are_no_resume_and_a_damaged_checkpoint_no_beginning(
@@ -124,7 +139,7 @@ def test_other_settings_are_no_resume_and_a_damaged_checkpoint_no_beginning(
         train_attributes(faces, tmp_path, replace(CLASSIFIER, lr=0.5), machine=MACHINE)
     (checkpoint,) = tmp_path.glob("checkpoint-*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
-    with pytest.raises(DamagedCheckpointError, match="bytes instead of"):
+    with pytest.raises(DamagedCheckpointError, match=r"bytes instead of.* same command again"):
         train_attributes(faces, tmp_path, CLASSIFIER, machine=MACHINE)
 
 

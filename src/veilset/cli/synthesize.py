@@ -266,7 +266,7 @@ def select(
         typer.Option(
             "--select",
             help="fixed-four: Pointy_Nose, Smiling, Young and Big_Nose are inverted; random; all: "
-            "every attribute is inverted; ppas: our reconstruction of PPAS.",
+            "every attribute that may change is inverted; ppas: our reconstruction of PPAS.",
         ),
     ] = "fixed-four",
     change_gender: Annotated[

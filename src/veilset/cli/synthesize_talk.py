@@ -52,11 +52,21 @@ class TrainingLine(ProgressLine):
 @contextmanager
 def training(*, quiet: bool) -> Iterator[Habits]:
     """Give the habits of a training that shows its progress, and ends well on Ctrl-C."""
+    with TrainingLine(quiet=quiet) as line:
+        yield stoppable(line)
+
+
+def stoppable(line: TrainingLine) -> Habits:
+    """Give habits that show progress on a line, and hear Ctrl-C and SIGTERM among the steps only.
+
+    Before and after there is no checkpoint to end with: a signal ends the process as ever.
+    """
     from veilset.synthesize.training import Habits
 
     flag = StopFlag(signal.SIGINT, signal.SIGTERM)
-    with flag.listening(), TrainingLine(quiet=quiet) as line:
-        yield Habits(should_stop=lambda: flag.is_set, on_progress=line.trained)
+    return Habits(
+        should_stop=lambda: flag.is_set, on_progress=line.trained, listening=flag.listening
+    )
 
 
 def stopped() -> typer.Exit:

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.synthesize_talk import EXIT_STOPPED, TrainingLine
+from veilset.cli.synthesize_talk import TrainingLine, stoppable, stopped
 from veilset.cli.talk import give, say
 
 
@@ -33,7 +32,7 @@ def train(
         str, typer.Option(help="Licence of the photographs, for the card: the weights' too.")
     ] = "not stated",
     side: Annotated[
-        int, typer.Option(help="Side of what is seen and drawn, px; a multiple of 16.")
+        int, typer.Option(help="Side of what is seen and drawn, px; a multiple of 16, at least 64.")
     ] = 128,
     least_side: Annotated[
         float, typer.Option(help="Smaller faces are not learned from; shorter side of the box, px.")
@@ -58,7 +57,8 @@ def train(
         typer.Option(help="torchvision's alexnet-owt-7be5be79.pth, to measure LPIPS too."),
     ] = None,
     keep_private: Annotated[
-        bool, typer.Option("--keep-private", help="Keep the clear faces that were cut out.")
+        bool,
+        typer.Option("--keep-private", help="Keep the clear faces that were cut out, and samples."),
     ] = False,
     seed: opt.Seed = 0,
     workers: opt.Workers = None,
@@ -66,11 +66,9 @@ def train(
     quiet: opt.Quiet = False,
 ) -> None:
     """Train a generator of faces for 'obfuscate --method synthesize'; it goes on where it was."""
-    from veilset.learning.stop_flag import StopFlag
     from veilset.synthesize.generating import GeneratorConfig, train_generator
     from veilset.synthesize.inpainting_training import InpaintingConfig
     from veilset.synthesize.machine import Machine
-    from veilset.synthesize.training import Habits
     from veilset.synthesize.viewing import ViewConfig
 
     config = GeneratorConfig(
@@ -80,19 +78,16 @@ def train(
             data_licence=licence,
         ),
     )  # fmt: skip
-    stop = StopFlag(signal.SIGINT, signal.SIGTERM)
-    with TrainingLine(quiet=quiet) as line, stop.listening():
+    with TrainingLine(quiet=quiet) as line:
         result = train_generator(
             photos, annotations, out, config,
             identities=identities, alexnet=alexnet,
             machine=Machine(device=device, threads=threads, precision=precision),
-            habits=Habits(should_stop=lambda: stop.is_set, on_progress=line.trained),
-            workers=workers, keep_private=keep_private, on_progress=line,
+            habits=stoppable(line), workers=workers, keep_private=keep_private, on_progress=line,
             on_step=lambda text: line.say_step(f"synthesize: {text}"),
         )  # fmt: skip
     if result is None:
-        say("synthesize: stopped, with a checkpoint. Run the same command again to go on.")
-        raise typer.Exit(EXIT_STOPPED)
+        raise stopped()
     if as_json:
         give(result)
         return

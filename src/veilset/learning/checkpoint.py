@@ -150,7 +150,7 @@ def damaged(folder: Path, why: str) -> DamagedCheckpointError:
     """Give the error that says of a run that its checkpoint cannot be used."""
     return DamagedCheckpointError(
         f"The checkpoint in {folder} is damaged ({why}). Delete {folder} to train it anew, or "
-        "restore the file; then run with --retry-failed."
+        "restore the file; then run the same command again, a study with --retry-failed."
     )
 
 

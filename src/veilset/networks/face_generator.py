@@ -44,6 +44,9 @@ FILL = 127
 GENERATOR = "generator.onnx"
 """Name of the file in the folder of a training."""
 
+_WEIGHTS = "weights.safetensors"
+"""Beside it in the folder of the report's generator, which has the file when it is exported."""
+
 IntBox = tuple[int, int, int, int]
 
 
@@ -238,13 +241,16 @@ def read_generator(path: Path, *, sha256: str = "") -> tuple[bytes, str]:
     Raises:
         ConfigError: If it cannot be read, or is another file.
     """
+    folder = path
     path = path / GENERATOR if path.is_dir() else path
     try:
         model = path.read_bytes()
     except OSError as error:
+        remedy = "Train one with 'veilset synthesize train', or give the path of its file."
+        if (folder / _WEIGHTS).exists():
+            remedy = f"Write it with 'veilset synthesize export {folder}'."
         raise ConfigError(
-            f"The generator {path} cannot be read: {error.strerror}. Train one with 'veilset "
-            "synthesize train', or give the path of its file."
+            f"The generator {path} cannot be read: {error.strerror}. {remedy}"
         ) from error
     found = sha256_hex(model)
     if sha256 and found != sha256:

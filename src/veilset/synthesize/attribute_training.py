@@ -186,6 +186,7 @@ def train_attributes(
             checkpoint.discard(folder)
             found: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
             return found
+        data.check_splits()
         learner = _ClassifierLearner(data, config, machine)
         plan = Plan("the attribute classifier", config.epochs, config.seed, config.log_every)
         if not Trainer(learner, plan, folder, habits).train():

@@ -2,7 +2,7 @@
 """From photographs to a generator of faces that the obfuscator can use, in one resumable folder.
 
 prepare_views   faces with their surroundings               views/ (clear faces, deleted at the end)
-train_inpainter the network                                 training/
+train_inpainter the network                                 training/ (its samples/ likewise)
 export_inpainter checked against both runtimes              generator.onnx
 compare, measure on people of the test split                result.json, card.md, gallery.png
 """
@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 
 from veilset.annotations.store import AnnotationSet
+from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
+from veilset.errors import ConfigError
 from veilset.files import sha256_file, write_atomically
 from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
@@ -31,12 +33,14 @@ from veilset.synthesize.inpainting_export import export_inpainter
 from veilset.synthesize.inpainting_measures import (
     CLEAR,
     DRAWN,
+    LPIPS,
     Compared,
     as_json,
     compare_faces,
     measure_generator,
 )
 from veilset.synthesize.inpainting_training import (
+    SAMPLES,
     InpaintingConfig,
     load_inpainter,
     train_inpainter,
@@ -89,15 +93,18 @@ def train_generator(
         photos: Data set of photographs with faces that may be learned from.
         annotations: Its finished annotation set.
         out: Folder of the result: ``generator.onnx``, ``card.md``, ``result.json``; and, readable
-            by the owner only since they show clear faces, ``gallery.png`` (original, what is seen,
-            what is drawn, of test people) and ``training/samples``.
+            by the owner only since it shows clear faces, ``gallery.png`` (original, what is seen,
+            what is drawn, of test people).
         config: How; None for the defaults.
         identities: Who is on which photograph, as ``prepare_views``.
-        alexnet: For LPIPS, as ``perceptual_distances``.
+        alexnet: For LPIPS, as ``perceptual_distances``; refused where a finished training was
+            measured without it.
         machine: What the network is trained on.
-        habits: What does not change the result.
+        habits: What does not change the result. It may be stopped in the training only.
         workers, engine: For cutting the faces out.
-        keep_private: Keep ``views/``, the clear faces that were learned from.
+        keep_private: Keep ``views/``, the clear faces that were learned from, and
+            ``training/samples``, which shows some; else both are deleted, at the end or when a
+            finished training is run again.
         on_progress: Called as photographs end.
         on_step: Told what begins.
 
@@ -110,6 +117,7 @@ def train_generator(
     config = config or GeneratorConfig(ViewConfig(), InpaintingConfig())
     machine, out = machine or Machine(), local_path(out, "A generator")
     annotations = Path(annotations)
+    check_apart(location_of(photos), out)
     facts = {
         "stage": "synthesize-train",
         "config": asdict(config),
@@ -121,22 +129,42 @@ def train_generator(
     with open_folder(out, facts):
         out.chmod(0o700)
         if (out / RESULT).exists():
-            found: dict[str, Any] = json.loads((out / RESULT).read_bytes())
-            return found
+            _clean(out, keep_private=keep_private)
+            return _finished(out, alexnet)
         on_step("faces are cut out of the photographs")
         prepare_views(
             photos, annotations, out / VIEWS, identities=identities, config=config.views,
             workers=workers, engine=engine, on_progress=on_progress,
         )  # fmt: skip
         on_step("the network is trained")
-        if not train_inpainter(
+        is_done = train_inpainter(
             out / VIEWS, out / TRAINING, config.training, machine=machine, habits=habits
-        ):
+        )
+        # Whoever wishes it to end at the last step does not wish to see it measured first.
+        if not is_done or (habits and habits.should_stop()):
             return None
         result = _finish(out, alexnet, on_step)
-        if not keep_private:
-            shutil.rmtree(out / VIEWS)
+        _clean(out, keep_private=keep_private)
         return result
+
+
+def _clean(out: Path, *, keep_private: bool) -> None:
+    """Delete the clear faces, or what a killed process left of them, unless they are wanted."""
+    for path in (out / VIEWS, out / TRAINING / SAMPLES):
+        if path.exists() and not keep_private:
+            shutil.rmtree(path)
+
+
+def _finished(out: Path, alexnet: Path | None) -> dict[str, Any]:
+    """Give the result that is there; refuse what would need another one."""
+    found: dict[str, Any] = json.loads((out / RESULT).read_bytes())
+    if alexnet and all(each["name"] != LPIPS for each in found["measures"][DRAWN]):
+        raise ConfigError(
+            f"The training in {out} is finished, and LPIPS was not measured. Delete "
+            f"{out / RESULT} and run again: faces are cut out and measured anew, the network is "
+            "not trained again. Or leave AlexNet's weights out."
+        )
+    return found
 
 
 def _finish(out: Path, alexnet: Path | None, on_step: Callable[[str], None]) -> dict[str, Any]:
@@ -150,7 +178,7 @@ def _finish(out: Path, alexnet: Path | None, on_step: Callable[[str], None]) -> 
     compared = compare_faces(generator, data, data.rows(TEST))
     measured = as_json(measure_generator(compared, data, alexnet=alexnet))
     _write_gallery(out / GALLERY, compared)
-    write_atomically(out / CARD, write_card(card, measured).encode())
+    write_atomically(out / CARD, write_card(card, measured, _named(data)).encode())
     result = {
         "generator_sha256": generator.card.sha256,
         "n_parameters": card["n_parameters"],
@@ -163,6 +191,12 @@ def _finish(out: Path, alexnet: Path | None, on_step: Callable[[str], None]) -> 
     return found
 
 
+def _named(data: ViewsFile) -> tuple[int, int]:
+    """Count the photographs with a face: of which it was said who is on them, and all."""
+    people = dict(zip(data.image_ids, data.people.tolist(), strict=True))
+    return sum(person >= 0 for person in people.values()), len(people)
+
+
 def _write_gallery(path: Path, compared: Compared) -> None:
     """Write a sheet: test faces, evenly chosen, clear, as seen, as drawn, three faces in a row."""
     n = len(compared.rows)
@@ -170,8 +204,6 @@ def _write_gallery(path: Path, compared: Compared) -> None:
     chosen = chosen[: len(chosen) // 3 * 3] if len(chosen) >= 3 else chosen[:1]
     columns = []
     for part in np.split(chosen, 3) if len(chosen) >= 3 else [chosen]:
-        clear = np.stack([compared.pictures[CLEAR][at] for at in part])
-        masks = np.stack([compared.hidden[at] for at in part])
-        seen = np.where(masks[..., None], np.uint8(127), clear)
-        columns += [clear, seen, np.stack([compared.pictures[DRAWN][at] for at in part])]
+        forms = (compared.pictures[CLEAR], compared.seen, compared.pictures[DRAWN])
+        columns += [np.stack([form[at] for at in part]) for form in forms]
     write_sheet(path, columns)

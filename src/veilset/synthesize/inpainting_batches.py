@@ -26,8 +26,8 @@ class Batch:
     Attributes:
         given: ``(B, 5, S, S)`` as ``InpaintingNetwork`` takes it.
         wanted: ``(B, 3, S, S)`` in [-1, 1], 0 where ``inside`` is.
-        inside: ``(B, 1, S, S)``, 1 where something is wanted, 0 beyond the photograph and where
-            others are hidden.
+        inside: ``(B, 1, S, S)``, 1 where something is wanted, 0 beyond the photograph or what was
+            cut out of it, and where others are hidden.
     """
 
     given: Tensor
@@ -82,8 +82,11 @@ def _drawn(
     motion = variation.motion
     places = motion.places(side_px)
     grid = (places / data.side_px * 2 - 1).to(device)
-    sampled = F.grid_sample(pictures, grid, mode="bilinear", align_corners=False)
-    limits = _floats(data.insides[rows])[:, None, None, :]
+    sampled = F.grid_sample(
+        pictures, grid, mode="bilinear", padding_mode="border", align_corners=False
+    )
+    # A view may reach over the stored picture, where the photograph goes on and is not known.
+    limits = _floats(data.insides[rows]).clamp(0, data.side_px)[:, None, None, :]
     beyond = ((places < limits[..., :2]) | (places > limits[..., 2:])).any(dim=-1)[:, None]
     cores = _widened(_floats(data.cores[rows])[:, None], variation.widen)
     others = torch.cat([_floats(data.others[rows]), variation.beside], dim=1)

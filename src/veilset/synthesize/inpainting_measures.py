@@ -23,9 +23,13 @@ from veilset.images.crops import cut
 from veilset.networks.face_generator import FaceGenerator, IntBox, view_square
 from veilset.plugins import make_detector, make_obfuscator
 from veilset.protocols import Detector, DetectorSettings, Obfuscator
+from veilset.synthesize.measures import measure_share
 from veilset.synthesize.picture_distances import (
-    frechet_distance,
-    kernel_distance,
+    Features,
+    Groups,
+    Without,
+    frechet_without,
+    kernel_without,
     measure_distance,
 )
 from veilset.synthesize.picture_features import LiteFeatures, perceptual_distances
@@ -33,6 +37,7 @@ from veilset.synthesize.reconstruction_measures import (
     L1_HIDDEN,
     SSIM_HIDDEN,
     TITLES,
+    Scores,
     face_scores,
     measure_scores,
 )
@@ -43,11 +48,14 @@ DRAWN = "synthesize"
 BASELINES = ("inpaint", "veil")
 CLEAR = "clear"
 REDETECTED = "faces found again"
+LPIPS = "LPIPS (AlexNet)"
 LEAST_SCORE = 0.5
 """Of a detection that counts."""
 
 _LEAST_SHARED = 0.3
 """Of intersection by union with the box that was hidden."""
+
+_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +65,14 @@ class Compared:
     Attributes:
         rows: ``(N,)``, their places in the views file.
         pictures: By form: N pictures ``(S, S, 3)`` uint8; ``clear`` is the original.
+        seen: N pictures likewise, what the generator was shown.
         hidden: N masks ``(S, S)`` of what was hidden.
         boxes: N cores in pixels of the pictures.
     """
 
     rows: NDArray[np.int64]
     pictures: Mapping[str, Sequence[Image]] = field(repr=False)
+    seen: Sequence[Image] = field(repr=False)
     hidden: Sequence[Mask] = field(repr=False)
     boxes: Sequence[tuple[float, float, float, float]] = field(repr=False)
 
@@ -77,11 +87,11 @@ def compare_faces(generator: FaceGenerator, data: ViewsFile, rows: NDArray[np.in
     """
     methods = {name: make_obfuscator(name, {"enlarge": 0.0}) for name in BASELINES}
     pictures: dict[str, list[Image]] = {name: [] for name in (CLEAR, DRAWN, *BASELINES)}
-    hidden, boxes = [], []
+    surroundings, hidden, boxes = [], [], []
     side, context = generator.facts.side_px, generator.facts.context
     for row in rows.tolist():
         (stored,) = data.pictures.take([row])
-        core = _outward(data.cores[row], data.side_px)
+        core = _outward(data.cores[row], _mixed(data, row), data.side_px)
         square = view_square(core, context)
         view = generator.view(stored, _covered(data, row, core), core)
         seen = cut(stored, square, (side, side))
@@ -91,15 +101,21 @@ def compare_faces(generator: FaceGenerator, data: ViewsFile, rows: NDArray[np.in
         for name, method in methods.items():
             treated = _treat(method, stored, core)
             pictures[name].append(cut(treated, square, (side, side)))
+        surroundings.append(view.surroundings)
         hidden.append(view.to_make)
         scale = side / (square[2] - square[0])
         x0, y0, x1, y1 = ((at - square[i % 2]) * scale for i, at in enumerate(core))
         boxes.append((x0, y0, x1, y1))
-    return Compared(rows, pictures, hidden, boxes)
+    return Compared(rows, pictures, surroundings, hidden, boxes)
 
 
-def _outward(core: NDArray[np.float64], side_px: int) -> IntBox:
-    low, high = np.floor(core[:2]).astype(int), np.ceil(core[2:]).astype(int)
+def _mixed(data: ViewsFile, row: int) -> float:
+    """Give how far beyond its box a face reaches in a stored picture, which was resized clear."""
+    return max(float(data.pixels[row]), 1.0) / 2 + 0.5
+
+
+def _outward(box: NDArray[np.float64], by_px: float, side_px: int) -> IntBox:
+    low, high = np.floor(box[:2] - by_px).astype(int), np.ceil(box[2:] + by_px).astype(int)
     x0, y0 = np.clip(low, 0, side_px - 1).tolist()
     x1, y1 = np.clip(high, 1, side_px).tolist()
     return x0, y0, x1, y1
@@ -112,7 +128,8 @@ def _covered(data: ViewsFile, row: int, core: IntBox) -> Mask:
     left, top = max(int(np.ceil(x0)), 0), max(int(np.ceil(y0)), 0)
     covered[top : max(int(np.floor(y1)), 0), left : max(int(np.floor(x1)), 0)] = False
     others = data.others[row][(data.others[row] != 0).any(axis=1)]
-    for box in (core, *(_outward(other, data.side_px) for other in others)):
+    mixed = _mixed(data, row)
+    for box in (core, *(_outward(other, mixed, data.side_px) for other in others)):
         covered[box[1] : box[3], box[0] : box[2]] = True
     return covered
 
@@ -134,27 +151,26 @@ def measure_generator(
 
     Returns:
         By form: measurements with ``n`` people. The distances between sets are left out where
-        the package of their network is not installed; ``clear`` has re-detection only.
+        the package of their network is not installed, and of fewer than two faces; ``clear`` has
+        re-detection only.
     """
     people = data.people[compared.rows].tolist()
     detector = make_detector("centerface", DetectorSettings(threshold=LEAST_SCORE))
     found: dict[str, list[Measurement]] = {}
     features = _features(compared)
-    clear = np.stack(compared.pictures[CLEAR])
-    masks = np.where(np.stack(compared.hidden), np.uint8(255), np.uint8(0))
     for name, pictures in compared.pictures.items():
         again = _redetected(detector, pictures, compared.boxes)
-        found[name] = [measure_scores(again, people, REDETECTED)]
+        found[name] = [measure_share(again, people, REDETECTED)]
         if name == CLEAR:
             continue
-        scores = face_scores(np.stack(pictures), clear, masks)
+        scores = _scores(compared, name)
         found[name] += [
             measure_scores(scores[each], people, TITLES[each], lower=each == L1_HIDDEN)
             for each in (SSIM_HIDDEN, L1_HIDDEN)
         ]
         if alexnet is not None:
             away = perceptual_distances(pictures, compared.pictures[CLEAR], alexnet)
-            found[name].append(measure_scores(away, people, "LPIPS (AlexNet)", lower=True))
+            found[name].append(measure_scores(away, people, LPIPS, lower=True))
         if features:
             found[name] += [
                 measure_distance(title, distance, features[name], features[CLEAR], people)
@@ -163,14 +179,26 @@ def measure_generator(
     return found
 
 
-_Distance = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None], float]
-_DISTANCES: Mapping[str, _Distance] = {
-    "Fréchet distance, features of EfficientNet-lite0": frechet_distance,
-    "kernel distance, features of EfficientNet-lite0": kernel_distance,
+def _scores(compared: Compared, name: str) -> Scores:
+    """Score a form of the faces against the clear ones, a few faces at a time."""
+    clear, parts = compared.pictures[CLEAR], []
+    for start in range(0, len(clear), _BATCH):
+        at = slice(start, start + _BATCH)
+        masks = np.where(np.stack(compared.hidden[at]), np.uint8(255), np.uint8(0))
+        found = np.stack(compared.pictures[name][at])
+        parts.append(face_scores(found, np.stack(clear[at]), masks))
+    return {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
+
+
+_DISTANCES: Mapping[str, Callable[[Features, Features, Groups], Without]] = {
+    "Fréchet distance, features of EfficientNet-lite0": frechet_without,
+    "kernel distance, features of EfficientNet-lite0": kernel_without,
 }
 
 
-def _features(compared: Compared) -> dict[str, NDArray[np.float64]]:
+def _features(compared: Compared) -> dict[str, Features]:
+    if len(compared.rows) < 2:
+        return {}
     try:
         network = LiteFeatures()
     except MissingExtraError:
@@ -182,13 +210,13 @@ def _redetected(
     detector: Detector,
     pictures: Sequence[Image],
     boxes: Sequence[tuple[float, float, float, float]],
-) -> NDArray[np.float64]:
-    """Say for each picture whether a face is found where one was hidden: 0 or 1."""
+) -> NDArray[np.bool_]:
+    """Say for each picture whether a face is found where one was hidden, ``(N,)``."""
     found = []
     for picture, box in zip(pictures, boxes, strict=True):
         (regions,) = detector.detect([picture])
         found.append(any(_shared(each.box_xyxy, box) >= _LEAST_SHARED for each in _sure(regions)))
-    return np.array(found, np.float64)
+    return np.array(found, np.bool_)
 
 
 def _sure(regions: Sequence[Region]) -> Iterator[Region]:

@@ -40,6 +40,10 @@ SAMPLES = "samples"
 N_SAMPLES = 12
 WEIGHTS_FORMAT = f"{FORMAT}+weights"
 _BETAS = (0.5, 0.99)
+_REMEDY = (
+    "Train into another folder, with a larger --batch, another --seed or --precision 32-true; in "
+    "Python with a lower InpaintingConfig.lr."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ def train_inpainter(
     Args:
         views: Folder of prepared views.
         folder: Folder of the training: ``weights.safetensors``, ``log.jsonl``, ``samples/``
-            (after each epoch a sheet of validation faces: original, what is seen, what is drawn).
+            (after each epoch a sheet of validation faces: original, what is seen, what is drawn;
+            they are clear, and for the owner only).
         config: How.
         machine: On what; one CPU with all cores if left out.
         habits: What does not change the result.
@@ -131,8 +136,9 @@ def train_inpainter(
         if (folder / WEIGHTS).exists():
             checkpoint.discard(folder)
             return True
+        data.check_splits()
         learner = _Learner(data, config, machine, folder)
-        plan = Plan("the generator", config.epochs, config.seed, config.log_every)
+        plan = Plan("the generator", config.epochs, config.seed, config.log_every, _REMEDY)
         if not Trainer(learner, plan, folder, habits).train():
             return False
         save_model(folder / WEIGHTS, learner.mean.state_dict(), learner.card())
@@ -205,7 +211,7 @@ class _Learner:
         with self._machine.autocast():
             drawn = self._network(_channels_last(seen.given)).float()
         away, unlike = nearness_loss(seen, drawn)
-        losses = {"l1": away, "ssim": unlike}
+        losses = {"l1": away, "one_minus_ssim": unlike}
         loss = config.l1_weight * away + config.ssim_weight * unlike
         if at >= config.warm_up * self._n_steps:
             losses |= self._judged(seen, seen.completed(drawn))

@@ -119,8 +119,7 @@ class LookTask:
 
 def count_looked(row: Annotations) -> dict[str, int]:
     """Give what an image adds to the counts of the run."""
-    found: Counter[str] = Counter({str(status): 0 for status in Status})
-    found |= {"faces": 0}
+    found = Counter({**{str(status): 0 for status in Status}, "faces": 0})
     found[str(row.status)] += 1
     for region in row.regions:
         if region.kind == FACE:

@@ -21,7 +21,7 @@ class Machine:
     """A device and how it computes. The kind of device, the threads and the precision show.
 
     Attributes:
-        device: ``cpu``, ``cuda:0`` and the like.
+        device: ``cpu``, ``cuda:0`` and the like; ``auto`` for the first GPU, or else the CPU.
         threads: Of PyTorch on the CPU, None for all cores; sums depend on how many there are.
         precision: ``32-true``, or ``bf16-mixed`` for about twice the speed on a GPU.
 
@@ -34,8 +34,10 @@ class Machine:
     precision: str = FULL
 
     def __post_init__(self) -> None:
-        if len(find_devices(self.device)) != 1:
-            raise ConfigError(f"A training runs on one device, and {self.device!r} is several.")
+        if len(find_devices(self.device)) != 1 and self.device != "auto":
+            raise ConfigError(
+                f"A training runs on one device, and {self.device!r} is several. Give one of them."
+            )
         if self.precision not in (FULL, MIXED):
             raise ConfigError(f"There is no precision {self.precision!r}: give {FULL} or {MIXED}.")
         if self.threads is not None and self.threads < 1:
@@ -44,8 +46,7 @@ class Machine:
     @property
     def name(self) -> str:
         """The device as PyTorch names it."""
-        (name,) = find_devices(self.device)
-        return name
+        return find_devices(self.device)[0]
 
     @property
     def deterministic(self) -> bool:

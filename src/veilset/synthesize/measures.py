@@ -138,6 +138,30 @@ def mean_accuracy(
     )
 
 
+def measure_share(right: ArrayLike, people: ArrayLike, title: str) -> Measurement:
+    """Give the share of images that are right, with Wilson's interval over people.
+
+    An interval of a share of 0 or 1 is as wide as that of as many images as there are people.
+
+    Args:
+        right: ``(N,)`` bool, or 0 and 1; N at least 1.
+        people: ``(N,)``, who is in each image.
+        title: Name of the measurement.
+
+    Raises:
+        DatasetError: If there is no image, or not as many people.
+
+    Example:
+        >>> found = measure_share([1, 1, 1], [7, 7, 8], "found")
+        >>> found.value, round(found.low, 2), found.high, found.n
+        (1.0, 0.34, 1.0, 2)
+    """
+    hits = np.asarray(right, np.bool_)
+    if hits.ndim != 1 or not len(hits):
+        raise DatasetError(f"Answers of shape {hits.shape} have no share. Give (N,), N at least 1.")
+    return _proportion(title, hits, np.ones(len(hits), np.bool_), _codes(people, len(hits)))
+
+
 def average_precision(present: ArrayLike, scores: ArrayLike) -> float | None:
     """Give ``sum_n (R_n - R_(n-1)) P_n`` over the distinct scores; scikit-learn's definition.
 

@@ -18,12 +18,18 @@ _FORMS = {
 }
 
 
-def write_card(card: Mapping[str, Any], measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def write_card(
+    card: Mapping[str, Any],
+    measured: Mapping[str, Sequence[Mapping[str, Any]]],
+    named: tuple[int, int],
+) -> str:
     """Give the card as Markdown.
 
     Args:
         card: As ``inpainting_training`` writes it.
         measured: As ``inpainting_measures.as_json`` gives it.
+        named: How many of the photographs with a face the list of identities names, 0 without
+            one, and how many there are.
     """
     n, config, machine = card["n"], card["config"], card["machine"]
     parts = [
@@ -38,17 +44,19 @@ def write_card(card: Mapping[str, Any], measured: Mapping[str, Sequence[Mapping[
         "attribute and no pixel of the face is an input: faces are disjoint from identities by "
         "construction, as far as surroundings (hair, ears, body, place) do not tell them.",
         "## What it learned from",
-        _data(n, card["data_licence"]),
+        _data(n, card["data_licence"], named),
         f"{config['epochs']} epochs, batches of {config['batch']}, Adam with a learning rate of "
         f"{config['lr']:g}, seed {config['seed']}; device {machine['device']}, "
         f"{machine['threads'] or 'no'} CPU threads, {machine['precision']}.",
         "## What it is worth",
         f"On {n['test']['faces']} faces of {n['test']['people']} people that it did not learn "
-        "from, with 95 % intervals of a bootstrap over people:",
+        "from, with 95 % intervals over people: Wilson's of shares, a jackknife's of distances "
+        "between sets, a bootstrap's of means:",
         _table(measured),
         "SSIM and L1 tell how near a drawing is to the hidden face: no merit for privacy, and no "
-        "measure of how natural it looks. The Fréchet distance is biased with so few pictures; "
-        "compare columns, never with figures of other papers.",
+        "measure of how natural it looks. The Fréchet distance falls with the number of pictures, "
+        "and its interval is for as many as here; compare columns, never with figures of other "
+        "papers.",
         "## What it is not for",
         "- It proves nothing about privacy: `veilset attack` measures that, with its drawings as "
         "with any other method's. Surroundings still identify.\n"
@@ -61,15 +69,19 @@ def write_card(card: Mapping[str, Any], measured: Mapping[str, Sequence[Mapping[
     return "\n\n".join(parts) + "\n"
 
 
-def _data(n: Mapping[str, Mapping[str, int]], licence: str) -> str:
+def _data(n: Mapping[str, Mapping[str, int]], licence: str, named: tuple[int, int]) -> str:
     shares = "; ".join(
         f"{name}: {n[name]['faces']:,} faces of {n[name]['people']:,} people"
         for name in ("train", "val", "test")
         if name in n
     )
+    some, n_all = named
+    who = "No list of identities was given"
+    if some:
+        who = f"The list of identities names {some:,} of {n_all:,} photographs with a face"
     return (
-        f"{shares}. Nobody is in two of them; where no list of identities was given, every "
-        f"photograph counts as a person of its own. Licence of the photographs: {licence}."
+        f"{shares}. {who}; a photograph that is not named counts as a person of its own. Nobody is "
+        f"in two of the three. Licence of the photographs: {licence}."
     )
 
 

@@ -218,6 +218,23 @@ class PreparedFaces:
             raise DatasetError(f"No face of {self.folder} is for {split}. Give more photographs.")
         return found
 
+    def check_splits(self) -> None:
+        """Ask for faces to learn from, to validate on and to measure on, before hours of training.
+
+        Raises:
+            DatasetError: If there is no face for one of the three.
+        """
+        n = {split: int((self.splits == split).sum()) for split in SPLITS}
+        for split, purpose in zip(SPLITS, ("learn from", "validate on", "measure on"), strict=True):
+            if not n[split]:
+                found = ", ".join(f"{name} {n[name]:,}" for name in SPLITS)
+                raise DatasetError(
+                    f"{self.folder} has no face to {purpose} ({found}): no photograph of the "
+                    "people who were chosen for that has one that counts. Take photographs of more "
+                    "people, or smaller faces and lower scores of the detector too, and begin in "
+                    "another folder."
+                )
+
     def count(self) -> dict[str, dict[str, int]]:
         """Give the number of faces and of people in each split."""
         found = {}

@@ -17,6 +17,7 @@ import numpy as np
 
 from veilset.annotations.store import AnnotationSet
 from veilset.boxes import enlarge, outer_pixels
+from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.cores import threads_per_process
@@ -122,6 +123,7 @@ def prepare_faces(
     """
     config = config or PrepareConfig()
     out = local_path(out, "A file of faces")
+    check_apart(location_of(photos), out)
     reader = open_reader(location_of(photos))
     n_threads = resolve_workers(workers)
     runner = make_engine(

@@ -131,7 +131,8 @@ def measure_scores(
     """Give the mean over faces; its interval is over people, by a bootstrap that draws them.
 
     Where there is one person the interval is all there can be. With a handful of people a
-    bootstrap is too narrow: ``n`` is their number.
+    bootstrap is too narrow: ``n`` is their number. A share of faces is for
+    ``measures.measure_share``: where all are alike a bootstrap sees no doubt.
 
     Args:
         values: ``(N,)``.

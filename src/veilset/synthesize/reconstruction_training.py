@@ -179,6 +179,7 @@ def train_reconstruction(
             checkpoint.discard(folder)
             found: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
             return found
+        data.check_splits()
         learner = _Learner(data, config, machine, folder)
         plan = Plan("the generator", config.epochs, config.seed, config.log_every)
         if not Trainer(learner, plan, folder, habits).train():
@@ -268,7 +269,7 @@ class _Learner:
             return self._adversarial(factors, made, wanted)
         loss = ssim_loss(made, wanted)
         self._move("main", loss)
-        return {"ssim": loss.detach()}
+        return {"one_minus_ssim": loss.detach()}
 
     def _adversarial(self, factors: Tensor, made: Tensor, wanted: Tensor) -> dict[str, Tensor]:
         critic = self.networks["critic"]

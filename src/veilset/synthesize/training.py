@@ -14,7 +14,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -94,11 +94,14 @@ class Habits:
         should_stop: Asked after every step; once it says so, the training ends, with a checkpoint.
         on_progress: Told as often as losses are read: after every step on the CPU, after 50 on a
             GPU.
+        listening: Gives a block for the steps: a wish to stop need be heard there only, since
+            nothing asks ``should_stop`` before and after.
     """
 
     checkpoint_every_s: float = 600.0
     should_stop: Callable[[], bool] = lambda: False
     on_progress: Callable[[TrainingProgress], None] = lambda _: None
+    listening: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,14 @@ class Plan:
         n_epochs: How often everything is gone through.
         seed: Of the global generators.
         log_every: Steps that a line of the log sums up.
+        remedy: What to do when numbers are not finite any more: the end of a message.
     """
 
     name: str
     n_epochs: int
     seed: int
     log_every: int = 50
+    remedy: str = "Lower the learning rate (--rate), and train into another folder."
 
 
 @contextmanager
@@ -205,6 +210,10 @@ class Trainer:
             restore_random_state(self._random, self._device)
         else:
             seed_all(self.plan.seed)
+        with self._habits.listening():
+            return self._go_on()
+
+    def _go_on(self) -> bool:
         while self.n_done < self.n_steps:
             epoch, batch = divmod(self.n_done, self.learner.n_batches)
             self._add(self.learner.step(epoch, batch))
@@ -254,8 +263,7 @@ class Trainer:
         lr = self.learner.optimizers["main"].param_groups[0]["lr"]
         epoch = (self.n_done - 1) // self.learner.n_batches + 1
         return RunError(
-            f"{what} by step {self.n_done} (epoch {epoch}, lr {lr:g}). Lower the learning rate, "
-            f"delete {self.folder}, and train again."
+            f"{what} by step {self.n_done} (epoch {epoch}, lr {lr:g}). {self.plan.remedy}"
         )
 
     def _tell(self, losses: Mapping[str, float]) -> None:

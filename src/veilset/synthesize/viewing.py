@@ -15,6 +15,7 @@ from pathlib import Path
 
 from veilset.annotations.store import AnnotationSet
 from veilset.boxes import enlarge, outer_pixels, region_boxes
+from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress, drive
@@ -22,7 +23,7 @@ from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
-from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
+from veilset.errors import AnnotationError, ConfigError, DatasetError, DecodeError, RunError
 from veilset.files import sha256_file, sha256_hex
 from veilset.images.crops import cut
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
@@ -37,6 +38,9 @@ from veilset.types import Annotations, BoxXyxy, Image, ImageRecord, Region, Stat
 
 FACE = "face"
 
+LEAST_SIDE_PX = 64
+"""Of a view: the coarser of the two critics judges nothing in a smaller one."""
+
 NO_FACE = "no-face"
 """Why a photograph without a face that counts gave none: no failure."""
 
@@ -46,7 +50,8 @@ class ViewConfig:
     """How faces are cut out.
 
     Attributes:
-        side_px: Side of what the generator will see and draw, S; a multiple of 16.
+        side_px: Side of what the generator will see and draw, S; a multiple of 16, at least
+            ``LEAST_SIDE_PX``.
         context: As ``view_square``.
         room: How much larger the stored square is, at least 1; training turns and moves in it.
         enlarge: Share of a region's sides that is added, as the obfuscator will.
@@ -73,10 +78,10 @@ class ViewConfig:
     shard_size: int = 256
 
     def __post_init__(self) -> None:
-        if not (16 <= self.side_px <= 1024 and self.side_px % 16 == 0):
+        if not (LEAST_SIDE_PX <= self.side_px <= 1024 and self.side_px % 16 == 0):
             raise ConfigError(
-                f"Faces cannot be drawn at {self.side_px} px. Give a multiple of 16 from 16 to "
-                "1024."
+                f"Faces cannot be drawn at {self.side_px} px. Give a multiple of 16 from "
+                f"{LEAST_SIDE_PX} to 1024."
             )
         if not (1 < self.context <= 4 and 1 <= self.room <= 2 and 0 <= self.enlarge <= 2):
             raise ConfigError(
@@ -116,20 +121,23 @@ def prepare_views(
         on_progress: Called as photographs end.
 
     Returns:
-        Counts: ``photographs`` with a face, ``faces``, ``left_out`` and why.
+        Counts: ``photographs`` with a face, ``faces``, ``left_out`` and why; of how many of all
+        photographs it was said who is on them is in ``extra["identities"]``.
 
     Raises:
         AnnotationError, ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
     """
     config = config or ViewConfig()
     out = local_path(out, "A file of faces")
+    check_apart(location_of(photos), out)
     reader = open_reader(location_of(photos))
     n_threads = resolve_workers(workers)
     runner = make_engine(engine, n_threads=n_threads)
     known = AnnotationSet(annotations)
     shards = reader.shards(config.shard_size)
     image_ids = [each.image_id for each in itertools.chain.from_iterable(s.records for s in shards)]
-    people = _number_people(image_ids, read_identities(identities) if identities else {})
+    people = _number_people(image_ids, identities)
+    named = {"named": sum(person >= 0 for person in people.values()), "of": len(people)}
     splits = split_people(people.values(), seed=config.seed, shares=config.shares)
     inputs = {
         **reader.describe(),
@@ -142,15 +150,22 @@ def prepare_views(
     with Run.open(out, STAGE, values, inputs) as run:
         out.chmod(0o700)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
-        return run.finish()
+        return run.finish(extra={"identities": named})
 
 
-def _number_people(image_ids: Sequence[str], named: Mapping[str, int]) -> dict[str, int]:
+def _number_people(image_ids: Sequence[str], identities: Path | None) -> dict[str, int]:
     """Give each photograph the number of its person; the nameless get numbers below zero."""
     if len(set(image_ids)) < 3:
         raise DatasetError(
             f"{len(image_ids)} photographs cannot be split three ways. Give at least 3, and "
             "thousands for a generator worth using."
+        )
+    named = read_identities(identities) if identities else {}
+    if named and not any(image_id in named for image_id in image_ids):
+        raise AnnotationError(
+            f"The identity list {identities} names none of the {len(image_ids):,} photographs: the "
+            f"first of them is {image_ids[0]!r}, the first in the list {next(iter(named))!r}. "
+            "Write their names as the data set does, with their folders."
         )
     return {image_id: named.get(image_id, -1 - at) for at, image_id in enumerate(image_ids)}
 

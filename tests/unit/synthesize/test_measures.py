@@ -16,6 +16,7 @@ from veilset.synthesize.measures import (
     average_precision,
     mean_accuracy,
     measure_attributes,
+    measure_share,
 )
 from veilset.types import Measurement
 
@@ -122,6 +123,17 @@ def test_nothing_seen_of_how_people_differ_is_no_certainty() -> None:
     one = of_one(np.arange(10) < 5, np.arange(10.0), people=np.zeros(10, int))
     assert one.average_precision is not None
     assert (one.average_precision.low, one.average_precision.high) == (0.0, 1.0)
+
+
+def test_a_share_of_all_or_nobody_has_the_interval_of_as_many_people() -> None:
+    people = np.repeat(np.arange(28), 9)
+    everyone = measure_share(np.ones(252), people, "found")
+    assert (everyone.value, everyone.n) == (1, 28)
+    assert (everyone.low, everyone.high) == pytest.approx(wilson(28, 28))
+    nobody = measure_share(np.zeros(252), people, "found")
+    assert (nobody.low, nobody.high) == pytest.approx(wilson(0, 28))
+    with pytest.raises(DatasetError, match="have no share"):
+        measure_share([], [], "found")
 
 
 def test_the_interval_of_balanced_accuracy_holds_the_truth_as_often_as_it_says() -> None:

@@ -22,7 +22,7 @@ from veilset.networks.landmarks import LANDMARKS_CARD, Points
 from veilset.protocols import ShardReport
 from veilset.runs import Run
 from veilset.synthesize import preparing
-from veilset.synthesize.faces_file import CONTEXTS, KINDS, TARGETS, FaceRow, FacesFile, write_faces
+from veilset.synthesize.faces_file import CONTEXTS, TARGETS, FaceRow, FacesFile, write_faces
 from veilset.synthesize.prepared import SPLITS, split_people
 from veilset.synthesize.preparing import PrepareConfig, prepare_faces
 from veilset.types import Annotations, BoxXyxy, Image, Region, Status
@@ -138,6 +138,11 @@ def test_interrupted_it_goes_on_and_gives_the_same(
     assert again.facts["outputs_sha256"] == whole.facts["outputs_sha256"]
     with pytest.raises(ResumeMismatchError, match="context changed from"):
         prepare(folder, config=PrepareConfig(size_hw=(32, 16), shard_size=4, context=2.0))
+
+
+def test_faces_among_the_photographs_are_refused(folder: Path) -> None:
+    with pytest.raises(DatasetError, match="lie in each other"):
+        prepare(folder, "photos/faces")
 
 
 def test_a_list_that_leaves_a_photograph_out_is_refused(folder: Path) -> None:

@@ -11,15 +11,16 @@ import pytest
 from PIL import Image as PillowImage
 
 from tests.unit.synthesize.drawn_photographs import FACE, write_boxes, write_drawn_photographs
-from veilset.errors import ConfigError, DatasetError, ResumeMismatchError
+from veilset.errors import AnnotationError, ConfigError, DatasetError, ResumeMismatchError
 from veilset.networks.face_generator import view_square
 from veilset.plugins import make_obfuscator
+from veilset.runs import read_manifest
 from veilset.synthesize.prepared import SPLITS
 from veilset.synthesize.viewing import ViewConfig, cut_view, prepare_views
 from veilset.synthesize.views_file import ViewsFile
 from veilset.types import Annotations, Region, Status
 
-CONFIG = ViewConfig(side_px=32, shard_size=5, least_side_px=48, shares=(0.6, 0.2, 0.2))
+CONFIG = ViewConfig(side_px=64, shard_size=5, least_side_px=48, shares=(0.6, 0.2, 0.2))
 
 
 def prepare(folder: Path, config: ViewConfig = CONFIG, *, named: bool = True) -> ViewsFile:
@@ -108,13 +109,32 @@ def test_nobody_is_in_two_splits_and_the_nameless_are_their_own(tmp_path: Path) 
     assert len(np.unique(prepare(nameless, named=False).people)) == 12
 
 
+def test_a_list_that_names_no_photograph_is_refused_and_who_is_named_is_counted(
+    tmp_path: Path,
+) -> None:
+    folder = write_drawn_photographs(tmp_path / "set")
+    lines = (folder / "people.txt").read_text()
+    (folder / "people.txt").write_text(lines.replace(".png", ".jpg"))
+    with pytest.raises(AnnotationError, match=r"none of the 12 .*'00.png'.*'00.jpg'.*as the data"):
+        prepare(folder)
+    (folder / "people.txt").write_text("".join(lines.splitlines(keepends=True)[:4]))
+    prepare(folder)
+    assert read_manifest(folder / "views")["extra"] == {"identities": {"named": 4, "of": 12}}
+
+
+def test_views_among_the_photographs_are_refused(tmp_path: Path) -> None:
+    folder = write_drawn_photographs(tmp_path / "set")
+    with pytest.raises(DatasetError, match="lie in each other"):
+        prepare_views(folder / "photos", folder / "boxes", folder / "photos" / "views")
+
+
 def test_other_settings_are_refused_and_the_same_resumed(tmp_path: Path) -> None:
     folder = write_drawn_photographs(tmp_path / "set")
     before = prepare(folder).pictures.take(range(12))
     np.testing.assert_array_equal(prepare(folder).pictures.take(range(12)), before)
     with pytest.raises(ResumeMismatchError, match="least_side_px"):
         prepare(
-            folder, ViewConfig(side_px=32, shard_size=5, least_side_px=30, shares=CONFIG.shares)
+            folder, ViewConfig(side_px=64, shard_size=5, least_side_px=30, shares=CONFIG.shares)
         )
 
 
@@ -130,13 +150,13 @@ def test_a_damaged_picture_file_is_named(tmp_path: Path) -> None:
 def test_faces_too_small_or_too_few_are_told(tmp_path: Path) -> None:
     folder = write_drawn_photographs(tmp_path / "set")
     with pytest.raises(DatasetError, match="larger faces"):
-        prepare(folder, ViewConfig(side_px=32, least_side_px=90))
+        prepare(folder, ViewConfig(side_px=64, least_side_px=90))
     few = write_drawn_photographs(tmp_path / "few", n=2)
     with pytest.raises(DatasetError, match="at least 3"):
         prepare(few)
 
 
-@pytest.mark.parametrize("bad", [{"side_px": 40}, {"context": 1.0}, {"room": 0.5}])
+@pytest.mark.parametrize("bad", [{"side_px": 72}, {"side_px": 48}, {"context": 1.0}, {"room": 0.5}])
 def test_settings_that_cut_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cannot be"):
         ViewConfig(**bad)

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of generators at their end: what is left of clear faces, what is shown and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from typer.testing import CliRunner, Result
+
+from tests.synthesize.small_generators import CONFIG, MACHINE, TRAINING, train
+from tests.synthesize.small_trainings import CLASSIFIER, GENERATOR
+from veilset.cli.app import app
+from veilset.cli.synthesize_talk import EXIT_STOPPED
+from veilset.errors import ConfigError, DatasetError, RunError
+from veilset.networks.face_generator import FaceGenerator
+from veilset.synthesize import generating, inpainting_training
+from veilset.synthesize.attribute_training import train_attributes
+from veilset.synthesize.faces_file import FacesFile
+from veilset.synthesize.generating import GALLERY, RESULT
+from veilset.synthesize.inpainting_losses import nearness_loss
+from veilset.synthesize.inpainting_measures import LPIPS, Compared, compare_faces, measure_generator
+from veilset.synthesize.inpainting_training import train_inpainter
+from veilset.synthesize.prepared import TEST, TRAIN, VAL, PreparedFaces
+from veilset.synthesize.reconstruction_training import train_reconstruction
+from veilset.synthesize.training import Habits
+from veilset.synthesize.views_file import ViewsFile
+
+PRIVATE = ("views", "training/samples")
+
+
+def copied(whole: Path, tmp_path: Path) -> Path:
+    """Give a finished folder with its clear faces, as one that was killed before they went."""
+    return Path(shutil.copytree(whole, tmp_path / "out"))
+
+
+@pytest.mark.parametrize("keep_private", [False, True])
+def test_finished_it_gives_what_is_there_and_deletes_clear_faces(
+    source: Path, whole: Path, tmp_path: Path, keep_private: bool
+) -> None:
+    out = copied(whole, tmp_path)
+    # Killed while it deletes: a part is left.
+    shutil.rmtree(out / "views" / "table")
+    before = (out / RESULT).stat().st_mtime_ns
+    again = train(source, out, keep_private=keep_private)
+    assert again == json.loads((whole / RESULT).read_bytes())
+    assert (out / RESULT).stat().st_mtime_ns == before
+    assert [(out / name).exists() for name in PRIVATE] == [keep_private] * 2
+    assert (out / "generator.onnx").exists()
+
+
+def test_lpips_cannot_be_had_of_what_is_finished(source: Path, whole: Path, tmp_path: Path) -> None:
+    out, weights = copied(whole, tmp_path), tmp_path / "alexnet.pth"
+    with pytest.raises(ConfigError, match=r"LPIPS was not measured. Delete .*result\.json"):
+        train(source, out, alexnet=weights)
+    # The same command again, where it was measured.
+    found = json.loads((out / RESULT).read_bytes())
+    found["measures"]["synthesize"].append({"name": LPIPS})
+    (out / RESULT).write_text(json.dumps(found))
+    assert train(source, out, alexnet=weights) == found
+
+
+def test_without_a_result_it_is_measured_again_and_not_trained(
+    source: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the message promises, after the clear faces were deleted."""
+    out = copied(whole, tmp_path)
+    shutil.rmtree(out / "views")
+    (out / RESULT).unlink()
+    monkeypatch.setattr(inpainting_training, "Trainer", None)
+    assert train(source, out) == json.loads((whole / RESULT).read_bytes())
+
+
+def test_the_gallery_shows_what_was_seen(tmp_path: Path) -> None:
+    forms = {name: [np.full((64, 64, 3), level, np.uint8)] * 3 for name, level in LEVELS.items()}
+    compared = Compared(
+        np.arange(3), {name: forms[name] for name in ("clear", "synthesize")}, forms["seen"],
+        [np.ones((64, 64), bool)] * 3, [(0, 0, 1, 1)] * 3,
+    )  # fmt: skip
+    generating._write_gallery(tmp_path / GALLERY, compared)
+    with PillowImage.open(tmp_path / GALLERY) as sheet:
+        row = np.asarray(sheet)[32, 32::66, 0]
+    assert row.tolist() == list(LEVELS.values()) * 3
+
+
+LEVELS = {"clear": 10, "seen": 20, "synthesize": 30}
+
+
+def test_of_one_face_there_is_no_distance_between_sets(whole: Path, views: ViewsFile) -> None:
+    compared = compare_faces(FaceGenerator.load(whole), views, views.rows(TEST)[:1])
+    found = measure_generator(compared, views)
+    for rows in found.values():
+        assert not [each.name for each in rows if "distance" in each.name]
+        # One person who was found, or not, says little of the others.
+        assert rows[0].high - rows[0].low > 0.7
+
+
+@pytest.mark.parametrize("split", [TRAIN, VAL, TEST])
+@pytest.mark.parametrize("kind", ["inpainting", "reconstruction", "attributes"])
+def test_without_faces_for_a_split_nothing_is_trained(
+    split: str, kind: str, views: ViewsFile, faces: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def without(data: Any) -> Any:
+        other = VAL if split == TRAIN else TRAIN
+        return replace(data, splits=np.where(data.splits == split, other, data.splits))
+
+    trainings: dict[str, Callable[[Path, Path], object]] = {
+        "inpainting": lambda data, out: train_inpainter(data, out, TRAINING, machine=MACHINE),
+        "reconstruction": lambda data, out: train_reconstruction(
+            data, out, GENERATOR, machine=MACHINE
+        ),
+        "attributes": lambda data, out: train_attributes(data, out, CLASSIFIER, machine=MACHINE),
+    }
+    data: PreparedFaces = views if kind == "inpainting" else FacesFile.open(faces)
+    monkeypatch.setattr(type(data), "open", lambda _: without(data))
+    with pytest.raises(DatasetError, match=rf"no face to .*{split} 0.*more people"):
+        trainings[kind](data.folder, tmp_path / "out")
+    assert not (tmp_path / "out" / "log.jsonl").exists()
+
+
+def test_a_folder_among_the_photographs_is_refused(source: Path) -> None:
+    with pytest.raises(DatasetError, match="lie in each other"):
+        train(source, source / "photos" / "generator")
+
+
+def test_a_loss_that_is_no_number_is_refused_with_what_the_command_has(
+    views: ViewsFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(*given: Any) -> Any:
+        away, unlike = nearness_loss(*given)
+        return away * float("nan"), unlike
+
+    monkeypatch.setattr(inpainting_training, "nearness_loss", spoilt)
+    with pytest.raises(RunError, match=r"'l1' .* became nan by .* into another folder.*--batch"):
+        train_inpainter(views.folder, tmp_path, TRAINING, machine=MACHINE)
+
+
+def test_the_log_says_which_way_a_number_gets_better(whole: Path, trained: Path) -> None:
+    for folder in (whole / "training", trained):
+        lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert all("one_minus_ssim" in line["losses"] for line in lines if "losses" in line)
+        assert all("ssim" in line["validation"] for line in lines if "validation" in line)
+        assert not any("ssim" in line.get("losses", ()) for line in lines)
+
+
+def run_command(source: Path, out: Path) -> Result:
+    words = [
+        "synthesize", "train", source / "photos", "-a", source / "boxes", "-o", out,
+        "--side", CONFIG.views.side_px, "--widths", "8,8,16", "--epochs", 1, "--batch", 2,
+        "--threads", 1, "--workers", 1, "--quiet",
+    ]  # fmt: skip
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("place", ["prepare_views", "_finish"])
+def test_signals_are_not_swallowed_where_nothing_asks_for_them(
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+    number: signal.Signals,
+) -> None:
+    """While faces are cut out and while they are measured a process ends as ever."""
+    before, heard = signal.getsignal(number), []
+
+    def listen(*_: object, **__: object) -> None:
+        heard.append(signal.getsignal(number))
+        raise KeyboardInterrupt
+
+    if place == "_finish":
+        monkeypatch.setattr(generating, "prepare_views", lambda *_, **__: None)
+        monkeypatch.setattr(generating, "train_inpainter", lambda *_, **__: True)
+    monkeypatch.setattr(generating, place, listen)
+    found = run_command(source, tmp_path / "out")
+    assert heard == [before]
+    assert found.exit_code != 0
+    assert "with a checkpoint" not in found.output
+
+
+def test_a_signal_in_the_training_ends_it_with_a_checkpoint(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = inpainting_training._Learner.step
+
+    def interrupted(*given: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return step(*given)
+
+    monkeypatch.setattr(inpainting_training._Learner, "step", interrupted)
+    found = run_command(source, tmp_path / "out")
+    assert found.exit_code == EXIT_STOPPED
+    assert "stopped, with a checkpoint" in found.stderr
+    assert (tmp_path / "out" / "training" / "checkpoint.json").exists()
+
+
+def test_stopped_at_the_last_step_it_is_not_measured_yet(
+    source: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = copied(whole, tmp_path)
+    (out / RESULT).unlink()
+    monkeypatch.setattr(generating, "_finish", None)
+    assert train(source, out, habits=Habits(should_stop=lambda: True)) is None
+    assert (out / "views").exists()
