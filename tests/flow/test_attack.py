@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image as PillowImage
@@ -19,11 +18,12 @@ from PIL import Image as PillowImage
 from tests.conftest import files_below
 from tests.unit.attack.drawn_attack import (
     QUICK,
+    RESULTS,
     Album,
-    Feeble,
-    Planted,
     draw_album,
+    obfuscated,
     planted_plugins,
+    results,
 )
 from veilset.annotations.store import AnnotationSet
 from veilset.attack import stage
@@ -34,10 +34,8 @@ from veilset.errors import (
     ResumeMismatchError,
     RunError,
 )
-from veilset.plugins import make_obfuscator
 from veilset.protocols import EngineSettings
 
-RESULTS = ("results.parquet", "results.csv", "summary.csv", "summary.md", "frontier.svg")
 ONLY_RECOGNISE = replace(QUICK, attacks=("recognise",))
 
 Rows = list[dict[str, Any]]
@@ -73,10 +71,6 @@ def copy(album: Album, tmp_path: Path) -> Album:
     for name in ("photos", "annotations"):
         shutil.copytree(album.base / name, tmp_path / name)
     return Album(tmp_path)
-
-
-def results(out: Path) -> dict[str, bytes]:
-    return {name: (out / name).read_bytes() for name in RESULTS}
 
 
 def rank_1(out: Path, setting: str) -> dict[str, dict[str, Any]]:
@@ -227,85 +221,6 @@ def test_other_settings_are_refused_and_nothing_changes(done: Album, tmp_path: P
     assert after == before
 
 
-def test_another_list_of_people_is_refused_though_it_has_the_same_name(
-    album: Album, tmp_path: Path
-) -> None:
-    out, who = tmp_path / "out", tmp_path / "who.csv"
-
-    def write(shift: int) -> None:
-        names = album.image_ids()
-        people = [name.split("/")[0] for name in names]
-        lines = [f"{a},{b}" for a, b in zip(names, people[shift:] + people[:shift], strict=True)]
-        who.write_text("\n".join(["image_id,person", *lines]))
-
-    config = replace(ONLY_RECOGNISE, identities=str(who))
-    write(0)
-    album.attack(config, out)
-    write(2)
-    with pytest.raises(ResumeMismatchError, match="identities_sha256 changed"):
-        album.attack(config, out)
-    # The same people from another file are the same.
-    write(0)
-    other = who.rename(tmp_path / "again.csv")
-    album.attack(replace(config, identities=str(other)), out)
-
-
-def test_another_version_of_a_method_is_refused(
-    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "out"
-    album.attack(ONLY_RECOGNISE, out)
-    card = Feeble().card
-    monkeypatch.setattr(Feeble, "card", property(lambda _: replace(card, version=2)))
-    with pytest.raises(ResumeMismatchError, match=r'method feeble changed from .*"version": 1'):
-        album.attack(ONLY_RECOGNISE, out)
-
-
-def test_a_release_made_anew_is_refused(album: Album, tmp_path: Path) -> None:
-    release, record = tmp_path / "release", tmp_path / "release.veilset" / "obfuscate"
-    obfuscated(album, release)
-    record.mkdir(parents=True)
-    config = replace(ONLY_RECOGNISE, settings=(release_setting(f"released={release}"),))
-    (record / "run.json").write_text('{"outputs_sha256": "1"}')
-    album.attack(config, tmp_path / "out")
-    (record / "run.json").write_text('{"outputs_sha256": "2"}')
-    with pytest.raises(ResumeMismatchError, match="release_sha256 released changed from '1'"):
-        album.attack(config, tmp_path / "out")
-
-
-def test_what_was_computed_back_may_be_left_out_later(album: Album, tmp_path: Path) -> None:
-    out, swirl = tmp_path / "out", (method_setting("swirl"),)
-    both = replace(ONLY_RECOGNISE, settings=swirl, attacks=("recognise", "restore-known"))
-    album.attack(both, out)
-    before = results(out)
-    album.attack(replace(both, attacks=("recognise",)), out)
-    assert results(out) == before
-    album.attack(replace(both, attacks=("recognise",)), tmp_path / "other")
-    with pytest.raises(ResumeMismatchError, match="restore-known changed from False"):
-        album.attack(both, tmp_path / "other")
-
-
-def test_an_embedding_that_is_no_number_is_one_photograph_s_failure(
-    album: Album, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    embed, seen = Planted.embed, 0
-
-    def embed_badly(self: Planted, chips: Any) -> Any:
-        nonlocal seen
-        seen += 1
-        return embed(self, chips) * (np.nan if seen == 4 else 1)
-
-    monkeypatch.setattr(Planted, "embed", embed_badly)
-    engine = EngineSettings("local", n_processes=1)
-    summary = stage.attack_dataset(
-        album.photos, album.annotations, tmp_path / "out", ONLY_RECOGNISE, workers=1, engine=engine
-    )
-    assert summary.counts["failed"] == 1
-    (row,) = (each for each in read_faces(tmp_path / "out/look", 7) if each["reason"])
-    assert row["reason"] == "embedding"
-    assert "'planted' gives an embedding of this face in 'veil:cells=4' that" in row["message"]
-
-
 def test_other_draws_make_every_number_anew(done: Album, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done.attack(ONLY_RECOGNISE, out)
@@ -340,17 +255,6 @@ def test_pictures_that_cannot_be_looked_at_are_counted_with_reasons(
     assert set(rows) == {names[0], names[1], names[9]}
     assert rows[names[0]]["reason"] == "changed"
     assert all(row["message"] for row in rows.values())
-
-
-def obfuscated(album: Album, folder: Path, *, skip: tuple[str, ...] = ()) -> Path:
-    """Release the pictures with overlaid faces, as an obfuscation run would."""
-    for row in AnnotationSet(album.annotations):
-        if row.image_id not in skip:
-            picture = np.asarray(PillowImage.open(album.photos / row.image_id))
-            shown = make_obfuscator("overlay", {}).obfuscate(picture, row.regions)
-            (folder / row.image_id).parent.mkdir(parents=True, exist_ok=True)
-            PillowImage.fromarray(shown).save(folder / row.image_id)
-    return folder
 
 
 def test_a_release_comes_to_the_same_as_its_method(album: Album, tmp_path: Path) -> None:

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from veilset import plugins
-from veilset.annotations.store import write_annotations
+from veilset.annotations.store import AnnotationSet, write_annotations
 from veilset.attack.config import AttackConfig, method_setting
 from veilset.attack.stage import attack_dataset
 from veilset.boxes import outer_pixels, region_boxes
 from veilset.dataset.folder import FolderReader
 from veilset.errors import ConfigError
 from veilset.files import sha256_hex
+from veilset.plugins import make_obfuscator
 from veilset.protocols import MethodCard, Recogniser, RecogniserSettings, ShardReport
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, IntBoxes, ModelCard, Region, Status
@@ -284,3 +285,23 @@ def _annotated(album: Album, image_id: str, boxes: Mapping[str, Region]) -> Anno
         width, height = picture.size
     regions = (boxes[image_id],) if image_id in boxes else ()
     return Annotations(image_id, Status.LOOKED, regions, width, height, sha256_hex(data), len(data))
+
+
+RESULTS = ("results.parquet", "results.csv", "summary.csv", "summary.md", "frontier.svg")
+"""Files of an attack that are the same wherever and whenever it is made."""
+
+
+def results(out: Path) -> dict[str, bytes]:
+    """Give the bytes of those files."""
+    return {name: (out / name).read_bytes() for name in RESULTS}
+
+
+def obfuscated(album: Album, folder: Path, *, skip: tuple[str, ...] = ()) -> Path:
+    """Release the pictures with overlaid faces, as an obfuscation run would."""
+    for row in AnnotationSet(album.annotations):
+        if row.image_id not in skip:
+            picture = np.asarray(PillowImage.open(album.photos / row.image_id))
+            shown = make_obfuscator("overlay", {}).obfuscate(picture, row.regions)
+            (folder / row.image_id).parent.mkdir(parents=True, exist_ok=True)
+            PillowImage.fromarray(shown).save(folder / row.image_id)
+    return folder
