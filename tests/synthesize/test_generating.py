@@ -25,7 +25,7 @@ from veilset.plugins import make_obfuscator
 from veilset.synthesize import picture_features, view_variation
 from veilset.synthesize.generating import RESULT
 from veilset.synthesize.inpainting_batches import plain_batch, varied_batch
-from veilset.synthesize.inpainting_losses import Critics
+from veilset.synthesize.inpainting_critics import PatchCritics
 from veilset.synthesize.inpainting_measures import compare_faces
 from veilset.synthesize.inpainting_network import InpaintingNetwork
 from veilset.synthesize.inpainting_training import InpaintingConfig, load_inpainter
@@ -287,7 +287,7 @@ def test_a_face_does_not_depend_on_its_batch(whole: Path, views: ViewsFile) -> N
 
 
 def test_critics_judge_two_sizes_of_patches() -> None:
-    answers, features = Critics(4)(torch.zeros(2, 5, 64, 64), torch.zeros(2, 3, 64, 64))
+    answers, features = PatchCritics(4)(torch.zeros(2, 5, 64, 64), torch.zeros(2, 3, 64, 64))
     assert [tuple(each.shape[2:]) for each in answers] == [(4, 4), (1, 1)]
     assert len(features) == 8
 

@@ -6,10 +6,12 @@ The packages are never imported: the file of PyTorch is read, and the network ru
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from veilset.networks.onnx_file import OnnxGraph
 from veilset.networks.runtime import Preparation
@@ -127,13 +129,54 @@ def _trunk(tensors: Tensors, side_px: int, repeats: Sequence[int]) -> tuple[_Lay
     """Add all layers with pictures in them; give them and the name of what they give."""
     layers = _Layers(tensors, side_px)
     seen = layers.convolution("pictures", "_conv_stem", "_bn0", stride=2)
-    number = 0
-    for n_blocks, first_stride in zip(repeats, STRIDES, strict=True):
-        for place in range(n_blocks):
-            stride = first_stride if place == 0 else 1
-            seen = layers.block(seen, f"_blocks.{number}.", stride)
-            number += 1
+    for prefix, stride in itertools.chain.from_iterable(stages(repeats)):
+        seen = layers.block(seen, prefix, stride)
     return layers, layers.convolution(seen, "_conv_head", "_bn1")
+
+
+def stages(repeats: Sequence[int]) -> list[list[tuple[str, int]]]:
+    """Give the blocks of each of the seven stages: how its weights' names begin, its stride.
+
+    Example:
+        >>> stages((1, 2, 1, 1, 1, 1, 1))[1]
+        [('_blocks.1.', 2), ('_blocks.2.', 1)]
+    """
+    numbers = itertools.count()
+    return [
+        [(f"_blocks.{next(numbers)}.", stride if at == 0 else 1) for at in range(n_blocks)]
+        for n_blocks, stride in zip(repeats, STRIDES, strict=True)
+    ]
+
+
+def folded(
+    tensors: Tensors, layer: str, norm: str
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give weight and bias of a convolution with the batch normalisation after it in them.
+
+    Args:
+        tensors: Weights of the network.
+        layer, norm: How the names of the two begin.
+    """
+    weight = tensors[f"{layer}.weight"].astype(np.float64)
+    gain, shift, mean, variance = (
+        tensors[f"{norm}.{name}"].astype(np.float64)
+        for name in ("weight", "bias", "running_mean", "running_var")
+    )
+    factor = gain / np.sqrt(variance + _EPSILON)
+    scaled = weight * factor[:, None, None, None]
+    return scaled.astype(np.float32, order="C"), (shift - mean * factor).astype(np.float32)
+
+
+def padding(side_px: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Give the zeros before and after a line of pixels, as TensorFlow's "SAME" has them.
+
+    Example:
+        >>> padding(224, 3, 2), padding(112, 5, 1)
+        ((0, 1), (2, 2))
+    """
+    missing = max((-(-side_px // stride) - 1) * stride + kernel - side_px, 0)
+    # The odd one goes behind; PyTorch's own padding would put it on both sides.
+    return missing // 2, missing - missing // 2
 
 
 class _Layers:
@@ -162,16 +205,11 @@ class _Layers:
         self, given: str, layer: str, norm: str, *, stride: int = 1, is_bounded: bool = True
     ) -> str:
         """Add a convolution with its normalisation and, unless told otherwise, ReLU6."""
-        weight = self._tensors[f"{layer}.weight"].astype(np.float64)
-        gain, shift, mean, variance = (
-            self._tensors[f"{norm}.{name}"].astype(np.float64)
-            for name in ("weight", "bias", "running_mean", "running_var")
-        )
-        factor = gain / np.sqrt(variance + _EPSILON)
-        folded = weight * factor[:, None, None, None], shift - mean * factor
-        names = [self.graph.weight(each.astype(np.float32, order="C")) for each in folded]
+        weight, bias = folded(self._tensors, layer, norm)
+        names = [self.graph.weight(each) for each in (weight, bias)]
         kernel = weight.shape[2]
-        before, after = self._padding(kernel, stride)
+        before, after = padding(self._side_px, kernel, stride)
+        self._side_px = -(-self._side_px // stride)
         # One channel for each filter: the layer looks at every channel alone.
         is_depthwise = weight.shape[1] == 1
         seen = self.graph.node(
@@ -197,11 +235,3 @@ class _Layers:
             for name in ("weight", "bias")
         ]
         return self.graph.node("Gemm", mean, *names, transB=1)
-
-    def _padding(self, kernel: int, stride: int) -> tuple[int, int]:
-        """Give the zeros before and after the picture, as TensorFlow's "SAME" has them."""
-        given = self._side_px
-        self._side_px = -(-given // stride)
-        missing = max((self._side_px - 1) * stride + kernel - given, 0)
-        # The odd one goes behind; PyTorch's own padding would put it on both sides.
-        return missing // 2, missing - missing // 2

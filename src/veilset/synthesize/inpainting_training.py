@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train the network that draws faces from their surroundings; see ``inpainting_losses``."""
+"""Train the network that draws faces from their surroundings; see ``inpainting_critics``."""
 
 from __future__ import annotations
 
@@ -19,14 +19,10 @@ from veilset.learning import checkpoint
 from veilset.networks.face_generator import FORMAT
 from veilset.seeds import derive
 from veilset.synthesize.contact_sheet import write_sheet
+from veilset.synthesize.fixed_features import CARD, FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
-from veilset.synthesize.inpainting_losses import (
-    Critics,
-    feature_loss,
-    fool_loss,
-    judge_loss,
-    nearness_loss,
-)
+from veilset.synthesize.inpainting_critics import InpaintingCritics, Looked, unlike
+from veilset.synthesize.inpainting_losses import nearness_loss
 from veilset.synthesize.inpainting_network import WIDTHS, InpaintingNetwork
 from veilset.synthesize.inputs import as_pictures
 from veilset.synthesize.machine import Machine
@@ -57,8 +53,12 @@ class InpaintingConfig:
         batch: Faces of a step, at least 2.
         lr: Learning rate of both Adams; it falls linearly to a hundredth over the last 40 %.
         l1_weight, ssim_weight, feature_weight: Of the losses beside the critics', from 0 on.
+        look_through: Whether critics also look through EfficientNet-lite2; its package has to be
+            installed.
+        unlike_weight: Of how unlike what is drawn looks to that network, from the first step on.
+        fooled_weight: Of the critics that look through it.
         average: Decay of the mean of the weights, which is what is kept.
-        critic_width: As ``Critics``.
+        critic_width: As ``PatchCritics``.
         seed: Of the first weights, the order and the variation.
         log_every: Steps that a line of the log sums up.
         data_licence: Licence of the photographs, for the card.
@@ -76,6 +76,9 @@ class InpaintingConfig:
     l1_weight: float = 5.0
     ssim_weight: float = 2.0
     feature_weight: float = 10.0
+    look_through: bool = True
+    unlike_weight: float = 3.0
+    fooled_weight: float = 0.3
     average: float = 0.999
     critic_width: int = 32
     seed: int = 0
@@ -88,7 +91,10 @@ class InpaintingConfig:
                 "A generator needs epochs, lines of the log and a width of its critics from 1 on, "
                 "and a batch from 2 on."
             )
-        weights = (self.l1_weight, self.ssim_weight, self.feature_weight)
+        weights = (
+            self.l1_weight, self.ssim_weight, self.feature_weight, self.unlike_weight,
+            self.fooled_weight,
+        )  # fmt: skip
         if not (self.lr > 0 and min(weights) >= 0 and 0 <= self.average < 1):
             raise ConfigError(
                 f"A generator cannot learn with a rate of {self.lr}, weights of {weights} and an "
@@ -180,7 +186,8 @@ class _Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
             self._network = InpaintingNetwork(config.widths, config.n_blocks)
-            self._critics = Critics(config.critic_width)
+            fixed = FixedFeatures.packaged() if config.look_through else None
+            self._critics = InpaintingCritics(config.critic_width, fixed)
         if self._side_px % self._network.multiple_px:
             raise ConfigError(
                 f"Views of {self._side_px} px cannot be halved {len(config.widths)} times. Prepare "
@@ -210,36 +217,30 @@ class _Learner:
         )  # fmt: skip
         with self._machine.autocast():
             drawn = self._network(_channels_last(seen.given)).float()
-        away, unlike = nearness_loss(seen, drawn)
-        losses = {"l1": away, "one_minus_ssim": unlike}
-        loss = config.l1_weight * away + config.ssim_weight * unlike
-        if at >= config.warm_up * self._n_steps:
-            losses |= self._judged(seen, seen.completed(drawn))
+        away, unalike = nearness_loss(seen, drawn)
+        completed = seen.completed(drawn)
+        with self._machine.autocast():
+            looked = self._critics.look(seen, completed)
+        losses = {"l1": away, "one_minus_ssim": unalike, **unlike(looked)}
+        loss = config.l1_weight * away + config.unlike_weight * losses.get("unlike", 0)
+        if at < config.warm_up * self._n_steps:
+            loss = loss + config.ssim_weight * unalike
+        else:
             # Being alike in structure asks for smooth faces; the critics ask for faces.
-            loss = losses["fooled"] + config.l1_weight * away
-            loss = loss + config.feature_weight * losses["features"]
+            losses |= self._judged(seen, completed, looked)
+            loss = loss + losses["fooled"] + config.feature_weight * losses["features"]
+            loss = loss + config.fooled_weight * losses.get("fooled_features", 0)
         self._move("main", loss)
         self._average(at)
         return {name: value.detach() for name, value in losses.items()}
 
-    def _judged(self, seen: Batch, completed: Tensor) -> dict[str, Tensor]:
+    def _judged(self, seen: Batch, completed: Tensor, looked: Looked | None) -> dict[str, Tensor]:
         """Let the critics learn, then give what they make of the views."""
-        critics, given = self._critics, seen.given
         with self._machine.autocast():
-            real, _ = critics(given, seen.wanted)
-            made, _ = critics(given, completed.detach())
-        judged = judge_loss(real, made)
-        self._move("critics", judged)
-        # The critics only judge now: their own gradients would be computed for nothing.
-        critics.requires_grad_(False)
+            judged = self._critics.judge(seen, completed, looked)
+        self._move("critics", torch.stack(list(judged.values())).sum())
         with self._machine.autocast():
-            with torch.no_grad():
-                _, wanted = critics(given, seen.wanted)
-            answers, found = critics(given, completed)
-        losses = {"critics": judged, "fooled": fool_loss(answers)}
-        losses["features"] = feature_loss(wanted, found)
-        critics.requires_grad_(True)
-        return losses
+            return judged | self._critics.ask(seen, completed, looked)
 
     def _move(self, name: str, loss: Tensor) -> None:
         optimizer = self.optimizers[name]
@@ -293,6 +294,7 @@ class _Learner:
             "n": self._data.count(),
             "machine": self._machine.facts(),
             "data_licence": self._config.data_licence,
+            "looked_through": asdict(CARD) if self._config.look_through else None,
         }
 
 
