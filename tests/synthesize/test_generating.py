@@ -85,11 +85,24 @@ def test_result_and_card_say_n_and_intervals(whole: Path) -> None:
             assert each["low"] <= each["value"] <= each["high"]
     assert max(result["levels_between_runtimes"].values()) <= 1
     card = (whole / "card.md").read_text()
+    assert "what efficientnet-lite2 sees" in card
+    assert "licence: unknown" in card
     assert "The list of identities names 12 of 12 photographs with a face" in card
     assert f"{result['n_parameters']:,} parameters" in card
     for each in result["measures"]["veil"]:
         assert f"| {each['name']} |" in card
         assert f"{each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})" in card
+
+
+def test_without_the_fixed_network_its_licence_is_not_on_the_card(
+    source: Path, tmp_path: Path
+) -> None:
+    plain = replace(CONFIG, training=replace(TRAINING, look_through=False))
+    result = train(source, tmp_path / "out", config=plain)
+    assert result is not None
+    card = (tmp_path / "out" / "card.md").read_text()
+    assert "critics saw pixels alone" in card
+    assert "licence: unknown" not in card
 
 
 def test_the_obfuscator_draws_with_it(whole: Path, source: Path) -> None:

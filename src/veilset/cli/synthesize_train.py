@@ -52,6 +52,15 @@ def train(
     threads: Annotated[
         int | None, typer.Option(help="Of the CPU; the result depends on it. All if not given.")
     ] = None,
+    feature_critics: Annotated[
+        bool,
+        typer.Option(
+            "--feature-critics/--no-feature-critics",
+            help="Whether critics also look through EfficientNet-lite2, which learned on ImageNet: "
+            "better faces from few photographs and steps, and its licence beside that of the "
+            "photographs.",
+        ),
+    ] = True,
     alexnet: Annotated[
         Path | None,
         typer.Option(help="torchvision's alexnet-owt-7be5be79.pth, to measure LPIPS too."),
@@ -75,7 +84,7 @@ def train(
         ViewConfig(side_px=side, least_side_px=least_side, min_score=min_score, seed=seed),
         InpaintingConfig(
             widths=opt.whole_numbers(widths, "--widths"), epochs=epochs, batch=batch, seed=seed,
-            data_licence=licence,
+            data_licence=licence, look_through=feature_critics,
         ),
     )  # fmt: skip
     with TrainingLine(quiet=quiet) as line:

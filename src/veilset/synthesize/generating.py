@@ -23,12 +23,13 @@ from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
-from veilset.errors import ConfigError
+from veilset.errors import ConfigError, MissingExtraError
 from veilset.files import sha256_file, write_atomically
 from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
 from veilset.runs import json_bytes
 from veilset.synthesize.contact_sheet import write_sheet
+from veilset.synthesize.fixed_features import FixedFeatures
 from veilset.synthesize.inpainting_export import export_inpainter
 from veilset.synthesize.inpainting_measures import (
     CLEAR,
@@ -113,8 +114,10 @@ def train_generator(
 
     Raises:
         AnnotationError, ConfigError, DatasetError, RunError: See ``veilset.errors``.
+        MissingExtraError: If what critics look through is not installed.
     """
     config = config or GeneratorConfig(ViewConfig(), InpaintingConfig())
+    _check_fixed(config.training)
     machine, out = machine or Machine(), local_path(out, "A generator")
     annotations = Path(annotations)
     check_apart(location_of(photos), out)
@@ -146,6 +149,15 @@ def train_generator(
         result = _finish(out, alexnet, on_step)
         _clean(out, keep_private=keep_private)
         return result
+
+
+def _check_fixed(config: InpaintingConfig) -> None:
+    """Say before any work that a network is missing."""
+    try:
+        if config.look_through:
+            FixedFeatures.packaged()
+    except MissingExtraError as error:
+        raise MissingExtraError(f"{error} Or train without it: --no-feature-critics.") from error
 
 
 def _clean(out: Path, *, keep_private: bool) -> None:

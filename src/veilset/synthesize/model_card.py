@@ -47,7 +47,8 @@ def write_card(
         _data(n, card["data_licence"], named),
         f"{config['epochs']} epochs, batches of {config['batch']}, Adam with a learning rate of "
         f"{config['lr']:g}, seed {config['seed']}; device {machine['device']}, "
-        f"{machine['threads'] or 'no'} CPU threads, {machine['precision']}.",
+        f"{machine['threads'] or 'no'} CPU threads, {machine['precision']}. "
+        + _looked_through(card.get("looked_through")),
         "## What it is worth",
         f"On {n['test']['faces']} faces of {n['test']['people']} people that it did not learn "
         "from, with 95 % intervals over people: Wilson's of shares, a jackknife's of distances "
@@ -82,6 +83,16 @@ def _data(n: Mapping[str, Mapping[str, int]], licence: str, named: tuple[int, in
     return (
         f"{shares}. {who}; a photograph that is not named counts as a person of its own. Nobody is "
         f"in two of the three. Licence of the photographs: {licence}."
+    )
+
+
+def _looked_through(network: Mapping[str, Any] | None) -> str:
+    if network is None:
+        return "Its critics saw pixels alone."
+    return (
+        f"Its critics saw pixels, and what {network['name']} sees ({network['origin']}; licence: "
+        f"{network['licence']}). {network['note']} The Fréchet and kernel distances below are "
+        "taken from another size of that network and flatter it: look at faces."
     )
 
 
