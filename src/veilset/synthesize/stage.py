@@ -2,6 +2,10 @@
 """What can be done to put generated faces in place of real ones; each is a command of
 ``veilset synthesize``.
 
+A generator that sees only what is around a face, in one step and one folder:
+
+    generating.train_generator   photographs, annotation set -> generator, card, measures
+
 The report's way, step by step, each in a folder of its own:
 
     prepare_faces           photographs of people -> faces, with attributes and landmarks
