@@ -118,17 +118,25 @@ def test_an_extra_brings_what_its_verb_imports(extra: str) -> None:
             assert unknown <= {"psycopg", "ray", "pytorch_grad_cam"}, f"{path}:{node.lineno}"
 
 
-def test_extras_of_verbs_exist() -> None:
-    assert set(EXTRAS) <= set(PROJECT["optional-dependencies"])
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_an_extra_brings_is_known(extra: str) -> None:
+    asked_beside = asked(extra) - asked(None)
+    assert set().union(*map(brought, asked_beside)) & set(EXTRA_MODULES) == EXTRAS[extra]
 
 
 def test_a_damaged_library_and_one_that_no_extra_brings_are_not_to_be_installed() -> None:
-    for name, words in (("json.nothing", ["study"]), ("nowhere", ["run"]), ("", ["study"])):
+    for name, words in (
+        ("json.nothing", ["study"]), ("nowhere", ["study"]), ("torch", ["run"]), ("", ["study"]),
+    ):  # fmt: skip
         error = ModuleNotFoundError("No module", name=name or None)
         with pytest.raises(ModuleNotFoundError):
             say_missing(error, words)
-    said = say_missing(ModuleNotFoundError("No module", name="nowhere.at"), ["-q", "study", "run"])
+
+
+def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    said = say_missing(ModuleNotFoundError("No module", name="timm.at"), ["-q", "study", "run"])
     assert said == (
-        "'veilset study' needs nowhere, which is not installed. Install it with: "
+        "'veilset study' needs timm, which is not installed. Install it with: "
         "pip install 'veilset[study]'"
     )

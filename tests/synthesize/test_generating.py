@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -97,7 +98,7 @@ def test_result_and_card_say_n_and_intervals(whole: Path) -> None:
 def test_without_the_fixed_network_its_licence_is_not_on_the_card(
     source: Path, tmp_path: Path
 ) -> None:
-    plain = replace(CONFIG, training=replace(TRAINING, look_through=False))
+    plain = replace(CONFIG, training=replace(TRAINING, feature_critics=False))
     result = train(source, tmp_path / "out", config=plain)
     assert result is not None
     card = (tmp_path / "out" / "card.md").read_text()
@@ -306,8 +307,10 @@ def test_critics_judge_two_sizes_of_patches() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"epochs": 0}, {"batch": 1}, {"lr": 0.0}, {"warm_up": 1.5}, {"average": 1.0}]
-)
+    "bad",
+    [{"epochs": 0}, {"batch": 1}, {"lr": 0.0}, {"warm_up": 1.5}, {"average": 1.0},
+     {"perceptual_weight": -1.0}, {"feature_fooled_weight": math.nan}, {"l1_weight": math.inf}],
+)  # fmt: skip
 def test_settings_that_train_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"Give|needs"):
         InpaintingConfig(**bad)

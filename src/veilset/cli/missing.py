@@ -4,10 +4,19 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-EXTRAS = ("attack", "audit", "review", "study", "synthesize")
-"""Verbs that an extra of the same name belongs to."""
+EXTRAS: Mapping[str, frozenset[str]] = {
+    "attack": frozenset({"dlib", "lightning_fabric", "safetensors", "scipy", "skimage", "sklearn",
+                         "torch"}),
+    "audit": frozenset({"duckdb", "resvg_py"}),
+    "review": frozenset({"alembic", "fastapi", "sqlalchemy", "uvicorn"}),
+    "study": frozenset({"lightning_fabric", "pycocotools", "resvg_py", "safetensors", "scipy",
+                        "timm", "torch", "torchmetrics", "torchvision"}),
+    "synthesize": frozenset({"dlib", "gensim", "lightning_fabric", "onnxruntime", "safetensors",
+                             "torch", "torchmetrics", "torchvision"}),
+}  # fmt: skip
+"""Verbs that an extra of the same name belongs to, and the modules that it brings."""
 
 
 def say_missing(error: ModuleNotFoundError, arguments: Sequence[str]) -> str:
@@ -26,7 +35,7 @@ def say_missing(error: ModuleNotFoundError, arguments: Sequence[str]) -> str:
     library = (error.name or "").partition(".")[0]
     verb = next((each for each in arguments if not each.startswith("-")), "")
     # A library that is there, and damaged, is not to be installed once more.
-    if verb not in EXTRAS or not library or importlib.util.find_spec(library) is not None:
+    if library not in EXTRAS.get(verb, ()) or importlib.util.find_spec(library) is not None:
         raise error
     return (
         f"'veilset {verb}' needs {library}, which is not installed. Install it with: "

@@ -29,7 +29,7 @@ def train(
         ),
     ] = None,
     licence: Annotated[
-        str, typer.Option(help="Licence of the photographs, for the card: the weights' too.")
+        str, typer.Option(help="Licence of the photographs, for the card.")
     ] = "not stated",
     side: Annotated[
         int, typer.Option(help="Side of what is seen and drawn, px; a multiple of 16, at least 64.")
@@ -84,7 +84,7 @@ def train(
         ViewConfig(side_px=side, least_side_px=least_side, min_score=min_score, seed=seed),
         InpaintingConfig(
             widths=opt.whole_numbers(widths, "--widths"), epochs=epochs, batch=batch, seed=seed,
-            data_licence=licence, look_through=feature_critics,
+            data_licence=licence, feature_critics=feature_critics,
         ),
     )  # fmt: skip
     with TrainingLine(quiet=quiet) as line:

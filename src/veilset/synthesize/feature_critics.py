@@ -2,11 +2,12 @@
 """Critics that look at pictures through a network that learned on other data.
 
 Projected GAN (Sauer et al. 2021, arXiv:2111.01007): what a fixed network sees at four scales is
-mixed at random, across channels and from coarse to fine, so that no part of it can be left out of
-account, and at each scale a small critic judges what came of it. Critics that begin with nothing
-have to learn what eyes are; these do not, and so few photographs and steps teach more. The same
-features tell how unlike two pictures look to such a network (Zhang et al. 2018, arXiv:1801.03924,
-without weights learned from people's judgements).
+mixed at random, across channels and from coarse to fine, so that a critic cannot rest on some of
+them alone, and at each scale a small critic judges what came of it. Channels are never fewer after
+the mixing than before: nothing is lost. Critics that begin with nothing have to learn what eyes
+are; these do not, and so few photographs and steps teach more. The same features tell how unlike
+two pictures look to such a network (Zhang et al. 2018, arXiv:1801.03924, without weights learned
+from people's judgements).
 
 Left alone with pictures, such critics are fooled by what no person takes for a face: they stand
 beside those that see pixels, not in their place.
@@ -27,7 +28,9 @@ from veilset.synthesize.fixed_features import FixedFeatures
 LEAST_SIDE_PX = 128
 """Smaller pictures are enlarged before the fixed network sees them: it learned on larger ones."""
 
-_MIXED = 64
+MIXED = (64, 128, 256, 512)
+"""Channels after the mixing, at each scale, the finest first: those of Sauer et al."""
+
 _HIDDEN = 128
 _EPSILON = 1e-6
 
@@ -43,10 +46,10 @@ class FeatureCritics(nn.Module):
         super().__init__()
         self._fixed = fixed
         for at, width in enumerate(fixed.widths):
-            self.register_buffer(f"across_{at}", _drawn(_MIXED, width, 1))
-        for at, _ in enumerate(pairwise(fixed.widths)):
-            self.register_buffer(f"down_{at}", _drawn(_MIXED, _MIXED, 3))
-        self._critics = nn.ModuleList(_critic() for _ in fixed.widths)
+            self.register_buffer(f"across_{at}", _drawn(MIXED[at], width, 1))
+        for at, (finer, coarser) in enumerate(pairwise(MIXED)):
+            self.register_buffer(f"down_{at}", _drawn(finer, coarser, 3))
+        self._critics = nn.ModuleList(_critic(n_mixed) for n_mixed in MIXED)
 
     def look(self, pictures: Tensor) -> list[Tensor]:
         """Give what the fixed network sees.
@@ -69,18 +72,38 @@ class FeatureCritics(nn.Module):
         """
         seen: list[Tensor] = []
         for at in reversed(range(len(looked))):
-            mixed = F.conv2d(looked[at], self.get_buffer(f"across_{at}"))
+            mixed = F.conv2d(_level(looked[at]), self.get_buffer(f"across_{at}"))
             if seen:
-                # Half of each, at the same variance.
                 coarse = F.interpolate(seen[0], mixed.shape[-2:], mode="bilinear")
+                coarse = F.conv2d(coarse, self.get_buffer(f"down_{at}"), padding=1)
                 mixed = (mixed + coarse) / 2**0.5
-                mixed = F.conv2d(mixed, self.get_buffer(f"down_{at}"), padding=1)
             seen.insert(0, mixed)
         answers = []
         for critic, mixed in zip(self._critics, seen, strict=True):
-            where = F.adaptive_avg_pool2d(to_make, mixed.shape[-2:]).to(mixed.dtype)
+            where = F.interpolate(to_make, mixed.shape[-2:], mode="bilinear").to(mixed.dtype)
             answers.append(critic(torch.cat([mixed, where], dim=1)))
         return answers
+
+
+class _Convolution(nn.Module):
+    """One of spectral norm 1 (Miyato et al. 2018, arXiv:1802.05957)."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int) -> None:
+        super().__init__()
+        self._layer = spectral_norm(nn.Conv2d(n_in, n_out, kernel, 1, kernel // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        # PyTorch estimates the norm with products of its own, which are not made for half of them
+        # being of less precision.
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self._layer.weight
+        return F.conv2d(x, weight, self._layer.bias, padding=weight.shape[-1] // 2)
+
+
+def _level(looked: Tensor) -> Tensor:
+    """Bring what is seen of each picture at a scale to a mean square of 1: scales count alike."""
+    seen = looked.float()
+    return seen * torch.rsqrt(seen.square().mean(dim=(1, 2, 3), keepdim=True) + _EPSILON)
 
 
 def _drawn(n_out: int, n_in: int, kernel: int) -> Tensor:
@@ -89,13 +112,13 @@ def _drawn(n_out: int, n_in: int, kernel: int) -> Tensor:
     return nn.init.kaiming_normal_(weight, nonlinearity="linear")
 
 
-def _critic() -> nn.Sequential:
+def _critic(n_mixed: int) -> nn.Sequential:
     return nn.Sequential(
-        spectral_norm(nn.Conv2d(_MIXED + 1, _HIDDEN, 3, 1, 1)),
+        _Convolution(n_mixed + 1, _HIDDEN, 3),
         nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(_HIDDEN, _HIDDEN, 3, 1, 1)),
+        _Convolution(_HIDDEN, _HIDDEN, 3),
         nn.LeakyReLU(0.2),
-        spectral_norm(nn.Conv2d(_HIDDEN, 1, 1)),
+        _Convolution(_HIDDEN, 1, 1),
     )
 
 
@@ -124,8 +147,8 @@ def hinge_fool_loss(made: Sequence[Tensor]) -> Tensor:
     return -torch.stack([each.float().mean() for each in made]).mean()
 
 
-def unlikeness(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
-    """Give how unlike pictures look to the fixed network, a scalar in [0, 4].
+def perceptual_loss(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Give how unlike pictures look to the fixed network, a scalar in [0, 4]; LPIPS' formula.
 
     The squared distance between what it sees at a place, each brought to length 1; the mean over
     places and scales.

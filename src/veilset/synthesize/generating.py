@@ -23,11 +23,12 @@ from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
-from veilset.errors import ConfigError, MissingExtraError
+from veilset.errors import ConfigError, MissingExtraError, PluginError
 from veilset.files import sha256_file, write_atomically
+from veilset.networks.efficientnet_lite import LITE2
 from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
-from veilset.runs import json_bytes
+from veilset.runs import STARTED, json_bytes
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.fixed_features import FixedFeatures
 from veilset.synthesize.inpainting_export import export_inpainter
@@ -117,10 +118,11 @@ def train_generator(
         MissingExtraError: If what critics look through is not installed.
     """
     config = config or GeneratorConfig(ViewConfig(), InpaintingConfig())
-    _check_fixed(config.training)
     machine, out = machine or Machine(), local_path(out, "A generator")
     annotations = Path(annotations)
     check_apart(location_of(photos), out)
+    if not (out / RESULT).exists():
+        _check_fixed(config.training, is_begun=(out / STARTED).exists())
     facts = {
         "stage": "synthesize-train",
         "config": asdict(config),
@@ -151,13 +153,20 @@ def train_generator(
         return result
 
 
-def _check_fixed(config: InpaintingConfig) -> None:
-    """Say before any work that a network is missing."""
+def _check_fixed(config: InpaintingConfig, *, is_begun: bool) -> None:
+    """Say before any work that what critics look through is missing."""
+    # A training that was begun with it cannot go on without.
+    way_out = "" if is_begun else " Or train without it: --no-feature-critics."
     try:
-        if config.look_through:
+        if config.feature_critics:
             FixedFeatures.packaged()
     except MissingExtraError as error:
-        raise MissingExtraError(f"{error} Or train without it: --no-feature-critics.") from error
+        raise MissingExtraError(f"{error}{way_out}") from error
+    except PluginError as error:
+        raise PluginError(
+            f"What critics look through is not the file of {LITE2.package} 0.1.0 that Veilset "
+            f"knows. Install that version again.{way_out}"
+        ) from error
 
 
 def _clean(out: Path, *, keep_private: bool) -> None:

@@ -19,7 +19,7 @@ from veilset.synthesize.feature_critics import (
     FeatureCritics,
     hinge_fool_loss,
     hinge_judge_loss,
-    unlikeness,
+    perceptual_loss,
 )
 from veilset.synthesize.fixed_features import FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch
@@ -112,7 +112,7 @@ class InpaintingCritics(nn.Module):
         return losses
 
     def ask(self, seen: Batch, completed: Tensor, looked: Looked | None) -> dict[str, Tensor]:
-        """Give what they ask of the drawn: ``fooled``, ``features``; ``fooled_features``.
+        """Give what they ask of the drawn: ``fooled``, ``features``; ``feature_fooled``.
 
         Arguments as ``judge``.
         """
@@ -124,14 +124,14 @@ class InpaintingCritics(nn.Module):
         losses = {"fooled": fool_loss(answers), "features": feature_loss(wanted, found)}
         if self.features and looked:
             answers = self.features(looked.found, middle(seen.to_make))
-            losses["fooled_features"] = hinge_fool_loss(answers)
+            losses["feature_fooled"] = hinge_fool_loss(answers)
         self.requires_grad_(True)
         return losses
 
 
-def unlike(looked: Looked | None) -> dict[str, Tensor]:
+def perceptual(looked: Looked | None) -> dict[str, Tensor]:
     """Give how unlike what was drawn looks to the fixed network, if there is one."""
-    return {} if looked is None else {"unlike": unlikeness(looked.found, looked.wanted)}
+    return {} if looked is None else {"perceptual": perceptual_loss(looked.found, looked.wanted)}
 
 
 def middle(planes: Tensor) -> Tensor:

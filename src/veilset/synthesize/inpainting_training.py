@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from veilset.seeds import derive
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.fixed_features import CARD, FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
-from veilset.synthesize.inpainting_critics import InpaintingCritics, Looked, unlike
+from veilset.synthesize.inpainting_critics import InpaintingCritics, Looked, perceptual
 from veilset.synthesize.inpainting_losses import nearness_loss
 from veilset.synthesize.inpainting_network import WIDTHS, InpaintingNetwork
 from veilset.synthesize.inputs import as_pictures
@@ -53,10 +54,10 @@ class InpaintingConfig:
         batch: Faces of a step, at least 2.
         lr: Learning rate of both Adams; it falls linearly to a hundredth over the last 40 %.
         l1_weight, ssim_weight, feature_weight: Of the losses beside the critics', from 0 on.
-        look_through: Whether critics also look through EfficientNet-lite2; its package has to be
+        feature_critics: Whether critics also look through EfficientNet-lite2; its package has to be
             installed.
-        unlike_weight: Of how unlike what is drawn looks to that network, from the first step on.
-        fooled_weight: Of the critics that look through it.
+        perceptual_weight: Of how unlike the drawn looks to that network, from the first step on.
+        feature_fooled_weight: Of the critics that look through it.
         average: Decay of the mean of the weights, which is what is kept.
         critic_width: As ``PatchCritics``.
         seed: Of the first weights, the order and the variation.
@@ -76,9 +77,9 @@ class InpaintingConfig:
     l1_weight: float = 5.0
     ssim_weight: float = 2.0
     feature_weight: float = 10.0
-    look_through: bool = True
-    unlike_weight: float = 3.0
-    fooled_weight: float = 0.3
+    feature_critics: bool = True
+    perceptual_weight: float = 3.0
+    feature_fooled_weight: float = 0.3
     average: float = 0.999
     critic_width: int = 32
     seed: int = 0
@@ -92,10 +93,11 @@ class InpaintingConfig:
                 "and a batch from 2 on."
             )
         weights = (
-            self.l1_weight, self.ssim_weight, self.feature_weight, self.unlike_weight,
-            self.fooled_weight,
+            self.l1_weight, self.ssim_weight, self.feature_weight, self.perceptual_weight,
+            self.feature_fooled_weight,
         )  # fmt: skip
-        if not (self.lr > 0 and min(weights) >= 0 and 0 <= self.average < 1):
+        are_weights = all(math.isfinite(each) and each >= 0 for each in weights)
+        if not (0 < self.lr < math.inf and are_weights and 0 <= self.average < 1):
             raise ConfigError(
                 f"A generator cannot learn with a rate of {self.lr}, weights of {weights} and an "
                 f"average of {self.average}. Give a rate above 0, weights from 0 on, and an "
@@ -186,7 +188,7 @@ class _Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
             self._network = InpaintingNetwork(config.widths, config.n_blocks)
-            fixed = FixedFeatures.packaged() if config.look_through else None
+            fixed = FixedFeatures.packaged() if config.feature_critics else None
             self._critics = InpaintingCritics(config.critic_width, fixed)
         if self._side_px % self._network.multiple_px:
             raise ConfigError(
@@ -221,15 +223,15 @@ class _Learner:
         completed = seen.completed(drawn)
         with self._machine.autocast():
             looked = self._critics.look(seen, completed)
-        losses = {"l1": away, "one_minus_ssim": unalike, **unlike(looked)}
-        loss = config.l1_weight * away + config.unlike_weight * losses.get("unlike", 0)
+        losses = {"l1": away, "one_minus_ssim": unalike, **perceptual(looked)}
+        loss = config.l1_weight * away + config.perceptual_weight * losses.get("perceptual", 0)
         if at < config.warm_up * self._n_steps:
             loss = loss + config.ssim_weight * unalike
         else:
             # Being alike in structure asks for smooth faces; the critics ask for faces.
             losses |= self._judged(seen, completed, looked)
             loss = loss + losses["fooled"] + config.feature_weight * losses["features"]
-            loss = loss + config.fooled_weight * losses.get("fooled_features", 0)
+            loss = loss + config.feature_fooled_weight * losses.get("feature_fooled", 0)
         self._move("main", loss)
         self._average(at)
         return {name: value.detach() for name, value in losses.items()}
@@ -294,7 +296,7 @@ class _Learner:
             "n": self._data.count(),
             "machine": self._machine.facts(),
             "data_licence": self._config.data_licence,
-            "looked_through": asdict(CARD) if self._config.look_through else None,
+            "looked_through": asdict(CARD) if self._config.feature_critics else None,
         }
 
 

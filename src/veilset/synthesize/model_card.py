@@ -56,8 +56,7 @@ def write_card(
         _table(measured),
         "SSIM and L1 tell how near a drawing is to the hidden face: no merit for privacy, and no "
         "measure of how natural it looks. The Fréchet distance falls with the number of pictures, "
-        "and its interval is for as many as here; compare columns, never with figures of other "
-        "papers.",
+        "and its interval is for as many as here: never compare it with figures of other papers.",
         "## What it is not for",
         "- It proves nothing about privacy: `veilset attack` measures that, with its drawings as "
         "with any other method's. Surroundings still identify.\n"
@@ -65,7 +64,8 @@ def write_card(
         "who was there. Do not use it to put words, acts or places to people.\n"
         "- It draws what it has seen: poses, ages and skin that its photographs lack come out "
         "worse. Counts of people by appearance made on its output are counts of its habits.\n"
-        "- Weights may be used as the photographs may be, no more.",
+        "- Weights may be used as the photographs may be, and what its critics looked through, no "
+        "more.",
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -60,7 +60,7 @@ class Learner(Protocol):
         """How many steps there are in an epoch."""
 
     def step(self, epoch: int, batch: int) -> Mapping[str, Tensor]:
-        """Do one step; give its losses: scalars without graph, the same names each time."""
+        """Do one step; give its losses: scalars without graph."""
 
     def validate(self, epoch: int) -> Mapping[str, float]:
         """Measure after an epoch, from 0; changes no weight and draws no random number."""
@@ -182,7 +182,7 @@ class Trainer:
         self._habits = habits or Habits()
         self._device = next(iter(learner.networks["main"].parameters())).device
         self._sums: dict[str, Tensor] = {}
-        self._n_summed = 0
+        self._counts: dict[str, int] = {}
         self._random: RandomState | None = None
         self._seconds_before, self._opened_at = 0.0, time.monotonic()
         self.n_done, self.n_sessions = 0, 1
@@ -226,7 +226,7 @@ class Trainer:
                 self._tell(losses)
                 if is_line:
                     self._log({"losses": losses})
-                    self._sums, self._n_summed = {}, 0
+                    self._sums, self._counts = {}, {}
             if is_epoch_end:
                 self._check_weights()
                 self._log({"validation": dict(self.learner.validate(epoch))})
@@ -243,10 +243,10 @@ class Trainer:
             # Apple's GPUs have no 64-bit floats.
             wide = loss.detach() if loss.device.type == "mps" else loss.detach().double()
             self._sums[name] = self._sums[name] + wide if name in self._sums else wide
-        self._n_summed += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
 
     def _check_losses(self) -> dict[str, float]:
-        means = {name: float(total) / self._n_summed for name, total in self._sums.items()}
+        means = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         for name, mean in means.items():
             if not math.isfinite(mean):
                 raise self._bad(f"The loss {name!r} of {self.plan.name} became {mean}")
@@ -291,7 +291,7 @@ class Trainer:
         random = read_random_state(self._device)
         tensors |= {f"rng/{name}": value for name, value in random.tensors.items()}
         tensors |= {f"sums/{name}": value for name, value in self._sums.items()}
-        tensors["summed/n"] = torch.tensor(self._n_summed)
+        tensors |= {f"counts/{name}": torch.tensor(n) for name, n in self._counts.items()}
         epoch, batch = divmod(self.n_done, self.learner.n_batches)
         seconds = self._seconds_before + time.monotonic() - self._opened_at
         checkpoint.save(
@@ -309,7 +309,7 @@ class Trainer:
                 network.load_state_dict(state.part(f"model/{name}"))
             for name, optimizer in self.learner.optimizers.items():
                 self._restore_adam(name, optimizer, state.part(f"adam/{name}"))
-            self._n_summed = int(state.part("summed")["n"])
+            self._counts = {name: int(n) for name, n in state.part("counts").items()}
         except (RuntimeError, KeyError) as error:
             raise checkpoint.damaged(self.folder, f"it is of another network: {error}") from error
         sums = state.part("sums")
