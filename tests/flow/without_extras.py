@@ -26,6 +26,23 @@ EXTRA_MODULES = (
 
 NUMBERS = {"budget", "cents", "hits", "n", "reward"}
 
+# What the base install does whole, in this order; each has what those before it wrote.
+WHOLE = {
+    "run": "photos out",
+    "detect": "photos -o new/detected",
+    "obfuscate": "photos -a boxes -o new/obfuscated",
+    "verify": "photos out -a out.veilset/annotations",
+    "layer": "boxes new/layer.arrow",
+    "report": "out",
+    "remove": "out --image 00.png --reason asked",
+    "plugins": "",
+    "annotations formats": "",
+    "annotations export": "boxes -o new/boxes.json -f coco",
+    "annotations import": "new/boxes.json -o new/imported -f coco",
+    "study example": "imagenette",
+    "attack list": "",
+}
+
 
 def commands() -> dict[str, list[Any]]:
     """Give the parameters of each command that have to be given, by the words that call it."""
@@ -45,6 +62,8 @@ def commands() -> dict[str, list[Any]]:
 
 def words_for(command: str, needed: list[Any], folder: Path) -> list[str]:
     """Give a command line that asks for work on the folder."""
+    if command in WHOLE:
+        return [*command.split(), *WHOLE[command].split()]
     known = {"photos": folder / "photos", "folders": folder / "photos"}
     known |= {"annotations": folder / "boxes", "before": folder / "boxes"}
     new = folder / "new" / command.replace(" ", "-")
@@ -91,10 +110,10 @@ def main() -> None:
     os.chdir(folder)
     # A review without a database of its own would open the user's.
     os.environ["HOME"] = str(folder)
-    found = {
-        command: outcome(words_for(command, needed, folder))
-        for command, needed in commands().items()
-    }
+    (folder / "new").mkdir()
+    needed = commands()
+    order = [*WHOLE, *(each for each in needed if each not in WHOLE)]
+    found = {each: outcome(words_for(each, needed[each], folder)) for each in order}
     sys.stdout.write(json.dumps(found))
 
 
