@@ -102,7 +102,8 @@ def test_critics_learn_and_the_drawn_does_not_move_and_the_other_way_round() -> 
     judged = critics.judge(seen, seen.completed(drawn), looked)
     assert set(judged) == {"critics", "feature_critics"}
     torch.stack(list(judged.values())).sum().backward()
-    assert drawn.grad is None
+    moved_by_judges = drawn.grad
+    assert moved_by_judges is None
     assert all(each.grad is not None for each in critics.parameters())
     critics.zero_grad(set_to_none=True)
     asked = critics.ask(seen, seen.completed(drawn), looked) | perceptual(looked)
