@@ -112,6 +112,7 @@ def export_annotations(annotations: str | Path, path: str | Path, config: Export
     """
     form = find_format(config)
     known = AnnotationSet(Path(annotations))
+    known.require_kinds(config.kinds)
     is_reviewed = known.manifest.get("stage") in ("review", "import")
     return form.write(Path(path), _selected(known, config), config, is_reviewed)
 

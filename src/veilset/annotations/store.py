@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,31 @@ class AnnotationSet:
             raise AnnotationError(
                 f"The annotation set {self.folder} was imported without its photographs: nothing "
                 "tells whether its boxes are of these. Import the file again, with them."
+            )
+
+    def require_kinds(self, kinds: Collection[str]) -> None:
+        """Refuse kinds that no region of the set has.
+
+        A name that is spelt wrong would choose nothing, and leave everything in sight. A set
+        without any region has nothing to choose from, and is taken.
+
+        Args:
+            kinds: Kinds that were asked for; empty for all.
+
+        Raises:
+            AnnotationError: If one of them is missing.
+        """
+        missing, seen = set(kinds), set()
+        for row in self._table.rows(["regions"]) if missing else ():
+            found = {region["kind"] for region in row["regions"]}
+            seen |= found
+            missing -= found
+            if not missing:
+                return
+        if missing and seen:
+            raise AnnotationError(
+                f"{self.folder} has no region of kind {', '.join(map(repr, sorted(missing)))}. It "
+                f"has: {', '.join(sorted(seen))}. Check the spelling, or leave that kind out."
             )
 
     def __iter__(self) -> Iterator[Annotations]:

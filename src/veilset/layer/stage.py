@@ -112,6 +112,7 @@ def write_layer(
         raise RunError(f"{path} is there already. Choose another name, or delete it.")
     known = AnnotationSet(Path(annotations))
     known.require_images()
+    known.require_kinds(config.kinds)
     facts, removals = _facts(known, config), _removals(record)
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()

@@ -143,6 +143,7 @@ def obfuscate_dataset(
         obfuscator = known.facts.make_obfuscator()
     else:
         known.require_images()
+        known.require_kinds(config.kinds)
         obfuscator = make_obfuscator(config.method, config.parameters)
         # As resolved here: a worker that finds another file under a path refuses it.
         config = replace(config, parameters=dict(obfuscator.card.parameters))
