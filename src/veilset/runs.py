@@ -97,6 +97,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"The run in {folder} is not finished. Run the same command again to finish it."
             ) from error
         raise RunError(f"{folder} holds no run of Veilset: {FINISHED} is missing.") from error
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}). Give a folder.") from error
     except ValueError as error:
         raise RunError(f"{path} is not valid JSON. The folder is damaged; run again.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -158,7 +160,7 @@ class Run:
         make_folder(folder)
         path = folder / STARTED
         if not path.exists():
-            _refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
+            refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
         lock_fd = lock_folder(folder)
         try:
             if path.exists():
@@ -342,7 +344,16 @@ def json_bytes(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
+def refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
+    """Refuse to begin in a folder that holds something else.
+
+    Args:
+        folder: It is there.
+        known: Names that may be in it; hidden files may too.
+
+    Raises:
+        RunError: If there is another.
+    """
     names = sorted(entry.name for entry in os.scandir(folder) if entry.name not in known)
     names = [name for name in names if not name.startswith(".")]
     if names:

@@ -68,6 +68,21 @@ class ShardedTable:
         self._reading = Lock()
         self._first_key = lru_cache(maxsize=4096)(self._read_first_key)
 
+    def is_of(self, form: str) -> bool:
+        """Whether the first file is of a format, which ``write_table`` got with the columns.
+
+        True for a table without files. False where the first is missing.
+
+        Raises:
+            DatasetError: If it is damaged.
+        """
+        if not self.n_shards:
+            return True
+        path = table_path(self.folder, 0)
+        if not path.exists():
+            return False
+        return (_open(path).schema_arrow.metadata or {}).get(b"veilset") == form.encode()
+
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
         """Go through all rows in order, holding one shard at a time.
 

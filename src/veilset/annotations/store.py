@@ -110,7 +110,12 @@ class AnnotationSet:
             self.manifest = read_manifest(folder)
         except RunError as error:
             raise AnnotationError(f"{error}") from error
-        self._table = ShardedTable(folder, int(self.manifest["n_shards"]))
+        self._table = ShardedTable(folder, int(self.manifest.get("n_shards", 0)))
+        if "n_shards" not in self.manifest or not self._table.is_of(FORMAT):
+            raise AnnotationError(
+                f"{folder} holds a run of {self.manifest.get('stage')!r}, and no annotation set. "
+                "Give what 'veilset detect' wrote, or OUT.veilset/annotations."
+            )
 
     @property
     def has_images(self) -> bool:

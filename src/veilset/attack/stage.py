@@ -34,6 +34,7 @@ from veilset.attack.resampling import draw_people
 from veilset.attack.similar_pictures import SIMILARITY, measure_similarity
 from veilset.attack.telling import FILES, tell
 from veilset.attack.views import PRIVATE, STRANGERS, delete_private, read_faces, read_view
+from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
@@ -105,6 +106,7 @@ def attack_dataset(
     """
     config = config or AttackConfig()
     folder = local_path(out, "The results of an attack")
+    check_apart(location_of(photos), folder)
     known = AnnotationSet(Path(annotations))
     known.require_images()
     require_libraries(config.attacks)

@@ -114,7 +114,8 @@ def read_identities(path: Path) -> dict[str, int]:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Give the lines that hold something, as words, with their numbers from 1."""
     try:
-        text = path.read_text("utf-8")
+        # Editors of Windows put a mark before the first name.
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise AnnotationError(

@@ -29,6 +29,7 @@ from veilset.networks.efficientnet_lite import LITE2
 from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
 from veilset.runs import STARTED, json_bytes
+from veilset.synthesize.celeba import read_identities
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.fixed_features import FixedFeatures
 from veilset.synthesize.inpainting_export import export_inpainter
@@ -118,6 +119,9 @@ def train_generator(
         MissingExtraError: If what critics look through is not installed.
     """
     config = config or GeneratorConfig(ViewConfig(), InpaintingConfig())
+    if identities:
+        # Before its digest is taken: what cannot be read says so.
+        read_identities(identities)
     machine, out = machine or Machine(), local_path(out, "A generator")
     annotations = Path(annotations)
     check_apart(location_of(photos), out)

@@ -34,7 +34,7 @@ from veilset.learning.random_state import (
     restore_random_state,
     seed_all,
 )
-from veilset.runs import json_bytes, lock_folder, make_folder
+from veilset.runs import LOCK, json_bytes, lock_folder, make_folder, refuse_foreign_files
 from veilset.seeds import derive
 
 LOG = "log.jsonl"
@@ -133,7 +133,7 @@ def open_folder(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
 
     Raises:
         ResumeMismatchError: If it was begun with other facts; the message names the first.
-        RunError: If another process works on it, or it cannot be written.
+        RunError: If another process works on it, it holds something else, or it cannot be written.
     """
     make_folder(folder)
     lock = lock_folder(folder)
@@ -146,6 +146,7 @@ def open_folder(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
                     f"{new!r}. Restore it, or train into another folder."
                 )
         else:
+            refuse_foreign_files(folder, {LOCK})
             write_atomically(path, json_bytes(now))
         yield
     finally:

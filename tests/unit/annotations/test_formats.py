@@ -121,14 +121,32 @@ def test_a_set_comes_back_without_photographs(
 
 
 @every_format
-def test_only_the_kinds_asked_for_are_written(
-    form: Format, photos: Path, known_set: Path, tmp_path: Path
-) -> None:
-    config = ExportConfig(form.name, kinds=("nsfw",), prefix="p/")
-    assert export_annotations(known_set, tmp_path / "file", config).n_regions == 0
+def test_only_the_kinds_asked_for_are_written(form: Format, photos: Path, tmp_path: Path) -> None:
+    boxes = [
+        ("a/2.png", 1, [1, 2, 10, 10]),
+        ("a/2.png", 2, [5, 5, 8, 8]),
+        ("c.png", 1, [0, 0, 9, 9]),
+    ]
+    names = sorted({name for name, _, _ in boxes})
+    document = {
+        "categories": [{"id": 1, "name": "nsfw"}, {"id": 2, "name": "face"}],
+        "images": [{"id": index, "file_name": name} for index, name in enumerate(names)],
+        "annotations": [
+            {"id": index, "image_id": names.index(name), "category_id": kind, "bbox": box}
+            for index, (name, kind, box) in enumerate(boxes)
+        ],
+    }
+    (tmp_path / "boxes.json").write_text(json.dumps(document))
+    import_annotations(
+        tmp_path / "boxes.json", FolderReader(photos), tmp_path / "set", ImportConfig("coco")
+    )
+    config = ExportConfig(form.name, kinds=("face",), prefix="p/")
+    assert export_annotations(tmp_path / "set", tmp_path / "file", config).n_regions == 1
     again = ImportConfig(form.name, prefix="images/p/" if form.name == "yolo" else "p/")
-    summary = import_annotations(tmp_path / "file", FolderReader(photos), tmp_path / "out", again)
-    assert summary.counts["looked"] == 3
+    import_annotations(tmp_path / "file", FolderReader(photos), tmp_path / "out", again)
+    assert {name: row[1] for name, row in said(tmp_path / "out").items() if row[1]} == {
+        "a/2.png": [(5, 5, 13, 13)]
+    }
 
 
 @every_format
