@@ -19,7 +19,7 @@ def draw_finished(base: Path) -> Path:
     for run in study.plan.runs:
         folder = study.paths.run(run.run_id)
         folder.mkdir(parents=True)
-        check_started(folder, {"run_id": run.run_id})
+        check_started(folder, run.asked())
         for setting in run.evaluate:
             draw_predictions(study, run.run_id, run.setting, setting, Drawn())
         finish_run(folder, f"weights of {run.run_id}", Work(), device="none")

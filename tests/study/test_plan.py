@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from tests.study.drawn_finished import draw_finished
 from tests.study.drawn_study import TEXT, draw_study
 from veilset.cli.app import app
 from veilset.errors import ResumeMismatchError, RunError
@@ -72,6 +73,32 @@ def test_settings_networks_and_seeds_may_be_added(yaml_file: Path) -> None:
     text = text.replace("settings:\n", "settings:\n  again: {root: released}\n")
     yaml_file.write_text(text)
     assert len(plan_study(yaml_file).plan.runs) == 3 * 3 * 3
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("lr: 0.01", "lr: 0.02", "alexnet.original.s1: network.lr changed from 0.01 to 0.02"),
+        ("epochs: 1,", "epochs: 9,", "resnet18.original.s1: recipe.epochs changed from 1 to 9"),
+        (
+            "{name: alexnet,",
+            "{name: alexnet, model: vgg11,",
+            "alexnet.original.s1: network.model changed from '' to 'vgg11'",
+        ),
+    ],
+)
+def test_what_a_run_was_asked_for_may_not_change(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = draw_finished(tmp_path)
+    assert plan_study(path).plan.runs
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    for command in ("plan", "run"):
+        done = CliRunner().invoke(app, ["study", command, str(path)])
+        assert done.exit_code == 1
+        assert f"Cannot resume {told}. Restore it, or delete" in str(done.exception)
 
 
 def test_images_of_a_setting_with_runs_may_not_change(yaml_file: Path, drawn: Path) -> None:

@@ -21,12 +21,12 @@ from tests.synthesize.small_generators import CONFIG, MACHINE, TRAINING, train
 from tests.synthesize.small_trainings import CLASSIFIER, GENERATOR
 from veilset.cli.app import app
 from veilset.cli.synthesize_talk import EXIT_STOPPED
-from veilset.errors import ConfigError, DatasetError, RunError
+from veilset.errors import AnnotationError, ConfigError, DatasetError, RunError
 from veilset.networks.face_generator import FaceGenerator
 from veilset.synthesize import generating, inpainting_training
 from veilset.synthesize.attribute_training import train_attributes
 from veilset.synthesize.faces_file import FacesFile
-from veilset.synthesize.generating import GALLERY, RESULT
+from veilset.synthesize.generating import GALLERY, RESULT, train_generator
 from veilset.synthesize.inpainting_losses import nearness_loss
 from veilset.synthesize.inpainting_measures import LPIPS, Compared, compare_faces, measure_generator
 from veilset.synthesize.inpainting_training import train_inpainter
@@ -126,6 +126,61 @@ def test_without_faces_for_a_split_nothing_is_trained(
     with pytest.raises(DatasetError, match=rf"no face to .*{split} 0.*more people"):
         trainings[kind](data.folder, tmp_path / "out")
     assert not (tmp_path / "out" / "log.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["card.md", "views", "training"])
+def test_a_folder_with_something_else_in_it_is_left_alone(
+    name: str, source: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    (out / name).mkdir(parents=True)
+    (out / name / "mine.txt").write_text("mine")
+    with pytest.raises(RunError, match=f"is not empty.*{name}"):
+        train(source, out)
+    assert (out / name / "mine.txt").read_text() == "mine"
+    assert not (out / "started.json").exists()
+
+
+@pytest.mark.parametrize("learn", [train_reconstruction, train_attributes])
+def test_so_do_the_trainings_of_the_report(
+    learn: Callable[..., object], faces: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "result.json").write_text("mine")
+    config = GENERATOR if learn is train_reconstruction else CLASSIFIER
+    with pytest.raises(RunError, match=r"is not empty.*result\.json"):
+        learn(faces, tmp_path, config, machine=MACHINE)
+    assert (tmp_path / "result.json").read_text() == "mine"
+
+
+def test_identities_that_cannot_be_read_are_told_at_once(source: Path, tmp_path: Path) -> None:
+    for wrong in (tmp_path / "absent.txt", source):
+        with pytest.raises(AnnotationError, match=f"{wrong} cannot be read"):
+            train_generator(
+                source / "photos", source / "boxes", tmp_path / "out", CONFIG, identities=wrong
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_no_photograph_are_counted(source: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    people = tmp_path / "people.txt"
+    mark = "\ufeff"
+    names = [path.name for path in sorted((source / "photos").iterdir())]
+    lines = [f"{name} {at}" for at, name in enumerate([*names, "absent.png"])]
+    people.write_text(mark + "\n".join(lines), "utf-8")
+
+    def stop(text: str) -> None:
+        said.append(text)
+        if "trained" in text:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train_generator(
+            source / "photos", source / "boxes", tmp_path / "out", CONFIG, identities=people,
+            on_step=stop,
+        )  # fmt: skip
+    n = len(names)
+    assert f"1 names in {people} are of no photograph; of {n} photographs {n} are named" in said[1]
 
 
 def test_a_folder_among_the_photographs_is_refused(source: Path) -> None:

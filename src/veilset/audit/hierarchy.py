@@ -174,7 +174,7 @@ def _class_names(path: Path, known: Mapping[str, tuple[str, ...]]) -> dict[str, 
     if not path.is_file():
         return {}
     try:
-        classes = json.loads(path.read_text(encoding="utf-8"))
+        classes = json.loads(path.read_text(encoding="utf-8-sig"))
         named = {str(synset): _split_words(str(names)) for _, synset, names in classes}
     except (ValueError, TypeError) as error:
         raise DatasetError(
@@ -189,7 +189,7 @@ def _class_names(path: Path, known: Mapping[str, tuple[str, ...]]) -> dict[str, 
 
 def _lines(path: Path) -> Iterable[tuple[int, str]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} is missing or not readable as UTF-8. Restore it.") from error
     return ((i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip())

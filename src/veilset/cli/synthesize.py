@@ -12,7 +12,7 @@ import typer
 from veilset.cli import options as opt
 from veilset.cli.synthesize_talk import stopped, training
 from veilset.cli.synthesize_train import train
-from veilset.cli.talk import ProgressLine, conclude, give, say
+from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, conclude, give, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,7 +97,7 @@ def prepare(
     from veilset.synthesize.stage import PrepareConfig, prepare_faces
 
     config = PrepareConfig(
-        hide_box=hide_box if hide_box >= 0 else None,
+        hide_box=None if hide_box < 0 else hide_box,
         detector=detector,
         effort=effort,
         min_score=min_score,
@@ -111,6 +111,9 @@ def prepare(
             engine=opt.engine_settings(engine, address, 0.0, processes), on_progress=progress,
         )  # fmt: skip
     conclude(summary, place=out, as_json=as_json, bad=())
+    if not summary.counts.get("prepared"):
+        say("prepare: no photograph gave a face to learn from; what was left out says why")
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 @app.command()

@@ -87,7 +87,7 @@ def _rows(spec: ObjectsSpec) -> Iterator[tuple[str, Boxes]]:
 def _csv_rows(path: Path) -> Iterator[tuple[str, Boxes]]:
     """Read ``LOC_val_solution.csv``: an image, and ``n01440764 x0 y0 x1 y1`` for each box."""
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = csv.reader(stream)
             if next(lines, None) != _CSV_HEADER:
                 raise AnnotationError(

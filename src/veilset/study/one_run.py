@@ -8,7 +8,7 @@ done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,7 @@ def started_values(study: Study, run: PlannedRun, device: str) -> dict[str, Any]
     """Give what a run is: whatever decides its weights, as JSON values."""
     return {
         "format": records.FORMAT,
-        "run_id": run.run_id,
-        "network": asdict(run.network),
-        "setting": run.setting,
-        "seed": run.seed,
-        "init": run.init,
-        "recipe": asdict(run.recipe),
+        **run.asked(),
         "n_train": len(study.lists["train"].image_ids),
         "n_classes": len(study.classes),
         "lists_sha256": {split: images.sha256 for split, images in study.lists.items()},

@@ -18,7 +18,7 @@ from veilset.study.config import FORMAT, StudyConfig
 from veilset.study.layout import StudyPaths
 from veilset.study.lists import SPLITS, FoundImages, ImageList, find_images, read_list, write_list
 from veilset.study.plan import Plan, Study, make_plan
-from veilset.study.records import read_object
+from veilset.study.records import STARTED, check_unchanged, read_object
 
 # What tells of a folder that it is of a study, or is empty.
 _OURS = frozenset(
@@ -31,13 +31,13 @@ def open_study(config: StudyConfig) -> Study:
     """Look at the images of a study, refuse what cannot be compared, and write down the plan.
 
     Settings, networks and seeds may be added to a study that has begun; the images of a
-    setting that has runs may not change.
+    setting that has runs may not change, nor may the network or the recipe of a run.
 
     Raises:
         DatasetError: If the settings do not hold the same images, or an image that should be
             obfuscated is not.
         AnnotationError: If the annotation set cannot be used.
-        ResumeMismatchError: If the images are not those that were there before.
+        ResumeMismatchError: If the images, or what a run was asked for, are not those of before.
         RunError: If the folder of the study cannot be used.
     """
     found = find_images(config)
@@ -51,6 +51,7 @@ def open_study(config: StudyConfig) -> Study:
         before = read_object(paths.started)
         if before is not None:
             _check_same(paths, before, started)
+            _check_runs(paths, plan)
             # A setting that left the yaml keeps its digests: its runs are still there.
             started["settings"] = before["settings"] | started["settings"]
         for split in SPLITS:
@@ -141,6 +142,16 @@ def _check_same(paths: StudyPaths, before: Mapping[str, Any], now: Mapping[str, 
                     "other names or sizes than when it began. Restore them, or give the new "
                     "images a setting of another name."
                 )
+
+
+def _check_runs(paths: StudyPaths, plan: Plan) -> None:
+    """Refuse another network or recipe than a run began with: its results would be taken for it."""
+    for run in plan.runs:
+        folder = paths.run(run.run_id)
+        if (folder / STARTED).exists():
+            before = read_object(folder / STARTED) or {}
+            asked = run.asked()
+            check_unchanged(folder, {key: before.get(key) for key in asked}, asked)
 
 
 def _with_runs(paths: StudyPaths) -> frozenset[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,17 @@ class PlannedRun:
     init: str
     recipe: Recipe
     evaluate: tuple[str, ...]
+
+    def asked(self) -> dict[str, Any]:
+        """Give what a training is asked for, as JSON values; where it is evaluated is not in it."""
+        return {
+            "run_id": self.run_id,
+            "network": asdict(self.network),
+            "setting": self.setting,
+            "seed": self.seed,
+            "init": self.init,
+            "recipe": asdict(self.recipe),
+        }
 
 
 @dataclass(frozen=True, slots=True)

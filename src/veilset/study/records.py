@@ -92,11 +92,16 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
         RunError: If the file is damaged, or cannot be written.
     """
     path = folder / STARTED
-    now = json.loads(json.dumps(started))
     before = read_object(path)
     if before is None:
-        write_atomically(path, json_bytes(now))
-        return
+        write_atomically(path, json_bytes(started))
+    else:
+        check_unchanged(folder, before, started)
+
+
+def check_unchanged(folder: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
+    """Compare what a run is with what it was; arguments and errors as ``check_started``."""
+    now = json.loads(json.dumps(asked))
     for key, old, new in changed_values(before, now):
         raise ResumeMismatchError(
             f"Cannot resume {now['run_id']}: {key} changed from {old!r} to {new!r}. Restore it, "

@@ -89,6 +89,10 @@ def read_attributes(path: Path) -> AttributeTable:
     return AttributeTable(names, tuple(ids), present)
 
 
+# More is no number of 64 bits.
+_MOST_DIGITS = 18
+
+
 def read_identities(path: Path) -> dict[str, int]:
     """Read ``identity_CelebA.txt``: the name of a file and the number of a person in each line.
 
@@ -100,10 +104,11 @@ def read_identities(path: Path) -> dict[str, int]:
     """
     people: dict[str, int] = {}
     for number, words in _lines(path):
-        if len(words) != 2 or not words[1].isdecimal():
+        if len(words) != 2 or not words[1].isdecimal() or len(words[1]) > _MOST_DIGITS:
             raise AnnotationError(
                 f"Identity list {path}, line {number}: {' '.join(words)[:80]!r} is not the name of "
-                "a file and the number of a person. Give these two, with a space between."
+                "a file and the number of a person. Give these two, with a space between, and "
+                f"numbers of at most {_MOST_DIGITS} digits."
             )
         _once(people, words[0], int(words[1]), path, number)
     if not people:

@@ -141,10 +141,16 @@ def train_generator(
             _clean(out, keep_private=keep_private)
             return _finished(out, alexnet)
         on_step("faces are cut out of the photographs")
-        prepare_views(
+        seen = prepare_views(
             photos, annotations, out / VIEWS, identities=identities, config=config.views,
             workers=workers, engine=engine, on_progress=on_progress,
         )  # fmt: skip
+        named = seen.extra["identities"]
+        if n_strange := named["of_no_photograph"]:
+            on_step(
+                f"{n_strange:,} names in {identities} are of no photograph; of {named['of']:,} "
+                f"photographs {named['named']:,} are named there"
+            )
         on_step("the network is trained")
         is_done = train_inpainter(
             out / VIEWS, out / TRAINING, config.training, machine=machine, habits=habits

@@ -72,6 +72,9 @@ class PrepareConfig:
         shares: Of the people, as ``split_people``.
         max_pixels: Largest photograph that is opened.
         shard_size: Photographs in a shard, the unit of work and of resume.
+
+    Raises:
+        ConfigError: If a value cannot be used.
     """
 
     size_hw: tuple[int, int] = SIZE_HW
@@ -86,6 +89,15 @@ class PrepareConfig:
     shares: tuple[float, float, float] = SHARES
     max_pixels: int = DEFAULT_MAX_PIXELS
     shard_size: int = 256
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_score <= 1:
+            raise ConfigError(f"A score of {self.min_score} is none. Give one from 0 to 1.")
+        if self.hide_box is not None and not 0 <= self.hide_box <= 2:
+            raise ConfigError(
+                f"A box cannot be enlarged by {self.hide_box} of its sides. Give 0 to 2, or None "
+                "for the ellipse alone."
+            )
 
 
 def prepare_faces(

@@ -8,6 +8,7 @@ same square is cut as at use (``networks.face_generator``), with room to be turn
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -89,6 +90,11 @@ class ViewConfig:
                 f"{self.enlarge} cannot be cut. Give a context above 1 and up to 4, a room from 1 "
                 "to 2, an enlargement from 0 to 2."
             )
+        if not (0 <= self.min_score <= 1 and 0 <= self.least_side_px < math.inf):
+            raise ConfigError(
+                f"Faces cannot be chosen by a score of {self.min_score} and a side of "
+                f"{self.least_side_px} px. Give a score from 0 to 1, and a side of 0 or more."
+            )
 
     @property
     def stored_px(self) -> int:
@@ -122,7 +128,8 @@ def prepare_views(
 
     Returns:
         Counts: ``photographs`` with a face, ``faces``, ``left_out`` and why; of how many of all
-        photographs it was said who is on them is in ``extra["identities"]``.
+        photographs it was said who is on them is in ``extra["identities"]``, and how many
+        names of the list are of no photograph.
 
     Raises:
         AnnotationError, ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
@@ -136,8 +143,9 @@ def prepare_views(
     known = AnnotationSet(annotations)
     shards = reader.shards(config.shard_size)
     image_ids = [each.image_id for each in itertools.chain.from_iterable(s.records for s in shards)]
-    people = _number_people(image_ids, identities)
-    named = {"named": sum(person >= 0 for person in people.values()), "of": len(people)}
+    listed = read_identities(identities) if identities else {}
+    people = _number_people(image_ids, listed, identities)
+    n_named = sum(person >= 0 for person in people.values())
     splits = split_people(people.values(), seed=config.seed, shares=config.shares)
     inputs = {
         **reader.describe(),
@@ -150,17 +158,20 @@ def prepare_views(
     with Run.open(out, STAGE, values, inputs) as run:
         out.chmod(0o700)
         drive(run, runner, task, reader, shard_size=config.shard_size, on_progress=on_progress)
-        return run.finish(extra={"identities": named})
+        n_strange = len(listed) - n_named
+        told = {"named": n_named, "of": len(people), "of_no_photograph": n_strange}
+        return run.finish(extra={"identities": told})
 
 
-def _number_people(image_ids: Sequence[str], identities: Path | None) -> dict[str, int]:
+def _number_people(
+    image_ids: Sequence[str], named: Mapping[str, int], identities: Path | None
+) -> dict[str, int]:
     """Give each photograph the number of its person; the nameless get numbers below zero."""
     if len(set(image_ids)) < 3:
         raise DatasetError(
             f"{len(image_ids)} photographs cannot be split three ways. Give at least 3, and "
             "thousands for a generator worth using."
         )
-    named = read_identities(identities) if identities else {}
     if named and not any(image_id in named for image_id in image_ids):
         raise AnnotationError(
             f"The identity list {identities} names none of the {len(image_ids):,} photographs: the "

@@ -68,6 +68,8 @@ def test_a_broken_list_is_refused_with_its_line(
 def test_identities(tmp_path: Path) -> None:
     path = written(tmp_path, "a.jpg 12", "", "b.jpg 7")
     assert read_identities(path) == {"a.jpg": 12, "b.jpg": 7}
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read_identities(path) == {"a.jpg": 12, "b.jpg": 7}, "as editors of Windows save it"
 
 
 @pytest.mark.parametrize(
@@ -75,6 +77,7 @@ def test_identities(tmp_path: Path) -> None:
     [
         (["a.jpg"], "line 1: 'a.jpg' is not the name"),
         (["a.jpg 1", "b.jpg -4"], "line 2"),
+        (["a.jpg 1", f"b.jpg 1{'0' * 18}"], "line 2.*numbers of at most 18 digits"),
         (["a.jpg 1", "a.jpg 1"], "line 2: the image 'a.jpg' is there twice"),
         ([""], "is empty"),
     ],

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
+from tests.flow.command import command
 from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import NAMES, drawn_photo, write_drawn_faces
 from veilset.annotations.store import write_annotations
@@ -108,6 +111,27 @@ def test_photographs_become_faces_or_rows_that_say_why_not(folder: Path) -> None
     np.testing.assert_array_equal(found.pictures[CONTEXTS].take([7])[0], face.context)
     np.testing.assert_array_equal(found.landmarks_xy[7], face.landmarks_xy)
     assert (folder / "faces").stat().st_mode & 0o077 == 0
+
+
+def test_where_no_photograph_gives_a_face_the_command_does_not_end_well(folder: Path) -> None:
+    words = ("synthesize", "prepare", folder / "photos", "-a", folder / "boxes")
+    lists = ("--attributes", folder / "attributes.txt", "--identities", folder / "people.txt")
+    said = command(*words, *lists, "-o", folder / "some", "--workers", "1")
+    assert "no photograph gave a face" not in said.stderr
+    said = command(*words, *lists, "-o", folder / "none", "--min-score", "1", code=3)
+    assert "no photograph gave a face to learn from" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"min_score": math.nan}, {"min_score": 2.0}, {"hide_box": math.nan},
+        {"hide_box": math.inf}, {"hide_box": -0.1},
+    ],
+)  # fmt: skip
+def test_settings_that_hide_nothing_or_all_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"Give (one from )?0 to"):
+        PrepareConfig(**bad)
 
 
 def test_nobody_is_in_two_splits(folder: Path) -> None:

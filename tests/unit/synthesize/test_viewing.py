@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,9 @@ def test_a_list_that_names_no_photograph_is_refused_and_who_is_named_is_counted(
         prepare(folder)
     (folder / "people.txt").write_text("".join(lines.splitlines(keepends=True)[:4]))
     prepare(folder)
-    assert read_manifest(folder / "views")["extra"] == {"identities": {"named": 4, "of": 12}}
+    assert read_manifest(folder / "views")["extra"] == {
+        "identities": {"named": 4, "of": 12, "of_no_photograph": 0}
+    }
 
 
 def test_views_among_the_photographs_are_refused(tmp_path: Path) -> None:
@@ -156,7 +159,14 @@ def test_faces_too_small_or_too_few_are_told(tmp_path: Path) -> None:
         prepare(few)
 
 
-@pytest.mark.parametrize("bad", [{"side_px": 72}, {"side_px": 48}, {"context": 1.0}, {"room": 0.5}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"side_px": 72}, {"side_px": 48}, {"context": 1.0}, {"room": 0.5},
+        {"min_score": math.nan}, {"min_score": 1.5}, {"min_score": -0.1},
+        {"least_side_px": -1.0}, {"least_side_px": math.inf}, {"least_side_px": math.nan},
+    ],
+)  # fmt: skip
 def test_settings_that_cut_nothing_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="cannot be"):
         ViewConfig(**bad)
