@@ -234,7 +234,6 @@ def test_signals_are_not_swallowed_where_nothing_asks_for_them(
         raise KeyboardInterrupt
 
     if place == "_finish":
-        monkeypatch.setattr(generating, "prepare_views", lambda *_, **__: None)
         monkeypatch.setattr(generating, "train_inpainter", lambda *_, **__: True)
     monkeypatch.setattr(generating, place, listen)
     found = run_command(source, tmp_path / "out")
