@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from PIL import Image as PillowImage
 
 from tests.conftest import files_below
 from tests.unit.attack.drawn_attack import (
+    ONLY_RECOGNISE,
     QUICK,
     RESULTS,
     Album,
     draw_album,
     obfuscated,
-    planted_plugins,
     results,
 )
 from veilset.annotations.store import AnnotationSet
@@ -36,15 +35,9 @@ from veilset.errors import (
 )
 from veilset.protocols import EngineSettings
 
-ONLY_RECOGNISE = replace(QUICK, attacks=("recognise",))
+pytestmark = pytest.mark.usefixtures("announced")
 
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def announced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with planted_plugins(tmp_path_factory.mktemp("package")):
-        yield
 
 
 @pytest.fixture(scope="module")

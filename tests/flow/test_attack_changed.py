@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,12 @@ import numpy as np
 import pytest
 
 from tests.unit.attack.drawn_attack import (
-    QUICK,
+    ONLY_RECOGNISE,
     Album,
     Feeble,
     Planted,
     draw_album,
     obfuscated,
-    planted_plugins,
     results,
 )
 from veilset.attack import stage
@@ -27,13 +25,7 @@ from veilset.attack.views import read_faces
 from veilset.errors import ResumeMismatchError
 from veilset.protocols import EngineSettings
 
-ONLY_RECOGNISE = replace(QUICK, attacks=("recognise",))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def announced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with planted_plugins(tmp_path_factory.mktemp("package")):
-        yield
+pytestmark = pytest.mark.usefixtures("announced")
 
 
 @pytest.fixture(scope="module")

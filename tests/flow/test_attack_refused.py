@@ -11,10 +11,19 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import files_below
 from tests.flow.command import command
-from tests.unit.attack.drawn_attack import QUICK, Album, draw_album, planted_plugins
+from tests.unit.attack.drawn_attack import (
+    ONLY_RECOGNISE,
+    QUICK,
+    Album,
+    draw_album,
+    obfuscated,
+    planted_plugins,
+    results,
+)
 from veilset.attack import stage
-from veilset.attack.config import Setting, method_setting
+from veilset.attack.config import Setting, method_setting, release_setting
 from veilset.errors import (
     ConfigError,
     DatasetError,
@@ -88,6 +97,34 @@ def test_a_foreign_folder_is_left_alone(album: Album, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     with pytest.raises(RunError, match="cannot be made"):
         album.attack(QUICK, tmp_path / "file")
+
+
+def test_a_folder_in_a_data_set_is_refused(album: Album, tmp_path: Path) -> None:
+    release = obfuscated(album, tmp_path / "release")
+    config = replace(QUICK, settings=(release_setting(f"out={release}"),))
+    for inside in (album.photos, release):
+        before = files_below(inside)
+        for out in (inside, inside / "attack"):
+            with pytest.raises(DatasetError, match="lie in each other"):
+                album.attack(config, out)
+        assert files_below(inside) == before
+
+
+def test_pages_for_people_may_lie_in_the_attack_and_not_in_a_data_set(
+    album: Album, tmp_path: Path
+) -> None:
+    release = obfuscated(album, tmp_path / "release")
+    config = replace(ONLY_RECOGNISE, settings=(release_setting(f"out={release}"),))
+    out = tmp_path / "attack"
+    album.attack(config, out)
+    ask = ("attack", "ask", out, "--per-setting", "1", "--candidates", "3", "-o")
+    for inside in (album.photos, release / "pages"):
+        assert "lie in each other" in command(*ask, inside, code=1).stderr
+        assert not (inside / "key.json").exists()
+    command(*ask, out)
+    before = results(out)
+    album.attack(config, out)
+    assert results(out) == before
 
 
 def test_the_command_tells_and_refuses(album: Album, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from veilset.attack.identities import GALLERY, PROBE, STRANGER
 from veilset.attack.looking import look_at_faces
 from veilset.attack.measuring import Evidence, forget_views, measure
 from veilset.attack.outcomes import Outcome, read_outcome, write_outcome
+from veilset.attack.people.contents import OF_PEOPLE
 from veilset.attack.resampling import draw_people
 from veilset.attack.similar_pictures import SIMILARITY, measure_similarity
 from veilset.attack.telling import FILES, tell
@@ -100,13 +101,15 @@ def attack_dataset(
 
     Raises:
         ConfigError: If a setting cannot be used.
-        DatasetError: If there is nothing to attack: no face, or too few people.
+        DatasetError: If there is nothing to attack: no face, or too few people; or the results
+            would lie in a data set.
         MissingExtraError: If an attack needs a library that is not installed.
         ResumeMismatchError, RunError: See ``veilset.errors``.
     """
     config = config or AttackConfig()
     folder = local_path(out, "The results of an attack")
-    check_apart(location_of(photos), folder)
+    for place in (photos, *(each.release for each in config.settings if each.release)):
+        check_apart(location_of(place), folder)
     known = AnnotationSet(Path(annotations))
     known.require_images()
     require_libraries(config.attacks)
@@ -314,7 +317,7 @@ def _key(folder: Path, config: AttackConfig) -> str:
 def _refuse_foreign(folder: Path) -> None:
     if not folder.is_dir():
         return
-    known = {LOOK, OUTCOMES, LOCK, *FILES, *BESIDE}
+    known = {LOOK, OUTCOMES, LOCK, *FILES, *BESIDE, *OF_PEOPLE}
     names = sorted(each.name for each in folder.iterdir())
     names = [name for name in names if name not in known and not name.startswith(".")]
     if names:

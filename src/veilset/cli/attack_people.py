@@ -107,6 +107,7 @@ def count(
     """Count what people knew: shares with intervals, and tests against chance."""
     from veilset.attack.people import told
     from veilset.attack.people.answers import read_answers
+    from veilset.attack.people.contents import COUNTED_CSV, COUNTED_JSON, COUNTED_MD
     from veilset.attack.people.counting import count_answers
     from veilset.attack.people.key import read_key
     from veilset.files import write_atomically, writing
@@ -118,9 +119,9 @@ def count(
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         texts = {
-            "people.json": json.dumps(values, ensure_ascii=False, indent=1) + "\n",
-            "people.csv": told.as_csv(found),
-            "people.md": told.as_markdown(found),
+            COUNTED_JSON: json.dumps(values, ensure_ascii=False, indent=1) + "\n",
+            COUNTED_CSV: told.as_csv(found),
+            COUNTED_MD: told.as_markdown(found),
         }
         for name, text in texts.items():
             write_atomically(out / name, text.encode())

@@ -210,6 +210,8 @@ QUICK = AttackConfig(
 )
 """Every attack that needs no PyTorch, on two methods."""
 
+ONLY_RECOGNISE = replace(QUICK, attacks=("recognise",))
+
 
 def draw_album(
     base: Path,

@@ -8,16 +8,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from veilset.attack.people.contents import KEY_NAME, PAGES_NAME
 from veilset.attack.people.drawing import make_questions
 from veilset.attack.people.key import Begun, Key, begin_key, read_begun, write_key
 from veilset.attack.people.page import render_page
 from veilset.attack.people.pictures import same_photograph
 from veilset.attack.people.questions import Candidate, PictureOf, Plan
 from veilset.attack.people.secret import Secret
+from veilset.dataset.folder import check_apart
+from veilset.dataset.locations import Location, location_of
 from veilset.errors import ConfigError
 from veilset.files import PART_PREFIX, sha256_hex, write_atomically, writing
-
-KEY_NAME, PAGES_NAME = "key.json", "pages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +29,13 @@ class Material:
         candidates: Photographs of known people.
         settings: What was done to the probes; ``clear`` among them.
         picture: Gives head and shoulders of a photograph in a setting.
+        sources: Data sets of originals and releases: no clear face is written among them.
     """
 
     candidates: Sequence[Candidate]
     settings: tuple[str, ...]
     picture: PictureOf
+    sources: tuple[Location, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,11 @@ def write_questions(material: Material, plan: Plan, out: Path, *, contact: str =
     Raises:
         ConfigError: If the questions cannot be drawn, or there is a key already that is whole
             or was begun for other questions.
+        DatasetError: If the folder lies in a data set, or the other way round.
         RunError: If something cannot be written.
     """
+    for source in material.sources:
+        check_apart(source, location_of(out))
     begun = _begun(out / KEY_NAME, material, plan)
     packs = make_questions(
         material.candidates, plan, begun.secret, same_photograph=same_photograph(material.picture)

@@ -64,7 +64,13 @@ def open_material(attack: Path) -> Material:
         {each.name: open_reader(location_of(each.release)) for each in settings if each.release},
         config,
     )  # fmt: skip
-    return Material(candidates, tuple(each.name for each in settings), album.picture)
+    sources = (places["photos"], *(each.release for each in settings if each.release))
+    return Material(
+        candidates,
+        tuple(each.name for each in settings),
+        album.picture,
+        tuple(location_of(place) for place in sources),
+    )
 
 
 @dataclass(frozen=True, slots=True)
