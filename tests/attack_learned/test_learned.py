@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.attack.drawn_attack import QUICK, Album, draw_album, planted_plugins
 from veilset.attack.config import method_setting
+from veilset.errors import ConfigError
 
 CONFIG = replace(
     QUICK, settings=(method_setting("feeble"),), device="cpu", epochs=2,
@@ -50,3 +51,9 @@ def test_the_same_seed_gives_the_same_tables(album: Album, tmp_path: Path) -> No
     album.attack(CONFIG, tmp_path / "out")
     for name in ("results.parquet", "summary.md"):
         assert (tmp_path / "out" / name).read_bytes() == (album.out / name).read_bytes()
+
+
+def test_a_device_that_is_not_there_is_told_before_the_look(album: Album, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="There is no device 'cuda:99' here"):
+        album.attack(replace(CONFIG, device="cuda:99"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -129,6 +129,7 @@ def test_a_finished_run_is_finished(photos: Path, release: Path) -> None:
         (["run", "PHOTOS", "out", "--method", "veill"], 1, "Did you mean 'veil'?"),
         (["run", "PHOTOS", "out", "--set", "cels=3"], 1, "has no parameter 'cels'"),
         (["run", "PHOTOS", "out", "--set", "cells"], 1, "NAME=VALUE"),
+        (["run", "PHOTOS", "out", "--method", "synthesize"], 1, "--set model="),
         (["run", "PHOTOS", "out", "--metadata", "all"], 1, "no metadata policy 'all'"),
         (["obfuscate", "PHOTOS", "-a", "FULL", "-o", "out"], 1, "holds no run of Veilset"),
         (["verify", "PHOTOS"], 2, "Give PHOTOS OUT -a ANNOTATIONS"),
@@ -154,6 +155,7 @@ def test_bad_input_gets_one_clear_sentence(
     assert says in " ".join(done.stderr.replace("│", " ").split())
     assert "Traceback" not in done.stderr
     assert sorted(p.name for p in full.iterdir()) == ["holiday.txt"]
+    assert not (tmp_path / "out.veilset").exists(), "hours of detection come after all checks"
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 

@@ -161,6 +161,17 @@ def test_identities_that_cannot_be_read_are_told_at_once(source: Path, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
+def test_what_cannot_be_trained_or_measured_is_told_before_faces_are_cut(
+    source: Path, tmp_path: Path
+) -> None:
+    given = (source / "photos", source / "boxes", tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"Widths of \(8,\) with 1 blocks make no network"):
+        train_generator(*given, replace(CONFIG, training=replace(TRAINING, widths=(8,))))
+    with pytest.raises(ConfigError, match=r"absent\.pth cannot be read"):
+        train_generator(*given, CONFIG, alexnet=tmp_path / "absent.pth")
+    assert not (tmp_path / "out").exists()
+
+
 def test_names_of_no_photograph_are_counted(source: Path, tmp_path: Path) -> None:
     said: list[str] = []
     people = tmp_path / "people.txt"

@@ -114,6 +114,10 @@ def attack_dataset(
     known.require_images()
     require_libraries(config.attacks)
     require_plugins(config)
+    if config.device not in ("auto", "cpu") and any(name in LEARNED for name in config.attacks):
+        from veilset.learning.devices import find_devices
+
+        find_devices(config.device)
     reader = open_reader(location_of(photos))
     chosen = choose_photographs(known, config)
     _refuse_foreign(folder)

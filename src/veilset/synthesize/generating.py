@@ -50,6 +50,7 @@ from veilset.synthesize.inpainting_training import (
 )
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.model_card import write_card
+from veilset.synthesize.picture_features import read_alexnet
 from veilset.synthesize.prepared import TEST
 from veilset.synthesize.training import Habits, open_folder
 from veilset.synthesize.viewing import ViewConfig, prepare_views
@@ -127,6 +128,8 @@ def train_generator(
     check_apart(location_of(photos), out)
     if not (out / RESULT).exists():
         _check_fixed(config.training, is_begun=(out / STARTED).exists())
+        if alexnet:
+            read_alexnet(alexnet)
     facts = {
         "stage": "synthesize-train",
         "config": asdict(config),

@@ -35,6 +35,15 @@ _GROUPS = 8
 _DILATIONS = (1, 2, 4)
 
 
+def require_widths(widths: Sequence[int], n_blocks: int) -> None:
+    """Refuse what makes no network; arguments and errors as ``InpaintingNetwork``."""
+    if len(widths) < 2 or n_blocks < 1 or any(width < 8 or width % 8 for width in widths):
+        raise ConfigError(
+            f"Widths of {tuple(widths)} with {n_blocks} blocks make no network. Give at least "
+            "two multiples of 8, and a block."
+        )
+
+
 class _Residual(nn.Module):
     def __init__(self, width: int, dilation: int = 1) -> None:
         super().__init__()
@@ -70,11 +79,7 @@ class InpaintingNetwork(nn.Module):
 
     def __init__(self, widths: Sequence[int] = WIDTHS, n_blocks: int = 1) -> None:
         super().__init__()
-        if len(widths) < 2 or n_blocks < 1 or any(width < 8 or width % 8 for width in widths):
-            raise ConfigError(
-                f"Widths of {tuple(widths)} with {n_blocks} blocks make no network. Give at least "
-                "two multiples of 8, and a block."
-            )
+        require_widths(widths, n_blocks)
         self.widths, self.n_blocks = tuple(widths), n_blocks
         self.enter = nn.Conv2d(4 * IN_CHANNELS, widths[0], 3, 1, 1)
         self.down = nn.ModuleList(_blocks(width, n_blocks) for width in widths)

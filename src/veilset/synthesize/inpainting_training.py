@@ -24,7 +24,7 @@ from veilset.synthesize.fixed_features import CARD, FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
 from veilset.synthesize.inpainting_critics import InpaintingCritics, Looked, perceptual
 from veilset.synthesize.inpainting_losses import nearness_loss
-from veilset.synthesize.inpainting_network import WIDTHS, InpaintingNetwork
+from veilset.synthesize.inpainting_network import WIDTHS, InpaintingNetwork, require_widths
 from veilset.synthesize.inputs import as_pictures
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.model_file import WEIGHTS, load_model, save_model
@@ -87,6 +87,7 @@ class InpaintingConfig:
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        require_widths(self.widths, self.n_blocks)
         if min(self.epochs, self.log_every, self.critic_width) < 1 or self.batch < 2:
             raise ConfigError(
                 "A generator needs epochs, lines of the log and a width of its critics from 1 on, "

@@ -68,7 +68,7 @@ def perceptual_distances(
     """
     import torch
 
-    network = _lpips(alexnet)
+    network = read_alexnet(alexnet)
     found = []
     with torch.inference_mode():
         for one, other in zip(a, b, strict=True):
@@ -79,7 +79,8 @@ def perceptual_distances(
     return np.array(found)
 
 
-def _lpips(alexnet: Path) -> Any:
+def read_alexnet(alexnet: Path) -> Any:
+    """Give the network behind LPIPS; argument and errors as ``perceptual_distances``."""
     import torch
     from torchmetrics.functional.image.lpips import _LPIPS
 
