@@ -99,9 +99,13 @@ def test_acknowledged_answers_survive_kills(database_url: str, tmp_path: Path) -
         people = world.people(N_PEOPLE)
     dice = random.Random(20_261_121)
     told: list[tuple[Any, ...]] = []
-    for _ in range(N_KILLS):
+    answers: dict[tuple[Any, ...], Any] = {}
+    # On a busy machine less is said in the same time: then it is killed more often.
+    for n in range(5 * N_KILLS):
         told += kill_once(database_url, people, world.owner, dice.uniform(0.0, 0.25))
-    answers = {(each[1], each[2]): each[3] for each in told if each[0] == "answer"}
+        answers = {(each[1], each[2]): each[3] for each in told if each[0] == "answer"}
+        if n + 1 >= N_KILLS and len(answers) > 10 * N_KILLS:
+            break
     handed_in = {each[1] for each in told if each[0] == "done"}
     assert len(answers) > 10 * N_KILLS, "too little was said to show anything"
     with Database.open(database_url) as database:
