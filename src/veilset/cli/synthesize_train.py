@@ -61,6 +61,13 @@ def train(
             "photographs.",
         ),
     ] = True,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a trained generator that the network starts from, of the same widths; "
+            "measured on people whom it may have learned from, unless its faces were the same."
+        ),
+    ] = None,
     alexnet: Annotated[
         Path | None,
         typer.Option(help="torchvision's alexnet-owt-7be5be79.pth, to measure LPIPS too."),
@@ -90,7 +97,7 @@ def train(
     with TrainingLine(quiet=quiet) as line:
         result = train_generator(
             photos, annotations, out, config,
-            identities=identities, alexnet=alexnet,
+            identities=identities, start_from=start_from, alexnet=alexnet,
             machine=Machine(device=device, threads=threads, precision=precision),
             habits=stoppable(line), workers=workers, keep_private=keep_private, on_progress=line,
             on_step=lambda text: line.say_step(f"synthesize: {text}"),

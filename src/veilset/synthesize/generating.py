@@ -45,6 +45,7 @@ from veilset.synthesize.inpainting_measures import (
 from veilset.synthesize.inpainting_training import (
     SAMPLES,
     InpaintingConfig,
+    Start,
     load_inpainter,
     train_inpainter,
 )
@@ -82,6 +83,7 @@ def train_generator(
     config: GeneratorConfig | None = None,
     *,
     identities: Path | None = None,
+    start_from: Path | None = None,
     alexnet: Path | None = None,
     machine: Machine | None = None,
     habits: Habits | None = None,
@@ -101,6 +103,8 @@ def train_generator(
             what is drawn, of test people).
         config: How; None for the defaults.
         identities: Who is on which photograph, as ``prepare_views``.
+        start_from: Folder of a finished generator, whose weights are then the first ones: fewer
+            epochs are needed. Its card says what it learned from, and the new one repeats it.
         alexnet: For LPIPS, as ``perceptual_distances``; refused where a finished training was
             measured without it.
         machine: What the network is trained on.
@@ -123,6 +127,8 @@ def train_generator(
     if identities:
         # Before its digest is taken: what cannot be read says so.
         read_identities(identities)
+    begin = start_from / TRAINING if start_from and (start_from / TRAINING).is_dir() else start_from
+    start = Start.read(begin, config.training) if begin else None
     machine, out = machine or Machine(), local_path(out, "A generator")
     annotations = Path(annotations)
     check_apart(location_of(photos), out)
@@ -137,6 +143,7 @@ def train_generator(
         "annotations_sha256": AnnotationSet(annotations).manifest["outputs_sha256"],
         "identities_sha256": sha256_file(identities) if identities else "",
         "machine": machine.facts(),
+        **({"start_sha256": start.sha256} if start else {}),
     }
     with open_folder(out, facts):
         out.chmod(0o700)
@@ -156,8 +163,9 @@ def train_generator(
             )
         on_step("the network is trained")
         is_done = train_inpainter(
-            out / VIEWS, out / TRAINING, config.training, machine=machine, habits=habits
-        )
+            out / VIEWS, out / TRAINING, config.training, start_from=begin, machine=machine,
+            habits=habits,
+        )  # fmt: skip
         # Whoever wishes it to end at the last step does not wish to see it measured first.
         if not is_done or (habits and habits.should_stop()):
             return None

@@ -8,14 +8,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from veilset.errors import ConfigError
-from veilset.files import ordered_name
+from veilset.files import ordered_name, sha256_file
 from veilset.learning import checkpoint
 from veilset.networks.face_generator import FORMAT
 from veilset.seeds import derive
@@ -50,7 +50,8 @@ class InpaintingConfig:
     Attributes:
         widths, n_blocks: As ``InpaintingNetwork``.
         epochs: Passes over the training faces.
-        warm_up: Share of the epochs without critics, in [0, 1].
+        warm_up: Share of the epochs without critics, in [0, 1]; a network that starts from a
+            trained one has none.
         batch: Faces of a step, at least 2.
         lr: Learning rate of both Adams; it falls linearly to a hundredth over the last 40 %.
         l1_weight, ssim_weight, feature_weight: Of the losses beside the critics', from 0 on.
@@ -113,6 +114,7 @@ def train_inpainter(
     folder: Path,
     config: InpaintingConfig | None = None,
     *,
+    start_from: Path | None = None,
     machine: Machine | None = None,
     habits: Habits | None = None,
 ) -> bool:
@@ -124,6 +126,7 @@ def train_inpainter(
             (after each epoch a sheet of validation faces: original, what is seen, what is drawn;
             they are clear, and for the owner only).
         config: How.
+        start_from: Folder or weights of a finished training whose weights are the first ones.
         machine: On what; one CPU with all cores if left out.
         habits: What does not change the result.
 
@@ -135,18 +138,20 @@ def train_inpainter(
     """
     config, machine = config or InpaintingConfig(), machine or Machine()
     data = ViewsFile.open(views)
+    start = Start.read(start_from, config) if start_from else None
     facts = {
         "stage": "synthesize-inpainter",
         "config": asdict(config),
         "views": data.facts,
         "machine": machine.facts(),
+        **({"start_sha256": start.sha256} if start else {}),
     }
     with open_folder(folder, facts), machine.computing():
         if (folder / WEIGHTS).exists():
             checkpoint.discard(folder)
             return True
         data.check_splits()
-        learner = _Learner(data, config, machine, folder)
+        learner = _Learner(data, config, machine, folder, start)
         plan = Plan("the generator", config.epochs, config.seed, config.log_every, _REMEDY)
         if not Trainer(learner, plan, folder, habits).train():
             return False
@@ -174,13 +179,62 @@ def load_inpainter(path: Path) -> tuple[InpaintingNetwork, dict[str, Any]]:
     return network.eval(), card
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A trained network that another training starts from.
+
+    Attributes:
+        network: It.
+        card: Its card.
+        sha256: Digest of its file, lower-case hex.
+    """
+
+    network: InpaintingNetwork
+    card: Mapping[str, Any]
+    sha256: str
+
+    @classmethod
+    def read(cls, path: Path, config: InpaintingConfig) -> Self:
+        """Read the weights of a finished training; ``path`` is its folder or their file.
+
+        Raises:
+            ConfigError: If there are none, or they are of a network of other widths.
+        """
+        network, card = load_inpainter(path)
+        if (network.widths, int(card["config"]["n_blocks"])) != (config.widths, config.n_blocks):
+            raise ConfigError(
+                f"The weights of {path} are of widths {network.widths}, and a network of "
+                f"{config.widths} is asked for. Give the same."
+            )
+        file = path / WEIGHTS if path.is_dir() else path
+        return cls(network, card, sha256_file(file))
+
+    def told(self, data: ViewsFile) -> dict[str, Any]:
+        """Say for the card what it is, and whether it learned from the very faces of ``data``."""
+        return {
+            "sha256": self.sha256,
+            "n": self.card["n"],
+            "epochs": self.card["config"]["epochs"],
+            "data_licence": self.card["data_licence"],
+            "looked_through": self.card.get("looked_through"),
+            "started_from": self.card.get("started_from"),
+            "has_same_faces": self.card["views"]["outputs_sha256"] == data.facts["outputs_sha256"],
+        }
+
+
 class _Learner:
     """Batches, steps and samples of one training."""
 
     def __init__(
-        self, data: ViewsFile, config: InpaintingConfig, machine: Machine, folder: Path
+        self,
+        data: ViewsFile,
+        config: InpaintingConfig,
+        machine: Machine,
+        folder: Path,
+        start: Start | None = None,
     ) -> None:
         self._data, self._config, self._machine, self._folder = data, config, machine, folder
+        self._start = start
         self._rows = data.rows(TRAIN)
         self.n_batches = max(1, len(self._rows) // config.batch)
         self._n_steps = self.n_batches * config.epochs
@@ -189,6 +243,8 @@ class _Learner:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(config.seed, "weights"))
             self._network = InpaintingNetwork(config.widths, config.n_blocks)
+            if start:
+                self._network.load_state_dict(start.network.state_dict())
             fixed = FixedFeatures.packaged() if config.feature_critics else None
             self._critics = InpaintingCritics(config.critic_width, fixed)
         if self._side_px % self._network.multiple_px:
@@ -226,7 +282,7 @@ class _Learner:
             looked = self._critics.look(seen, completed)
         losses = {"l1": away, "one_minus_ssim": unalike, **perceptual(looked)}
         loss = config.l1_weight * away + config.perceptual_weight * losses.get("perceptual", 0)
-        if at < config.warm_up * self._n_steps:
+        if not self._start and at < config.warm_up * self._n_steps:
             loss = loss + config.ssim_weight * unalike
         else:
             # Being alike in structure asks for smooth faces; the critics ask for faces.
@@ -298,6 +354,7 @@ class _Learner:
             "machine": self._machine.facts(),
             "data_licence": self._config.data_licence,
             "looked_through": asdict(CARD) if self._config.feature_critics else None,
+            "started_from": self._start.told(self._data) if self._start else None,
         }
 
 

@@ -48,7 +48,8 @@ def write_card(
         f"{config['epochs']} epochs, batches of {config['batch']}, Adam with a learning rate of "
         f"{config['lr']:g}, seed {config['seed']}; device {machine['device']}, "
         f"{machine['threads'] or 'no'} CPU threads, {machine['precision']}. "
-        + _looked_through(card.get("looked_through")),
+        + _looked_through(card.get("looked_through"))
+        + _started_from(card.get("started_from")),
         "## What it is worth",
         f"On {n['test']['faces']} faces of {n['test']['people']} people that it did not learn "
         "from, with 95 % intervals over people: Wilson's of shares, a jackknife's of distances "
@@ -93,6 +94,24 @@ def _looked_through(network: Mapping[str, Any] | None) -> str:
         f"Its critics saw pixels, and what {network['name']} sees ({network['origin']}; licence: "
         f"{network['licence']}). {network['note']} The Fréchet and kernel distances below are "
         "taken from another size of that network and flatter it: look at faces."
+    )
+
+
+def _started_from(start: Mapping[str, Any] | None) -> str:
+    if start is None:
+        return ""
+    n = start["n"]["train"]
+    whom = (
+        "They were the faces above, in the same split."
+        if start["has_same_faces"]
+        else "**It may have learned from people of the test below.**"
+    )
+    return (
+        f"\n\nIts first weights were those of a generator (SHA-256 {start['sha256']}) that learned "
+        f"from {n['faces']:,} faces of {n['people']:,} people in {start['epochs']} epochs; licence "
+        f"of their photographs: {start['data_licence']}. {whom} "
+        + _looked_through(start["looked_through"])
+        + _started_from(start["started_from"])
     )
 
 
