@@ -43,3 +43,14 @@ def test_a_file_on_the_way_gets_one_sentence(folder: Path, words: str, out: str)
     assert "Not a directory" in done.stderr
     assert done.stderr.count("\n") == 1
     assert (folder / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["detect LONG -o OUT", "run PHOTOS LONG", "obfuscate PHOTOS -a LONG -o OUT", "layer ANN LONG"],
+)
+def test_a_name_that_is_too_long_gets_one_sentence(folder: Path, words: str) -> None:
+    swap = {"PHOTOS": "photos", "ANN": "ann", "OUT": "out", "LONG": "a" * 300 + ".arrow"}
+    done = command(*(folder / swap[w] if w in swap else w for w in words.split()), code=1)
+    assert "cannot be used (File name too long)" in done.stderr
+    assert done.stderr.count("\n") == 1

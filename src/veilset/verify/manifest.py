@@ -26,7 +26,14 @@ from veilset.dataset.stores import Store
 from veilset.engine.drive import OnProgress, Progress
 from veilset.engine.threads import ordered_map, resolve_workers
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import discard_part, part_path, sha256_file, sha256_hex, write_atomically, writing
+from veilset.files import (
+    discard_part,
+    part_path,
+    sha256_file,
+    sha256_hex,
+    write_atomically,
+    writing,
+)
 from veilset.tables import ShardedTable
 from veilset.types import ImageRecord
 from veilset.verify.trees import Found, digest_file, keyed, list_tree, open_output
