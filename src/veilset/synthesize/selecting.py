@@ -296,7 +296,7 @@ def read_reference(path: Path) -> dict[str, float]:
     try:
         values = json.loads(path.read_bytes())
         return {str(name): float(share) for name, share in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no object of shares"
         raise ConfigError(
             f"The reference {path} cannot be read: {reason}. Give JSON such as "
