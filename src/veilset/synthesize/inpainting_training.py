@@ -18,7 +18,7 @@ from veilset.errors import ConfigError
 from veilset.files import ordered_name
 from veilset.learning import checkpoint
 from veilset.networks.face_generator import FORMAT
-from veilset.seeds import derive
+from veilset.seeds import check_seed, derive
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.fixed_features import CARD, FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
@@ -87,6 +87,7 @@ class InpaintingConfig:
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if min(self.epochs, self.log_every, self.critic_width) < 1 or self.batch < 2:
             raise ConfigError(
                 "A generator needs epochs, lines of the log and a width of its critics from 1 on, "

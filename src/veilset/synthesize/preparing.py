@@ -46,6 +46,7 @@ from veilset.protocols import (
     ShardWork,
 )
 from veilset.runs import Run, RunSummary
+from veilset.seeds import check_seed
 from veilset.synthesize.celeba import Attributes, read_attributes, read_identities
 from veilset.synthesize.faces_file import STAGE, CutFace, FaceRow, write_faces
 from veilset.synthesize.prepared import SHARES, split_people
@@ -72,6 +73,9 @@ class PrepareConfig:
         shares: Of the people, as ``split_people``.
         max_pixels: Largest photograph that is opened.
         shard_size: Photographs in a shard, the unit of work and of resume.
+
+    Raises:
+        ConfigError: If the seed cannot be used.
     """
 
     size_hw: tuple[int, int] = SIZE_HW
@@ -86,6 +90,9 @@ class PrepareConfig:
     shares: tuple[float, float, float] = SHARES
     max_pixels: int = DEFAULT_MAX_PIXELS
     shard_size: int = 256
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
 
 def prepare_faces(
