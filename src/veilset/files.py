@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from veilset.errors import RunError
@@ -55,6 +55,12 @@ def part_path(path: Path) -> Path:
     return path.with_name(PART_PREFIX + name)
 
 
+def discard_part(part: Path) -> None:
+    """Delete a temporary file; what hinders that does not hide why it is deleted."""
+    with suppress(OSError):
+        part.unlink()
+
+
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file under a temporary name and rename it; its folder must exist.
 
@@ -71,7 +77,7 @@ def write_atomically(path: Path, data: bytes) -> None:
         with writing(path):
             part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise
 
 

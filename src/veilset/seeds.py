@@ -5,6 +5,23 @@ from __future__ import annotations
 
 import hashlib
 
+from veilset.errors import ConfigError
+
+LIMIT = 2**63
+"""Seeds are below it: every generator of PyTorch and NumPy takes such."""
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that a generator does not take.
+
+    Raises:
+        ConfigError: If it is not in [0, 2**63).
+    """
+    if not 0 <= seed < LIMIT:
+        raise ConfigError(
+            f"The seed {seed} cannot be used. Give a whole number from 0 to {LIMIT - 1}."
+        )
+
 
 def derive(seed: int, *words: str | int) -> int:
     """Make a seed for one purpose from the seed of a run.

@@ -173,6 +173,11 @@ def test_version_and_plugins() -> None:
     }  # fmt: skip
 
 
+def test_help_tells_every_exit_code() -> None:
+    codes = re.findall(r"(\d+) [a-z]", command("--help").stdout.partition("Exit codes:")[2])
+    assert codes == ["0", "1", "2", "3", "130"]
+
+
 def test_help_is_quick() -> None:
     def seconds() -> float:
         """Processor time of a whole process: other work on the machine does not count."""

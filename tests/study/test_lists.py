@@ -112,6 +112,16 @@ def test_classes_can_be_chosen_and_ordered(yaml_file: Path) -> None:
         find_images(read_study(yaml_file))
 
 
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "{", "[1, 2]", '["cat"]', '["cat", "cat"]', "\xff"]
+)
+def test_an_odd_list_of_classes_is_refused(yaml_file: Path, text: str) -> None:
+    (yaml_file.parent / "classes.json").write_text(text, encoding="latin-1")
+    yaml_file.write_text(yaml_file.read_text().replace("faces}", "faces, classes: classes.json}"))
+    with pytest.raises(DatasetError, match=r"classes\.json is (not valid JSON|no list of two)"):
+        find_images(read_study(yaml_file))
+
+
 def test_an_original_among_the_obfuscated_is_refused(yaml_file: Path) -> None:
     folder = yaml_file.parent
     shutil.copy(folder / "photos/val/cat/2.png", folder / "released/val/cat/2.png")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from tests.study.drawn_study import TEXT, draw_study
 from veilset.cli.app import app
-from veilset.errors import ConfigError, MissingExtraError
+from veilset.errors import ConfigError, DatasetError, MissingExtraError
 from veilset.study.network_checks import check_networks
 from veilset.study.networks import check_name
 from veilset.study.stage import plan_study, run_study
@@ -75,6 +75,35 @@ def test_arguments_and_sizes_are_tried_without_training(drawn: Path) -> None:
         "vit.yaml",
     )
     assert len(plan_study(path).plan.runs) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ("act_layer: zzz", "cannot be built: KeyError('zzz'). Mend its 'arguments'."),
+        ("block: zzz", "cannot be built: AttributeError("),
+        ("output_stride: 3", "cannot be built: AssertionError()"),
+        ("checkpoint_path: /nowhere", "cannot be built: FileNotFoundError("),
+        ("pretrained: true", "got multiple values for keyword argument 'pretrained'"),
+        ("features_only: true", "gives something else than a score for each class."),
+    ],
+)
+def test_whatever_a_library_raises_is_a_sentence(
+    drawn: Path, arguments: str, complaint: str
+) -> None:
+    network = f"{{name: mine, source: timm, model: resnet18, arguments: {{{arguments}}}}}"
+    with pytest.raises(ConfigError) as found:
+        plan_study(with_networks(drawn, network))
+    assert str(found.value).startswith("mine.yaml, networks[0]: The network 'mine' ")
+    assert complaint in str(found.value)
+    assert "cannot take pictures" not in str(found.value)
+
+
+def test_a_file_of_names_is_read_before_anything_trains(drawn: Path) -> None:
+    path = with_networks(drawn, "resnet18", "named.yaml")
+    path.write_text(path.read_text().replace("faces}", "faces, names: names.json}"))
+    with pytest.raises(DatasetError, match=r"names\.json is no JSON map"):
+        plan_study(path)
 
 
 def test_the_least_size_of_a_growing_recipe_counts(drawn: Path) -> None:

@@ -133,6 +133,13 @@ def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
     (tmp_path / "resnet18.safetensors").write_bytes(b"nothing")
     with pytest.raises(RunError, match=r"resnet18\.safetensors is damaged"):
         published(spec_of("resnet18"), tmp_path)
+    for odd in ([1, 2], torch.zeros(3), {1: torch.zeros(3)}, {"state_dict": [1]}):
+        torch.save(odd, tmp_path / "resnet50.pth")
+        with pytest.raises(RunError, match=r"resnet50\.pth holds no weights by name\."):
+            published(spec_of("resnet50"), tmp_path)
+    torch.save({"fc.weight": 5}, tmp_path / "resnet101.pth")
+    with pytest.raises(RunError, match="does not hold the weights of resnet101"):
+        published(spec_of("resnet101"), tmp_path)
     with pytest.raises(RunError, match=r"holds neither resnet34\.safetensors nor"):
         published(spec_of("resnet34"), tmp_path)
     with pytest.raises(ConfigError, match="have to lie in a folder"):

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import fields, replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.conftest import REPOSITORY
 from veilset.errors import ConfigError
@@ -159,6 +165,8 @@ def test_defaults_of_a_short_file(tmp_path: Path) -> None:
         ("init: published", "init: 'published' is not known. Choose: random, weights."),
         ("scores: some", "scores: 'some' is not known."),
         ("threads: 0", "threads: 0 is below 1."),
+        ("threads: 1025", "threads: 1025 is above 1024."),
+        ("workers: 1025", "workers: 1025 is above 1024."),
         ("workers: 1.5", "workers: 1.5 is not a whole number."),
         ("bootstrap: 10", "bootstrap: 10 is below 1000."),
         ("sem_ddof: 3", "sem_ddof: 3 is neither 1 nor 2."),
@@ -233,7 +241,27 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, line: str, complaint: s
         ("resnet50]", "{name: x, source: keras}]", "networks[1].source: 'keras' is not known."),
         ("resnet50]", "5]", "networks[1]: 5 is no mapping of keys to values."),
         ("networks:", "networks: [", "it is not valid YAML"),
+        ("resnet50]", "? [a] : b]", "line 5: the key ['a'] is no text. Put it in quotes."),
         (BASE, "- 1", "it holds no mapping of keys to values."),
+        (BASE, "? [1, 2]\n: x\n", "line 1: the key [1, 2] is no text."),
+        (BASE, "? {a: b}\n: x\n", "line 1: the key {'a': 'b'} is no text."),
+        (BASE, "&a {b: *a}", "line 1: it is not valid YAML (found unconstructable recursive node)"),
+        (BASE, "a: " + "[" * 5000, "nested too deeply"),
+        (BASE, "a: !!bool maybe", "a value is not what its tag says"),
+        (BASE, "a: !!int ''", "a value is not what its tag says"),
+        (BASE, "a: 2026-99-99", "a value is not what its tag says"),
+        (BASE, "a: 1" + "0" * 5000, "a value is not what its tag says"),
+        (BASE, "a: 0x" + "f" * 5000, "line 1: a whole number is out of range."),
+        (BASE, "a: 9223372036854775808", "line 1: a whole number is out of range."),
+        (BASE, 'a: "b\\0c"', "line 1: a text holds a character that no file can hold."),
+        (BASE, 'a: "\\ud800"', "line 1: a text holds a character that no file can hold."),
+        ("{root: veiled}", "{root: ~nobody-of-that-name/x}", "in the folder of nobody known here"),
+        ("resnet50]", "{name: x, arguments: {a: 2026-01-01}}]", "arguments.a: datetime.date("),
+        (
+            "resnet50]",
+            "{name: x, arguments: {a: [.nan]}}]",
+            "arguments.a: [nan] is not a text, a n",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_refused_within(
@@ -243,6 +271,83 @@ def test_what_cannot_be_meant_is_refused_within(
         read_study(written(tmp_path, BASE.replace(old, new)))
     assert str(found.value).startswith("study.yaml")
     assert complaint in str(found.value)
+
+
+def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
+    lines = ["a0: &a0 x"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    with pytest.raises(ConfigError, match="its aliases stand for too many values"):
+        read_study(written(tmp_path, "\n".join(lines)))
+
+
+ODD = [
+    None, True, 0, -1, 2**62, 0.5, -1.0, float("inf"), float("nan"), "", " ", "x", "..", "/", "~",
+    "a/b", "none", "1e3", "é\t", b"bytes", date(2026, 1, 1), [], [[]], [1, "x"], ["x", "x"], {},
+    {"x": 1}, {"x": {"y": []}}, "original", "plain", "veil", "small", "resnet18", "auto",
+]  # fmt: skip
+VALUES = st.sampled_from(ODD) | st.recursive(
+    st.sampled_from(ODD) | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def places_in(value: object, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield place
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(
+        value, list
+    ) else ()  # fmt: skip
+    for key, each in parts:
+        yield from places_in(each, (*place, key))
+
+
+@given(
+    st.sampled_from([place for place in places_in(yaml.safe_load(WHOLE)) if place]),
+    VALUES,
+    st.sampled_from(["value", "key", "gone"]),
+)
+def test_a_file_with_one_odd_value_is_read_or_refused_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], value: Any, what: str
+) -> None:
+    document = yaml.safe_load(WHOLE)
+    holder = document
+    for key in place[:-1]:
+        holder = holder[key]
+    if what == "value":
+        holder[place[-1]] = value
+    elif what == "gone":
+        del holder[place[-1]]
+    elif isinstance(holder, dict) and not isinstance(value, list | dict):
+        holder[value] = holder.pop(place[-1])
+    read_or_refused(tmp_path_factory, yaml.dump(document, allow_unicode=True).encode())
+
+
+@given(
+    st.binary(max_size=60)
+    | st.text(alphabet="ab: -[]{}&*!?|>%@'\"#,\n\t0.~<=\\é", max_size=60).map(str.encode)
+    | VALUES.map(lambda value: yaml.dump(value).encode())
+)
+def test_any_file_is_read_or_refused_in_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    read_or_refused(tmp_path_factory, data)
+    read_or_refused(tmp_path_factory, BASE.encode() + b"name: " + data)
+
+
+def read_or_refused(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "odd.yaml"
+    path.write_bytes(data)
+    try:
+        config = read_study(path)
+    except ConfigError as error:
+        said = str(error)
+    else:
+        plan = make_plan(config).as_json()
+        json.dumps([plan, [dict(each.arguments) for each in config.networks]], allow_nan=False)
+        assert "\0" not in str(config.out)
+        return
+    assert said.startswith("odd.yaml")
+    assert said.encode()
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

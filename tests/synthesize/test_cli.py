@@ -73,3 +73,30 @@ def test_what_cannot_be_chosen_is_named(tmp_path: Path) -> None:
         found = run(*words)
         assert isinstance(found.exception, ConfigError)
         assert message in str(found.exception)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "prepare photos -o out --attributes a --identities b",
+        "train photos -a boxes -o out",
+        "train-attributes faces -o out",
+        "train-reconstruction faces -o out",
+        "ablation faces -o out",
+        "select photos -a boxes -o out --classifier none",
+    ],
+)
+def test_a_seed_or_a_number_of_threads_that_no_machine_takes_is_named(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for seed in (-1, 2**63, 10**40):
+        found = run(*words.split(), f"--seed={seed}")
+        assert isinstance(found.exception, ConfigError)
+        assert f"The seed {seed} cannot be used." in str(found.exception)
+    if "train" in words or "ablation" in words:
+        for threads in (-1, 0, 1025, 10**12):
+            found = run(*words.split(), f"--threads={threads}")
+            assert isinstance(found.exception, ConfigError)
+            assert f"There cannot be {threads} threads. Give 1 to 1024" in str(found.exception)
+    assert not list(tmp_path.iterdir())

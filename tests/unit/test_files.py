@@ -37,6 +37,13 @@ def test_a_failed_write_leaves_the_old_file(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_on_the_way_is_said_and_nothing_hides_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "x"
+    with pytest.raises(RunError, match=r"file/x cannot be written \(Not a directory\)"):
+        write_atomically(path, b"x")
+
+
 def test_a_long_name_gets_a_short_part_name(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 120 + ".jpg")
     write_atomically(path, b"x")

@@ -28,7 +28,7 @@ from veilset.annotations.layer_format import (
     region_row,
 )
 from veilset.errors import AnnotationError, RunError
-from veilset.files import part_path
+from veilset.files import discard_part, part_path
 from veilset.types import Annotations
 
 _PILE_BYTES = 64 * 1024
@@ -116,13 +116,13 @@ def write_layer_file(
             written = _write(part, piles, facts(), has_names)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise RunError(
             f"The layer {path} cannot be written ({error.strerror or error}). Choose a folder "
             "that is there, where you may write, on a disk with room."
         ) from error
     except BaseException:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise
     return written
 

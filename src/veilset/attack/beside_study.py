@@ -21,6 +21,7 @@ from veilset.files import write_atomically
 from veilset.records.attacks import AttackResults, read_attack
 from veilset.records.places import record_folder
 from veilset.records.studies import StudyResults, read_results
+from veilset.runs import make_folder
 
 BESIDE_CSV, BESIDE_MD = "cost.csv", "cost.md"
 BESIDE = (BESIDE_CSV, BESIDE_MD)
@@ -105,7 +106,7 @@ def put_beside(attack: Path, study: Path, out: Path | None = None) -> list[Besid
         )
     rows.sort(key=lambda row: (row.named.value, row.setting))
     folder = out or attack
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_atomically(folder / BESIDE_CSV, _csv(rows).encode())
     write_atomically(folder / BESIDE_MD, _markdown(rows, studied).encode())
     return rows

@@ -11,9 +11,11 @@ from typing import Any
 
 from veilset.attack.identities import FOLDERS
 from veilset.attack.views import RESTORED, STRANGERS
+from veilset.engine.threads import MOST_THREADS
 from veilset.errors import ConfigError
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.protocols import RecogniserSettings
+from veilset.seeds import check_seed
 
 CLEAR = "clear"
 """The setting in which nothing is hidden: what the attacks can do at best."""
@@ -208,13 +210,14 @@ class AttackConfig:
                 if unknown
                 else f"No attack is named. Choose: {', '.join(ATTACKS)}."
             )
+        check_seed(self.seed)
         _check_range("gallery_share", self.gallery_share, 0.01, 0.99)
         _check_range("min_score", self.min_score, 0, 1)
         _check_range("face_min_score", self.face_min_score, 0, 1)
         _check_range("least_side_px", self.least_side_px, 1, 10_000)
         _check_range("chip_px", self.chip_px, 32, 256)
         _check_range("n_draws", self.n_draws, 100, 100_000)
-        _check_range("threads", self.threads, 1, 1024)
+        _check_range("threads", self.threads, 1, MOST_THREADS)
         _check_range("epochs", self.epochs, 0, 100_000)
         _check_range("shard_size", self.shard_size, 1, 1_000_000)
         if self.chip_px % 16:

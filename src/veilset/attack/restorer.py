@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from veilset.errors import ConfigError, RunError
+from veilset.seeds import check_seed
 
 Chips = NDArray[np.uint8]
 """``(N, S, S, 3)``, uint8 RGB."""
@@ -72,6 +73,7 @@ class RestorerConfig:
     min_pairs: int = 64
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if not self.channels or any(c < _GROUPS or c % _GROUPS for c in self.channels):
             raise ConfigError(
                 f"The channels of a restorer are {self.channels}. Give multiples of {_GROUPS}."

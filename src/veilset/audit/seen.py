@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from veilset.annotations.store import write_annotations
 from veilset.errors import RunError
-from veilset.files import part_path
+from veilset.files import discard_part, part_path
 from veilset.protocols import Guess
 from veilset.tables import ShardedTable, write_table
 from veilset.types import Annotations, Status
@@ -141,7 +141,7 @@ def write_categories(folder: Path, n_shards: int, path: Path) -> None:
                     lines.writerow((row["image_id"], row["category"], f"{row['score']:.6f}"))
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise RunError(
             f"{path} cannot be written ({error.strerror}). Free space, then run again."
         ) from error

@@ -7,9 +7,13 @@ import sys
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 known error, 2 usage, 3 finished with leaks or failures."""
+    """Run the command line.
+
+    0 done, 1 known error, 2 usage, 3 finished with leaks or failures, 130 stopped by Ctrl+C.
+    """
     from veilset.cli.app import app
     from veilset.cli.missing import say_missing
+    from veilset.cli.unusable import say_unusable
     from veilset.errors import VeilsetError
 
     try:
@@ -19,6 +23,9 @@ def main() -> None:
         sys.exit(1)
     except ModuleNotFoundError as error:
         print(f"veilset: {say_missing(error, sys.argv[1:])}", file=sys.stderr)  # noqa: T201  this too
+        sys.exit(1)
+    except OSError as error:
+        print(f"veilset: {say_unusable(error)}", file=sys.stderr)  # noqa: T201  and this
         sys.exit(1)
     except KeyboardInterrupt:
         message = "veilset: stopped. Run the same command again to go on."

@@ -31,7 +31,7 @@ app = typer.Typer(
     name="veilset",
     help="Make a folder of photographs private, and prove it.",
     epilog="Exit codes: 0 done; 1 known error; 2 usage; 3 finished, but an image failed or "
-    "a leak was found.",
+    "a leak was found; 130 stopped with Ctrl+C, the same command goes on.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

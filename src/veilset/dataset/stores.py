@@ -21,7 +21,7 @@ from veilset.dataset.locations import Location, location_of
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
 from veilset.errors import DatasetError
-from veilset.files import PART_PREFIX, part_path, write_atomically
+from veilset.files import PART_PREFIX, discard_part, part_path, write_atomically
 from veilset.types import ImageRecord
 
 HEAD_BYTES = 16
@@ -298,7 +298,7 @@ class LocalStore:
                     yield stream
                 part.replace(path)
             except BaseException:
-                part.unlink(missing_ok=True)
+                discard_part(part)
                 raise
         except OSError as error:
             raise unwritable(self.place(name), error) from error

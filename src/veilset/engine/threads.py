@@ -12,6 +12,9 @@ from typing import TypeVar
 
 from veilset.errors import ConfigError
 
+MOST_THREADS = 1024
+"""Of a process, on every machine: what is asked for above it is a slip, and ends processes."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -28,12 +31,14 @@ def resolve_workers(workers: int | None) -> int:
     """Give the number of threads to use; None means every usable core.
 
     Raises:
-        ConfigError: If it is below 1.
+        ConfigError: If it is below 1, or above ``MOST_THREADS``.
     """
     if workers is None:
         return usable_cores()
     if workers < 1:
         raise ConfigError(f"--workers is {workers}. Give at least 1, or leave it out.")
+    if workers > MOST_THREADS:
+        raise ConfigError(f"--workers is {workers}. Give at most {MOST_THREADS}, or leave it out.")
     return workers
 
 

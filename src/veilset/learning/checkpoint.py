@@ -19,7 +19,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from veilset.errors import RunError
-from veilset.files import PART_PREFIX, part_path, sha256_file, write_atomically, writing
+from veilset.files import (
+    PART_PREFIX,
+    discard_part,
+    part_path,
+    sha256_file,
+    write_atomically,
+    writing,
+)
 from veilset.runs import json_bytes
 
 FORMAT = "veilset-study-checkpoint/1"
@@ -84,7 +91,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
                 raise OSError(str(error)) from error
             part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise
 
 

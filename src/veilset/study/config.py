@@ -9,7 +9,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from veilset.engine.threads import MOST_THREADS
 from veilset.errors import ConfigError
+from veilset.seeds import check_seed
 from veilset.study.recipe import PAPER, Recipe
 from veilset.study.value_checks import check_above_0, check_choice, check_name, check_unique
 
@@ -306,11 +308,20 @@ class StudyConfig:
     def _check_numbers(self) -> None:
         if any(seed < 0 for seed in self.seeds):
             raise ConfigError(f"seeds: {min(self.seeds)} is below 0. Give whole numbers from 0.")
+        for seed in self.seeds:
+            check_seed(seed)
         for key, least in (
             ("threads", 1), ("workers", 0), ("cache_mb", 0), ("bootstrap", 1000),
         ):  # fmt: skip
             if getattr(self, key) < least:
                 raise ConfigError(f"{key}: {getattr(self, key)} is below {least}.")
+        # Results depend on the threads: the limit is the same on every machine.
+        for key in ("threads", "workers"):
+            if getattr(self, key) > MOST_THREADS:
+                raise ConfigError(
+                    f"{key}: {getattr(self, key)} is above {MOST_THREADS}. Give as many as the "
+                    "machine has cores, or fewer."
+                )
         check_above_0("checkpoint_every_s", self.checkpoint_every_s, "number of seconds, as 600")
         if self.sem_ddof not in (1, 2):
             raise ConfigError(f"sem_ddof: {self.sem_ddof} is neither 1 nor 2.")

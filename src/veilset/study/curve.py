@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from veilset.errors import RunError
-from veilset.files import part_path, writing
+from veilset.files import discard_part, part_path, writing
 
 FORMAT = "veilset-study-curve/1"
 NAME = "curve.parquet"
@@ -64,7 +64,7 @@ def write_curve(folder: Path, epochs: Sequence[Epoch]) -> None:
             pq.write_table(table, part, compression="zstd")
             part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise
 
 

@@ -212,7 +212,7 @@ def class_names(study: Study) -> tuple[str, ...]:
     try:
         names: Mapping[str, object] = json.loads(path.read_bytes())
         return tuple(str(names.get(folder, folder)) for folder in study.classes)
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise DatasetError(
             f"{path} is no JSON map from folder names to names for people ({error}). Correct it, "
             "or leave data.names out."

@@ -21,7 +21,7 @@ import pyarrow as pa
 from PIL import Image as PillowImage
 
 from veilset.errors import DatasetError, RunError
-from veilset.files import part_path, sha256_hex, writing
+from veilset.files import discard_part, part_path, sha256_hex, writing
 from veilset.images.pictures import reader_errors
 from veilset.study.pictures import FileSource, PictureSource, named_errors
 from veilset.types import Image
@@ -237,7 +237,7 @@ def _write(path: Path, source: PictureSource, image_ids: Sequence[str]) -> None:
                 writer.write_batch(_record_batch(source, chosen))
         part.replace(path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        discard_part(part)
         raise
 
 

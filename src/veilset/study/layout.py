@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from veilset.errors import RunError
-from veilset.files import sha256_hex, write_atomically
+from veilset.files import sha256_hex, write_atomically, writing
 
 IntVector: TypeAlias = NDArray[np.int64]
 """``(N,)`` whole numbers."""
@@ -122,7 +122,8 @@ def write_table(path: Path, table: pa.Table) -> str:
     Raises:
         RunError: If it cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=ROW_GROUP)
     data = sink.getvalue().to_pybytes()

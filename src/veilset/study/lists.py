@@ -141,7 +141,7 @@ def _listed_classes(path: Path) -> tuple[str, ...]:
         names = json.loads(path.read_bytes())
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror}). Check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path} is not valid JSON. Give a list of folder names.") from error
     is_list = isinstance(names, list) and all(isinstance(each, str) for each in names)
     if not is_list or len(set(names)) != len(names) or len(names) < 2:

@@ -9,12 +9,9 @@ import torch
 
 from veilset.errors import ConfigError
 from veilset.study.config import NetworkSpec, StudyConfig
-from veilset.study.networks import build, check_name, logits, weights_url
+from veilset.study.networks import REFUSALS, build, check_name, logits, weights_url
 from veilset.study.recipe import Recipe, size_at
 from veilset.study.yaml_values import within
-
-# What libraries raise where a network cannot take a picture.
-_REFUSALS = (RuntimeError, AssertionError, ValueError, TypeError, IndexError)
 
 
 def check_networks(config: StudyConfig, file: str) -> None:
@@ -61,7 +58,8 @@ def _check_names(networks: tuple[NetworkSpec, ...]) -> None:
 def _check_sizes(spec: NetworkSpec, recipe: Recipe, *, is_trained: bool) -> None:
     asked = [("eval_crop", recipe.eval_crop, False)]
     if is_trained:
-        least = min(size_at(recipe, epoch) for epoch in range(recipe.epochs))
+        # Pictures never shrink.
+        least = size_at(recipe, 0)
         key = "train_size" if recipe.first_size == recipe.train_size else "first_size"
         asked.append((key, least, True))
     for key, size, in_training in asked:
@@ -83,9 +81,18 @@ def _refusal(spec: NetworkSpec, size: int, *, in_training: bool) -> str:
             # Dropout draws from the global generator, which is not ours.
             with torch.random.fork_rng(devices=[]), torch.device(device), torch.no_grad():
                 module = build(spec, 2, seed=0).train(in_training)
-                logits(module, torch.zeros(2, 3, size, size))
-        except _REFUSALS as error:
+                scores = logits(module, torch.zeros(2, 3, size, size))
+        except ConfigError:
+            # It cannot be built at all, whatever the size of the pictures.
+            if device == "cpu":
+                raise
+        except REFUSALS as error:
             reason = str(error).partition("\n")[0].rstrip(".")
         else:
+            if tuple(scores.shape) != (2, 2):
+                raise ConfigError(
+                    f"The network {spec.name!r} gives something else than a score for each class. "
+                    "Mend its 'arguments', or name another network."
+                )
             return ""
     return reason or "no reason is given"

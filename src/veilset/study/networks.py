@@ -46,6 +46,12 @@ AUXILIARY_WEIGHT = 0.4
 """Of the loss of a second or third output, as in PyTorch's tutorial on fine-tuning; the scripts
 of torchvision for training have no loss for them."""
 
+REFUSALS = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
+    ValueError,
+)  # fmt: skip
+"""What libraries raise where a network cannot be built, or cannot take a picture."""
+
 _LISTED_BY = {
     "torchvision": "torchvision.models.list_models(torchvision.models)",
     "timm": "timm.list_models()",
@@ -114,9 +120,11 @@ def _make(spec: NetworkSpec, n_classes: int, **defaults: Any) -> nn.Module:
             if spec.source == "timm"
             else torchvision.models.get_model(spec.model_name, weights=None, **arguments)
         )
-    except (TypeError, ValueError) as error:
+    except (OSError, UnpicklingError, *REFUSALS) as error:
+        # Of some errors the text is a lone word, as the key that a mapping lacks.
+        why = str(error) if isinstance(error, TypeError | ValueError) else repr(error)
         raise ConfigError(
-            f"The network {spec.name!r} cannot be built: {error}. Mend its 'arguments'."
+            f"The network {spec.name!r} cannot be built: {why}. Mend its 'arguments'."
         ) from error
     return made
 
@@ -243,10 +251,12 @@ def _read_state(path: Path) -> Any:
             state = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+    except (SafetensorError, UnpicklingError, OSError, EOFError, *REFUSALS) as error:
         raise RunError(f"{path} is damaged, or holds more than weights. Fetch it again.") from error
     # Training scripts save more beside the weights, and wrap the network for several GPUs.
-    state = state.get("state_dict", state)
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(key, str) for key in state):
+        raise RunError(f"{path} holds no weights by name. Give the file of that network.")
     for key in list(state):
         old = _OLD_DENSENET.fullmatch(key)
         name = (old[1] + old[2] if old else key).removeprefix("module.")

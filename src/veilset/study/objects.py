@@ -121,7 +121,7 @@ def _names(path: Path | None) -> Mapping[str, str]:
         return {}
     try:
         names = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise AnnotationError(f"{path} cannot be read ({error}). Check the path.") from error
     if not isinstance(names, dict) or not all(isinstance(each, str) for each in names.values()):
         raise AnnotationError(

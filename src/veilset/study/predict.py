@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from veilset.errors import RunError
-from veilset.files import part_path, writing
+from veilset.files import discard_part, part_path, writing
 from veilset.study.batches import EvalBatches
 from veilset.study.feed import feed, to_device
 from veilset.study.layout import (
@@ -80,7 +80,7 @@ class PredictionWriter:
                 with writing(self.path):
                     self._part.replace(self.path)
         finally:
-            self._part.unlink(missing_ok=True)
+            discard_part(self._part)
 
     def add(self, scores: FloatMatrix, loss: FloatVector) -> None:
         """Add what the network says of the next images.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from veilset.runs import RunSummary
-from veilset.study.evaluate import evaluate
+from veilset.study.evaluate import class_names, evaluate
 from veilset.study.opening import load_study, open_study
 from veilset.study.plan import Study
 from veilset.study.torch_door import require_torch
@@ -33,7 +33,8 @@ def plan_study(path: str | Path, *, recipe: str | None = None) -> Study:
 
     Raises:
         ConfigError: If the file or a network in it cannot be used.
-        DatasetError: If the images of its settings cannot be compared.
+        DatasetError: If the images of its settings cannot be compared, or the file of names cannot
+            be used.
         ResumeMismatchError: If they are not those with which the study began.
         MissingExtraError: If a library of networks is not installed.
     """
@@ -42,7 +43,10 @@ def plan_study(path: str | Path, *, recipe: str | None = None) -> Study:
     from veilset.study.network_checks import check_networks
 
     check_networks(config, Path(path).name)
-    return open_study(config)
+    study = open_study(config)
+    # Only the tables show them, and a file that cannot be read is better known before.
+    class_names(study)
+    return study
 
 
 def run_study(

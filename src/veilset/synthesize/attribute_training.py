@@ -23,7 +23,7 @@ from veilset.errors import ConfigError
 from veilset.files import write_atomically
 from veilset.learning import checkpoint
 from veilset.runs import json_bytes
-from veilset.seeds import derive
+from veilset.seeds import check_seed, derive
 from veilset.synthesize.celeba import Attributes
 from veilset.synthesize.faces_file import TARGETS, FacesFile
 from veilset.synthesize.inputs import Pictures, as_planes
@@ -70,6 +70,7 @@ class ClassifierConfig:
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if self.backbone not in (RESNET50, SMALL):
             raise ConfigError(
                 f"There is no backbone {self.backbone!r}. Choose {RESNET50} or {SMALL}."

@@ -18,7 +18,7 @@ from veilset.errors import ConfigError
 from veilset.files import ordered_name, sha256_file
 from veilset.learning import checkpoint
 from veilset.networks.face_generator import FORMAT
-from veilset.seeds import derive
+from veilset.seeds import check_seed, derive
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.fixed_features import CARD, FixedFeatures
 from veilset.synthesize.inpainting_batches import Batch, plain_batch, varied_batch
@@ -89,6 +89,7 @@ class InpaintingConfig:
 
     def __post_init__(self) -> None:
         require_widths(self.widths, self.n_blocks)
+        check_seed(self.seed)
         if min(self.epochs, self.log_every, self.critic_width) < 1 or self.batch < 2:
             raise ConfigError(
                 "A generator needs epochs, lines of the log and a width of its critics from 1 on, "

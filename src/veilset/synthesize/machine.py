@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from veilset.engine.threads import usable_cores
+from veilset.engine.threads import MOST_THREADS, usable_cores
 from veilset.errors import ConfigError
 from veilset.learning.devices import arithmetic, find_devices
 
@@ -26,7 +26,7 @@ class Machine:
         precision: ``32-true``, or ``bf16-mixed`` for about twice the speed on a GPU.
 
     Raises:
-        ConfigError: If there is no such device or precision.
+        ConfigError: If there is no such device or precision, or cannot be so many threads.
     """
 
     device: str = "cpu"
@@ -40,8 +40,11 @@ class Machine:
             )
         if self.precision not in (FULL, MIXED):
             raise ConfigError(f"There is no precision {self.precision!r}: give {FULL} or {MIXED}.")
-        if self.threads is not None and self.threads < 1:
-            raise ConfigError(f"There cannot be {self.threads} threads. Give at least 1.")
+        if self.threads is not None and not 1 <= self.threads <= MOST_THREADS:
+            raise ConfigError(
+                f"There cannot be {self.threads} threads. Give 1 to {MOST_THREADS}: as many as the "
+                "machine has cores is sensible."
+            )
 
     @property
     def name(self) -> str:

@@ -46,6 +46,7 @@ from veilset.protocols import (
     ShardWork,
 )
 from veilset.runs import Run, RunSummary
+from veilset.seeds import check_seed
 from veilset.synthesize.celeba import Attributes, read_attributes, read_identities
 from veilset.synthesize.faces_file import STAGE, CutFace, FaceRow, write_faces
 from veilset.synthesize.prepared import SHARES, split_people
@@ -98,6 +99,7 @@ class PrepareConfig:
                 f"A box cannot be enlarged by {self.hide_box} of its sides. Give 0 to 2, or None "
                 "for the ellipse alone."
             )
+        check_seed(self.seed)
 
 
 def prepare_faces(

@@ -25,7 +25,7 @@ from veilset.errors import ConfigError
 from veilset.files import ordered_name, write_atomically
 from veilset.learning import checkpoint
 from veilset.runs import json_bytes
-from veilset.seeds import derive
+from veilset.seeds import check_seed, derive
 from veilset.synthesize.attribute_planes import Embedding, train_embedding
 from veilset.synthesize.contact_sheet import write_sheet
 from veilset.synthesize.faces_file import CONTEXTS, TARGETS, FacesFile
@@ -125,6 +125,7 @@ class ReconstructionConfig:
     data_licence: str = "not stated"
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if min(self.epochs, self.log_every) < 1 or self.batch < 2:
             raise ConfigError(
                 "A generator needs epochs and lines of the log from 1 on, and a batch from 2 on."

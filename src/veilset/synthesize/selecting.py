@@ -24,7 +24,7 @@ from veilset.errors import ConfigError, RunError
 from veilset.networks.factor_generator import FACE_ATTRIBUTES, attributes_text
 from veilset.protocols import Reader, Shard, ShardReport
 from veilset.runs import Run
-from veilset.seeds import derive
+from veilset.seeds import check_seed, derive
 from veilset.synthesize.celeba import Attributes
 from veilset.synthesize.closeness import BOUND_COVERS, mutual_information, two_levels
 from veilset.synthesize.looking import LOGITS, count_looked
@@ -87,6 +87,7 @@ class SelectConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         self.ppas()
 
     def ppas(self) -> PpasSettings:
@@ -296,7 +297,7 @@ def read_reference(path: Path) -> dict[str, float]:
     try:
         values = json.loads(path.read_bytes())
         return {str(name): float(share) for name, share in values.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no object of shares"
         raise ConfigError(
             f"The reference {path} cannot be read: {reason}. Give JSON such as "

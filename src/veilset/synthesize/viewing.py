@@ -32,6 +32,7 @@ from veilset.networks.face_generator import CONTEXT, SIDE_PX, IntBox, view_squar
 from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings, Places, Reader, Shard, ShardReader, ShardWork
 from veilset.runs import Run, RunSummary
+from veilset.seeds import check_seed
 from veilset.synthesize.celeba import read_identities
 from veilset.synthesize.prepared import split_people
 from veilset.synthesize.views_file import STAGE, CutView, PhotoRows, ViewRow, write_views
@@ -79,6 +80,7 @@ class ViewConfig:
     shard_size: int = 256
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if not (LEAST_SIDE_PX <= self.side_px <= 1024 and self.side_px % 16 == 0):
             raise ConfigError(
                 f"Faces cannot be drawn at {self.side_px} px. Give a multiple of 16 from "

@@ -26,7 +26,14 @@ from veilset.dataset.stores import Store
 from veilset.engine.drive import OnProgress, Progress
 from veilset.engine.threads import ordered_map, resolve_workers
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.files import part_path, sha256_file, sha256_hex, write_atomically, writing
+from veilset.files import (
+    discard_part,
+    part_path,
+    sha256_file,
+    sha256_hex,
+    write_atomically,
+    writing,
+)
 from veilset.tables import ShardedTable
 from veilset.types import ImageRecord
 from veilset.verify.trees import Found, digest_file, keyed, list_tree, open_output
@@ -129,7 +136,7 @@ def write_manifest(folder: Path, n_shards: int, release: Mapping[str, Any]) -> s
         with writing(path):
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        discard_part(part)
     document = {"format": FORMAT, **release, "files": FILES, "files_sha256": sha256_file(path)}
     data = (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
     write_atomically(folder / MANIFEST, data)

@@ -36,6 +36,18 @@ def test_names_that_are_no_folders_are_refused(name: str) -> None:
         Setting(name, method="veil")
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63, 10**40])
+def test_a_seed_that_no_generator_takes_is_refused(seed: int) -> None:
+    with pytest.raises(ConfigError, match=f"The seed {seed} cannot be used"):
+        AttackConfig(seed=seed)
+
+
+@pytest.mark.parametrize("threads", [0, 1025, 10**12])
+def test_threads_that_no_machine_has_are_refused(threads: int) -> None:
+    with pytest.raises(ConfigError, match=f"threads is {threads}"):
+        AttackConfig(threads=threads)
+
+
 @pytest.mark.parametrize("name", ["clear", "filled"])
 def test_names_that_are_taken(name: str) -> None:
     with pytest.raises(ConfigError, match="is taken"):

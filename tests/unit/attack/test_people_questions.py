@@ -25,7 +25,8 @@ SETTINGS = (CLEAR, "blur", "veil")
         ({"settings": SETTINGS, "n_packs": 0}, "ask nothing"),
         ({"settings": SETTINGS, "n_shown": 10}, "10 candidates cannot be shown"),
         ({"settings": SETTINGS, "n_shown": 1}, "1 candidates cannot be shown"),
-        ({"settings": SETTINGS, "seed": -1}, "Seed -1 is below 0"),
+        ({"settings": SETTINGS, "seed": -1}, "The seed -1 cannot be used"),
+        ({"settings": SETTINGS, "seed": 2**63}, "cannot be used. Give a whole number from 0 to"),
     ],
 )
 def test_plans_that_cannot_be_asked(arguments: dict[str, object], said: str) -> None:

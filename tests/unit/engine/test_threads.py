@@ -77,3 +77,5 @@ def test_workers() -> None:
     assert resolve_workers(None) >= 1
     with pytest.raises(ConfigError, match="at least 1"):
         resolve_workers(0)
+    with pytest.raises(ConfigError, match=r"--workers is 100000\. Give at most 1024"):
+        resolve_workers(100_000)

@@ -14,7 +14,7 @@ from typing import IO, NamedTuple, TextIO
 
 from veilset.annotations.formats.shapes import checked_name
 from veilset.errors import AnnotationError
-from veilset.files import part_path
+from veilset.files import discard_part, part_path
 from veilset.types import Annotations, BoxXyxy, Region
 
 _to_json = json.JSONEncoder(allow_nan=False).encode
@@ -52,7 +52,7 @@ def replacing(path: Path) -> Iterator[TextIO]:
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        part.unlink(missing_ok=True)
+        discard_part(part)
 
 
 @contextmanager

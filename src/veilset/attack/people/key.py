@@ -13,7 +13,7 @@ from typing import Any
 from veilset.attack.people.questions import Question
 from veilset.attack.people.secret import Secret
 from veilset.errors import ConfigError
-from veilset.files import part_path, sha256_hex, writing
+from veilset.files import discard_part, part_path, sha256_hex, writing
 
 KEY_FORMAT = "veilset people key 1"
 BEGUN_FORMAT = "veilset people key 1, begun"
@@ -120,7 +120,7 @@ def _write(path: Path, told: Mapping[str, object], begun: Begun) -> None:
                 stream.write(data)
             part.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        discard_part(part)
 
 
 def _key_exists(path: Path) -> ConfigError:

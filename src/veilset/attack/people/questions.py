@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from veilset.errors import ConfigError
+from veilset.seeds import check_seed
 from veilset.types import Image
 
 CLEAR = "clear"
@@ -91,8 +92,7 @@ class Plan:
                 f"{self.n_shown} candidates cannot be shown. Give 2 to {MAX_SHOWN}: each has a "
                 "key of its own."
             )
-        if self.seed < 0:
-            raise ConfigError(f"Seed {self.seed} is below 0. Give one from 0 on.")
+        check_seed(self.seed)
 
     @property
     def n_questions(self) -> int:
