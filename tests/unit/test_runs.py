@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,32 @@ def test_a_damaged_ledger_entry_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger" / "00000.json").write_text("{")
     with pytest.raises(RunError, match="Delete it to redo that shard"):
         do_all(tmp_path, shards("a"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"counts": {}}'])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("started.json", "Restore it, or start a new run in another folder"),
+        ("ledger/00000.json", "Delete it to redo that shard"),
+        ("ledger/wall_s.json", "Delete it, and run again"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(
+    tmp_path: Path, name: str, text: str, remedy: str
+) -> None:
+    do_all(tmp_path, shards("a"))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RunError, match=remedy):
+        do_all(tmp_path, shards("a"))
+
+
+def test_what_is_not_finite_is_null_and_no_other_setting(tmp_path: Path) -> None:
+    for _ in range(2):
+        do_all(tmp_path, shards("a"), largest=float("inf"), least=(float("nan"), 1.0))
+    for path in tmp_path.rglob("*.json"):
+        assert not re.search("NaN|Infinity", path.read_text())
+    assert read_manifest(tmp_path)["config"] == {"largest": None, "least": [None, 1.0]}
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:

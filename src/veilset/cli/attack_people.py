@@ -109,7 +109,7 @@ def count(
     from veilset.attack.people.answers import read_answers
     from veilset.attack.people.counting import count_answers
     from veilset.attack.people.key import read_key
-    from veilset.files import write_atomically, writing
+    from veilset.files import finite, write_atomically, writing
 
     right = read_key(key)
     found = count_answers(right, read_answers(answers, right))
@@ -118,7 +118,7 @@ def count(
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         texts = {
-            "people.json": json.dumps(values, ensure_ascii=False, indent=1) + "\n",
+            "people.json": json.dumps(finite(values), ensure_ascii=False, indent=1) + "\n",
             "people.csv": told.as_csv(found),
             "people.md": told.as_markdown(found),
         }

@@ -92,7 +92,7 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
         RunError: If the file is damaged, or cannot be written.
     """
     path = folder / STARTED
-    now = json.loads(json.dumps(started))
+    now = json.loads(json_bytes(started))
     before = read_object(path)
     if before is None:
         write_atomically(path, json_bytes(now))
