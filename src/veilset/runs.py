@@ -22,7 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from veilset.changes import changed_values
+from veilset.changes import telling_change
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import finite, ordered_name, read_object, write_atomically
 from veilset.protocols import Shard, ShardReport
@@ -392,7 +392,8 @@ def lock_folder(folder: Path) -> int:
 
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for key, old, new in changed_values(before, now):
+    if change := telling_change(before, now):
+        key, old, new = change
         raise ResumeMismatchError(
             f"Cannot resume the {stage} run in {folder}: {key.split('.', 1)[-1]} changed from "
             f"{old!r} to {new!r}. Restore it, or start a new run in another folder."

@@ -80,6 +80,14 @@ def test_changed_settings_are_refused_with_both_values(tmp_path: Path) -> None:
         do_all(tmp_path, shards("a"), method={"cells": 6})
 
 
+def test_another_method_is_told_by_its_name(tmp_path: Path) -> None:
+    faces = {"name": "synthesize", "draws_faces": True, "parameters": {"model": "x"}}
+    plain = {"name": "veil", "parameters": {"cells": 6}}
+    do_all(tmp_path, shards("a"), method=faces)
+    with pytest.raises(ResumeMismatchError, match="method changed from 'synthesize' to 'veil'"):
+        do_all(tmp_path, shards("a"), method=plain)
+
+
 def test_another_stage_or_another_version_is_refused(tmp_path: Path) -> None:
     do_all(tmp_path, shards("a"))
     with pytest.raises(ResumeMismatchError, match="stage changed from 'detect' to 'verify'"):

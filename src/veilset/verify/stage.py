@@ -104,9 +104,9 @@ def verify_dataset(
     photos, out, annotations = location_of(photos), location_of(out), Path(annotations)
     base = local_path(record, "The record") if record else record_folder(out)
     source, folder = base / "obfuscate", base / "verify"
+    check_apart(photos, out)
     for place in (photos, out):
         check_apart(place, folder)
-    check_apart(photos, out)
     require_settled(base)
     trees = Trees(open_reader(photos, layout), out, source)
     contract = read_contract(source, annotations)
