@@ -25,6 +25,29 @@ def changed_values(
             yield key, old.get(key, "not set"), new.get(key, "not set")
 
 
+def telling_change(
+    before: Mapping[str, Any], now: Mapping[str, Any]
+) -> tuple[str, object, object] | None:
+    """Give the change that tells people most: another method, before what comes with it.
+
+    Returns:
+        As ``changed_values`` yields it; None if nothing changed. Of a name the place is that of
+        what has it.
+
+    Example:
+        >>> blur, veil = {"draws": 0, "name": "blur"}, {"draws": 1, "name": "veil"}
+        >>> telling_change({"method": blur}, {"method": veil})
+        ('method', 'blur', 'veil')
+    """
+    changed = list(changed_values(before, now))
+    names = [
+        (place.removesuffix(".name"), old, new)
+        for place, old, new in changed
+        if place.endswith(".name")
+    ]
+    return next(iter(names or changed), None)
+
+
 def _flat(value: object, prefix: str = "") -> dict[str, object]:
     if isinstance(value, dict) and value:
         flat: dict[str, object] = {}

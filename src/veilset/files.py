@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from veilset.errors import RunError
 
@@ -79,6 +82,48 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         discard_part(part)
         raise
+
+
+def finite(value: Any) -> Any:
+    """Give a value as JSON can hold it: None for numbers that are not finite, at any depth.
+
+    Example:
+        >>> finite({"value": 0.5, "interval": (-math.inf, math.inf)})
+        {'value': 0.5, 'interval': [None, None]}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
+
+
+def read_object(path: Path, remedy: str, keys: Collection[str] = ()) -> dict[str, Any]:
+    """Read a JSON object that Veilset wrote; what is not finite in an older one is None.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged: a sentence or two.
+        keys: What it has to hold.
+
+    Raises:
+        RunError: If it cannot be read, is no JSON object, or lacks a key.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error.strerror}). {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: it is not valid JSON. {remedy}") from error
+    if not isinstance(found, dict):
+        raise RunError(f"{path} is damaged: it is no JSON object. {remedy}")
+    for key in keys:
+        if key not in found:
+            raise RunError(f"{path} is damaged: it lacks {key!r}. {remedy}")
+    whole: dict[str, Any] = finite(found)
+    return whole
 
 
 @contextmanager

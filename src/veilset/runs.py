@@ -22,9 +22,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Self
 
-from veilset.changes import changed_values
+from veilset.changes import telling_change
 from veilset.errors import ResumeMismatchError, RunError
-from veilset.files import ordered_name, write_atomically
+from veilset.files import finite, ordered_name, read_object, write_atomically
 from veilset.protocols import Shard, ShardReport
 from veilset.types import ModelCard
 
@@ -154,8 +154,8 @@ class Run:
             "format": FORMAT,
             "stage": stage,
             "veilset": version("veilset"),
-            "config": json.loads(json.dumps(config)),
-            "inputs": json.loads(json.dumps(inputs)),
+            "config": json.loads(json_bytes(config)),
+            "inputs": json.loads(json_bytes(inputs)),
         }
         make_folder(folder)
         path = folder / STARTED
@@ -164,7 +164,8 @@ class Run:
         lock_fd = lock_folder(folder)
         try:
             if path.exists():
-                _check_same(folder, stage, json.loads(path.read_bytes()), started)
+                remedy = "Restore it, or start a new run in another folder."
+                _check_same(folder, stage, read_object(path, remedy), started)
             else:
                 (folder / LEDGER).mkdir(exist_ok=True)
                 write_atomically(path, json_bytes(started))
@@ -282,7 +283,12 @@ class Run:
     def _wall_s(self) -> float:
         """Add this session's time to that of earlier ones, and keep the sum."""
         path = self.folder / LEDGER / "wall_s.json"
-        earlier = float(json.loads(path.read_bytes())) if path.exists() else 0.0
+        try:
+            earlier = float(json.loads(path.read_bytes())) if path.exists() else 0.0
+        except (ValueError, TypeError) as error:
+            raise RunError(
+                f"{path} is damaged. Delete it, and run again: it tells only how long it took."
+            ) from error
         total = earlier + time.monotonic() - self._opened_at
         write_atomically(path, json_bytes(round(total, 3)))
         return total
@@ -291,15 +297,11 @@ class Run:
         return self.folder / LEDGER / f"{ordered_name(index)}.json"
 
     def _entry(self, index: int) -> dict[str, Any] | None:
-        try:
-            entry: dict[str, Any] = json.loads(self._entry_path(index).read_bytes())
-        except FileNotFoundError:
+        path = self._entry_path(index)
+        if not path.exists():
             return None
-        except ValueError as error:
-            raise RunError(
-                f"{self._entry_path(index)} is not valid JSON. Delete it to redo that shard."
-            ) from error
-        return entry
+        keys = ("counts", "digest", "ids_digest", "n_images", "seconds")
+        return read_object(path, "Delete it to redo that shard.", keys)
 
 
 def discard_run(folder: Path) -> None:
@@ -340,8 +342,9 @@ def make_folder(folder: Path) -> None:
 
 
 def json_bytes(value: object) -> bytes:
-    """Give a value as the bytes of a JSON file, keys sorted."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """Give a value as the bytes of a JSON file, keys sorted; null for what is not finite."""
+    text = json.dumps(finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return f"{text}\n".encode()
 
 
 def refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
@@ -389,7 +392,8 @@ def lock_folder(folder: Path) -> int:
 
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:
-    for key, old, new in changed_values(before, now):
+    if change := telling_change(before, now):
+        key, old, new = change
         raise ResumeMismatchError(
             f"Cannot resume the {stage} run in {folder}: {key.split('.', 1)[-1]} changed from "
             f"{old!r} to {new!r}. Restore it, or start a new run in another folder."

@@ -47,6 +47,25 @@ def test_a_file_on_the_way_gets_one_sentence(folder: Path, words: str, out: str)
 
 @pytest.mark.parametrize(
     "words",
+    [
+        "detect PHOTOS -o OUT",
+        "obfuscate PHOTOS -a ANN -o OUT",
+        "run PHOTOS OUT",
+        "verify PHOTOS OUT -a ANN",
+        "attack run PHOTOS -a ANN -o OUT --method blur",
+        "synthesize train PHOTOS -a ANN -o OUT --no-feature-critics",
+    ],
+)
+def test_a_file_in_place_of_the_folder_gets_one_sentence(folder: Path, words: str) -> None:
+    swap = {"PHOTOS": "photos", "ANN": "ann", "OUT": "file"}
+    done = command(*(folder / swap[w] if w in swap else w for w in words.split()), code=1)
+    expected = f"{folder / 'file'} is a file, and a folder is needed. Choose another name."
+    assert done.stderr == f"veilset: {expected}\n"
+    assert (folder / "file").read_bytes() == b""
+
+
+@pytest.mark.parametrize(
+    "words",
     ["detect LONG -o OUT", "run PHOTOS LONG", "obfuscate PHOTOS -a LONG -o OUT", "layer ANN LONG"],
 )
 def test_a_name_that_is_too_long_gets_one_sentence(folder: Path, words: str) -> None:

@@ -280,7 +280,7 @@ def test_aliases_of_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
         read_study(written(tmp_path, "\n".join(lines)))
 
 
-ODD = [
+ODD: list[Any] = [
     None, True, 0, -1, 2**62, 0.5, -1.0, float("inf"), float("nan"), "", " ", "x", "..", "/", "~",
     "a/b", "none", "1e3", "é\t", b"bytes", date(2026, 1, 1), [], [[]], [1, "x"], ["x", "x"], {},
     {"x": 1}, {"x": {"y": []}}, "original", "plain", "veil", "small", "resnet18", "auto",

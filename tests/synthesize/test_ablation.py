@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,3 +37,7 @@ def test_all_four_are_trained_and_compared_face_by_face(faces: Path, tmp_path: P
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4 * 3 + 3 * 3
     assert {row["n_people"] for row in rows} == {"1"}
+    # One person is no interval: in no file, and in no format.
+    assert {row["low"] for row in rows} == {row["high"] for row in rows} == {""}
+    for path in tmp_path.rglob("*.json"):
+        assert not re.search("NaN|Infinity", path.read_text()), path

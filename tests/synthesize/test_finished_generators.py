@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from typer.testing import CliRunner, Result
 from tests.synthesize.small_generators import CONFIG, MACHINE, TRAINING, train
 from tests.synthesize.small_trainings import CLASSIFIER, GENERATOR
 from veilset.cli.app import app
+from veilset.cli.synthesize import _told
 from veilset.cli.synthesize_talk import EXIT_STOPPED
 from veilset.errors import AnnotationError, ConfigError, DatasetError, RunError
 from veilset.networks.face_generator import FaceGenerator
@@ -28,12 +30,20 @@ from veilset.synthesize.attribute_training import train_attributes
 from veilset.synthesize.faces_file import FacesFile
 from veilset.synthesize.generating import GALLERY, RESULT, train_generator
 from veilset.synthesize.inpainting_losses import nearness_loss
-from veilset.synthesize.inpainting_measures import LPIPS, Compared, compare_faces, measure_generator
+from veilset.synthesize.inpainting_measures import (
+    LPIPS,
+    Compared,
+    as_json,
+    compare_faces,
+    measure_generator,
+)
 from veilset.synthesize.inpainting_training import train_inpainter
+from veilset.synthesize.model_card import _table
 from veilset.synthesize.prepared import TEST, TRAIN, VAL, PreparedFaces
 from veilset.synthesize.reconstruction_training import train_reconstruction
 from veilset.synthesize.training import Habits
 from veilset.synthesize.views_file import ViewsFile
+from veilset.types import Measurement
 
 PRIVATE = ("views", "training/samples")
 
@@ -67,6 +77,29 @@ def test_lpips_cannot_be_had_of_what_is_finished(source: Path, whole: Path, tmp_
     found["measures"]["synthesize"].append({"name": LPIPS})
     (out / RESULT).write_text(json.dumps(found))
     assert train(source, out, alexnet=weights) == found
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_result_is_named_with_what_to_do(
+    source: Path, whole: Path, tmp_path: Path, text: str
+) -> None:
+    out = copied(whole, tmp_path)
+    (out / RESULT).write_text(text)
+    with pytest.raises(RunError, match=r"result\.json is damaged: .* Or delete it, and run again"):
+        train(source, out)
+    (out / "started.json").write_text(text or "[")
+    with pytest.raises(RunError, match=r"started\.json is damaged: |Cannot go on with"):
+        train(source, out)
+
+
+def test_an_interval_that_does_not_exist_is_told_so() -> None:
+    alone = Measurement("SSIM", 0.5, -math.inf, math.inf, 1)
+    measured = as_json({"synthesize": [alone]})
+    (told,) = measured["synthesize"]
+    assert (told["low"], told["high"], told["n"]) == (None, None, 1)
+    assert "| SSIM | 0.500 (no interval, n = 1) |" in _table(measured)
+    text = "0.5000, no interval, n = 1"
+    assert _told(told) == _told(asdict(alone)) == text
 
 
 def test_without_a_result_it_is_measured_again_and_not_trained(

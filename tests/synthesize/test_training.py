@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,6 +142,33 @@ def test_other_settings_are_no_resume_and_a_damaged_checkpoint_no_beginning(
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1])
     with pytest.raises(DamagedCheckpointError, match=r"bytes instead of.* same command again"):
         train_attributes(faces, tmp_path, CLASSIFIER, machine=MACHINE)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null"])
+def test_a_damaged_record_of_what_was_begun_is_named(
+    faces: Path, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "started.json").write_text(text)
+    with pytest.raises(RunError, match=r"started\.json is damaged.* train into another folder\."):
+        train_attributes(faces, tmp_path, CLASSIFIER, machine=MACHINE)
+    with pytest.raises(RunError, match=r"started\.json is damaged.* train into another folder\."):
+        train_reconstruction(faces, tmp_path, GENERATOR, machine=MACHINE)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_damaged_result_is_named(faces: Path, tmp_path: Path, text: str) -> None:
+    stopped = Habits(should_stop=lambda: True)
+    ways: list[tuple[str, Any, Any]] = [
+        ("a", train_attributes, CLASSIFIER),
+        ("b", train_reconstruction, GENERATOR),
+    ]
+    for name, train, config in ways:
+        folder = tmp_path / name
+        assert train(faces, folder, config, machine=MACHINE, habits=stopped) is None
+        (folder / "result.json").write_text(text)
+        with pytest.raises(RunError, match=r"result\.json is damaged: it .* Restore it, or train"):
+            train(faces, folder, config, machine=MACHINE)
+        assert list(folder.glob("checkpoint-*"))
 
 
 def test_a_classifier_learns_is_measured_and_read_again(faces: Path, tmp_path: Path) -> None:

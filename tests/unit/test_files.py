@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from veilset.errors import RunError
-from veilset.files import ordered_name, part_path, sha256_file, sha256_hex, write_atomically
+from veilset.files import (
+    ordered_name,
+    part_path,
+    read_object,
+    sha256_file,
+    sha256_hex,
+    write_atomically,
+)
 
 
 def test_digests_agree(tmp_path: Path) -> None:
@@ -49,6 +56,23 @@ def test_a_long_name_gets_a_short_part_name(tmp_path: Path) -> None:
     write_atomically(path, b"x")
     assert len(part_path(path).name.encode()) < 64
     assert part_path(path).name.startswith(".")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "{}", "[" * 100_000, "\xff"])
+def test_a_damaged_object_is_named_with_what_to_do(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(RunError, match=r"kept\.json is damaged: it .*\. Restore it\."):
+        read_object(path, "Restore it.", ("value",))
+    with pytest.raises(RunError, match=r"none\.json cannot be read .*\. Restore it\."):
+        read_object(tmp_path / "none.json", "Restore it.")
+
+
+def test_what_was_not_finite_is_read_as_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "kept.json"
+    path.write_text('{"value": 1.5, "ends": [-Infinity, {"high": Infinity}, NaN]}')
+    expected = {"value": 1.5, "ends": [None, {"high": None}, None]}
+    assert read_object(path, "Restore it.") == expected
 
 
 @given(st.sets(st.integers(0, 10**8) | st.integers(0, 200).map(lambda n: n * 100_000 - (n > 0))))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +80,14 @@ def test_changed_settings_are_refused_with_both_values(tmp_path: Path) -> None:
         do_all(tmp_path, shards("a"), method={"cells": 6})
 
 
+def test_another_method_is_told_by_its_name(tmp_path: Path) -> None:
+    faces = {"name": "synthesize", "draws_faces": True, "parameters": {"model": "x"}}
+    plain = {"name": "veil", "parameters": {"cells": 6}}
+    do_all(tmp_path, shards("a"), method=faces)
+    with pytest.raises(ResumeMismatchError, match="method changed from 'synthesize' to 'veil'"):
+        do_all(tmp_path, shards("a"), method=plain)
+
+
 def test_another_stage_or_another_version_is_refused(tmp_path: Path) -> None:
     do_all(tmp_path, shards("a"))
     with pytest.raises(ResumeMismatchError, match="stage changed from 'detect' to 'verify'"):
@@ -125,6 +134,32 @@ def test_a_damaged_ledger_entry_is_named(tmp_path: Path) -> None:
     (tmp_path / "ledger" / "00000.json").write_text("{")
     with pytest.raises(RunError, match="Delete it to redo that shard"):
         do_all(tmp_path, shards("a"))
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"counts": {}}'])
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("started.json", "Restore it, or start a new run in another folder"),
+        ("ledger/00000.json", "Delete it to redo that shard"),
+        ("ledger/wall_s.json", "Delete it, and run again"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_to_do(
+    tmp_path: Path, name: str, text: str, remedy: str
+) -> None:
+    do_all(tmp_path, shards("a"))
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RunError, match=remedy):
+        do_all(tmp_path, shards("a"))
+
+
+def test_what_is_not_finite_is_null_and_no_other_setting(tmp_path: Path) -> None:
+    for _ in range(2):
+        do_all(tmp_path, shards("a"), largest=float("inf"), least=(float("nan"), 1.0))
+    for path in tmp_path.rglob("*.json"):
+        assert not re.search("NaN|Infinity", path.read_text())
+    assert read_manifest(tmp_path)["config"] == {"largest": None, "least": [None, 1.0]}
 
 
 def test_a_second_process_is_kept_out(tmp_path: Path) -> None:

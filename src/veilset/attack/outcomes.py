@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -145,7 +144,7 @@ def write_outcome(path: Path, outcome: Outcome) -> None:
     """Keep what an attack came to, whole or not at all."""
     told = {"format": FORMAT, **asdict(outcome)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json_bytes(_finite(told)))
+    write_atomically(path, json_bytes(told))
 
 
 def read_outcome(path: Path) -> Outcome | None:
@@ -165,14 +164,3 @@ def read_outcome(path: Path) -> Outcome | None:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise RunError(f"{path} is damaged. Delete it, then run the attack again.") from error
-
-
-def _finite(value: Any) -> Any:
-    """Replace what JSON has no word for: infinite PSNR of a picture that was not changed."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {name: _finite(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(each) for each in value]
-    return value

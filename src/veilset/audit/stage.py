@@ -35,7 +35,7 @@ from veilset.dataset.stores import open_store
 from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import ConfigError
-from veilset.files import sha256_file, sha256_hex, write_atomically
+from veilset.files import finite, sha256_file, sha256_hex, write_atomically
 from veilset.pages.audit_figures import Figure, draw_figures
 from veilset.protocols import EngineSettings, Shard, ShardReport
 from veilset.runs import Run, RunSummary
@@ -248,16 +248,17 @@ class _Audit:
         write_figures(self.out / "figures", figures)
         found["tables"] = [asdict(table) for table in tables]
         found["figures"] = sorted(figures)
-        data = (json.dumps(found, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+        text = json.dumps(finite(found), indent=2, ensure_ascii=False, allow_nan=False)
+        data = f"{text}\n".encode()
         # Read back: the page shows what the file says, and lists for tuples like any reader.
         shown = json.loads(data)
-        text = render_card(self.config.card, shown)
+        card = render_card(self.config.card, shown)
         croissant = render_croissant(
             self.config.card, shown["data_set"], summarize(shown), limits_of(shown), tables
         )
-        write_atomically(self.out / "card.md", text.encode("utf-8"))
+        write_atomically(self.out / "card.md", card.encode("utf-8"))
         write_atomically(self.out / "croissant.json", croissant)
-        write_atomically(self.out / "index.html", render_page(shown, figures, tables, text))
+        write_atomically(self.out / "index.html", render_page(shown, figures, tables, card))
         write_atomically(self.out / "audit.json", data)
         return sha256_hex(data)
 

@@ -110,7 +110,7 @@ def count(
     from veilset.attack.people.contents import COUNTED_CSV, COUNTED_JSON, COUNTED_MD
     from veilset.attack.people.counting import count_answers
     from veilset.attack.people.key import read_key
-    from veilset.files import write_atomically, writing
+    from veilset.files import finite, write_atomically, writing
 
     right = read_key(key)
     found = count_answers(right, read_answers(answers, right))
@@ -119,7 +119,7 @@ def count(
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         texts = {
-            COUNTED_JSON: json.dumps(values, ensure_ascii=False, indent=1) + "\n",
+            COUNTED_JSON: json.dumps(finite(values), ensure_ascii=False, indent=1) + "\n",
             COUNTED_CSV: told.as_csv(found),
             COUNTED_MD: told.as_markdown(found),
         }

@@ -13,6 +13,7 @@ from veilset.cli import options as opt
 from veilset.cli.synthesize_talk import stopped, training
 from veilset.cli.synthesize_train import train
 from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, conclude, give, say
+from veilset.files import finite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -369,5 +370,8 @@ def _inputs(detail: str, cells: int, planes: str) -> InputConfig:
 
 def _told(measured: Mapping[str, Any]) -> str:
     """Give a measurement as people read it."""
-    low, high = measured["low"], measured["high"]
-    return f"{measured['value']:.4f} [{low:.4f}, {high:.4f}], n = {measured['n']:,}"
+    value, n = f"{measured['value']:.4f}", f"n = {measured['n']:,}"
+    low, high = finite(measured["low"]), finite(measured["high"])
+    if low is None or high is None:
+        return f"{value}, no interval, {n}"
+    return f"{value} [{low:.4f}, {high:.4f}], {n}"

@@ -109,7 +109,6 @@ def train(
         return
     give(str(out))
     for measured in result["measures"]["synthesize"]:
-        say(
-            f"{measured['name']}: {measured['value']:.3f} ({measured['low']:.3f} to "
-            f"{measured['high']:.3f}, {measured['n']} people)"
-        )
+        low, high = measured["low"], measured["high"]
+        interval = "no interval" if None in (low, high) else f"{low:.3f} to {high:.3f}"
+        say(f"{measured['name']}: {measured['value']:.3f} ({interval}, {measured['n']} people)")

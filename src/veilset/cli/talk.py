@@ -15,6 +15,7 @@ import typer
 
 from veilset.engine.drive import Progress
 from veilset.engine.steps import find_slow_step
+from veilset.files import finite
 from veilset.runs import RunSummary
 
 EXIT_INCOMPLETE = 3
@@ -30,8 +31,13 @@ def say(text: str) -> None:
 
 
 def give(data: object) -> None:
-    """Print data: a text as it is, anything else as one line of JSON."""
-    line = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, sort_keys=True)
+    """Print data: a text as it is, anything else as one line of JSON, null if it is not finite."""
+    is_text = isinstance(data, str)
+    line = (
+        data
+        if is_text
+        else json.dumps(finite(data), ensure_ascii=False, sort_keys=True, allow_nan=False)
+    )
     print(line)  # noqa: T201  where verbs give data
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Self
 
-from veilset.dataset.locations import Location
+from veilset.dataset.locations import Location, is_url
 from veilset.dataset.stores import open_store
 from veilset.errors import DatasetError, DecodeError
 from veilset.protocols import Shard, ShardReader
@@ -154,11 +154,13 @@ class FolderWriter:
 
 
 def check_apart(source: Location, target: Location) -> None:
-    """Refuse a target that lies in the source, or the other way round.
+    """Refuse a target that is a file, or lies in the source, or the other way round.
 
     Raises:
-        DatasetError: If one is, or contains, the other.
+        DatasetError: If it is a file, or one is, or contains, the other.
     """
+    if not is_url(target) and Path(target).is_file():
+        raise DatasetError(f"{target} is a file, and a folder is needed. Choose another name.")
     stores = open_store(source), open_store(target)
     # A local place has a path without a protocol, so that it is apart from every URL.
     real_source = PurePosixPath(_folder_of(stores[0].describe()))

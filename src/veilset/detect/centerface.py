@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from veilset.detect.candidates import Candidates, Network, by_shape, pad, strongest, suppress
 from veilset.errors import ConfigError
+from veilset.networks.first_look import first_look
 from veilset.networks.runtime import Preparation, Session, open_session
 from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import Detector, DetectorSettings
@@ -68,7 +69,7 @@ class CenterFace:
             {**self._session.settings, "network": "centerface", "padded_to": self.stride}
         )
         if self.card is not CARD:
-            _check_heads(self._session)
+            _check_heads(self._session, self.card.origin)
 
     def look(self, images: Sequence[Image], *, floor: float) -> list[Candidates]:
         """Give every candidate of each image; see ``Network.look``."""
@@ -133,9 +134,9 @@ def decode(
     return suppress(found, IOU_THRESHOLD)
 
 
-def _check_heads(session: Session) -> None:
-    with session.run(np.zeros((1, _STRIDE_PX, _STRIDE_PX, 3), np.uint8)) as outputs:
-        found = [output.shape for output in outputs]
+def _check_heads(session: Session, origin: str) -> None:
+    outputs = first_look(session, _STRIDE_PX, origin=origin, kind="CenterFace")
+    found = [output.shape for output in outputs]
     side = _STRIDE_PX // _CELL_PX
     expected = [(1, channels, side, side) for channels in (1, 2, 2, 10)]
     if found != expected:

@@ -22,6 +22,7 @@ from PIL import Image as PillowImage
 from veilset.boxes import clip
 from veilset.detect.candidates import Candidates, by_shape, pad, strongest, survivors
 from veilset.errors import ConfigError, MissingExtraError
+from veilset.networks.first_look import first_look
 from veilset.networks.runtime import Preparation, Session, open_session
 from veilset.networks.weights import Weights, packaged_weights, user_weights
 from veilset.protocols import EFFORTS, Detector, DetectorSettings
@@ -171,7 +172,7 @@ class NudeNet:
             }
         )
         if self.card.sha256 != CARD.sha256:
-            _check_head(self._session)
+            _check_head(self._session, self.card.origin)
 
     def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
         """Find what the aim names in each image; see ``Detector.detect``."""
@@ -280,12 +281,12 @@ def _regions(seen: Seen, size_wh: tuple[int, int], aim: Aim) -> tuple[Region, ..
     )
 
 
-def _check_head(session: Session) -> None:
+def _check_head(session: Session, origin: str) -> None:
     """Refuse weights whose outputs are not the one that is decoded here."""
     side = 2 * _STRIDE_PX
     n_places = sum((side // stride) ** 2 for stride in (8, 16, 32))
-    with session.run(np.zeros((1, side, side, 3), np.uint8)) as outputs:
-        found = [output.shape for output in outputs]
+    outputs = first_look(session, side, origin=origin, kind="NudeNet")
+    found = [output.shape for output in outputs]
     expected = [(1, _N_PLACE + len(CLASSES), n_places)]
     if found != expected:
         raise ConfigError(

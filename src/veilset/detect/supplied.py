@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from veilset.detect.candidates import Candidates, by_shape, pad, suppress
 from veilset.errors import ConfigError
+from veilset.networks.first_look import first_look
 from veilset.networks.runtime import Preparation, open_session
 from veilset.networks.weights import user_weights
 from veilset.protocols import DetectorSettings
@@ -98,13 +99,12 @@ class SuppliedNetwork:
 
     def _arranged(self) -> list[int]:
         size_px = 2 * _STRIDE_PX
-        with self._session.run(np.zeros((1, size_px, size_px, 3), np.uint8)) as outputs:
-            order = self._heads.arrange(self._session.output_names, outputs, size_px)
-            shapes = [output.shape for output in outputs]
+        outputs = first_look(self._session, size_px, origin=self.card.origin, kind=self._heads.name)
+        order = self._heads.arrange(self._session.output_names, outputs, size_px)
         if order is None:
             found = ", ".join(
-                f"{name} {shape}"
-                for name, shape in zip(self._session.output_names, shapes, strict=True)
+                f"{name} {output.shape}"
+                for name, output in zip(self._session.output_names, outputs, strict=True)
             )
             raise ConfigError(
                 f"The weight file {self.card.origin} is not a {self._heads.name}: for a picture "

@@ -192,7 +192,7 @@ class OpenVinoSession:
             )
         except RuntimeError as error:
             raise ConfigError(
-                f"OpenVINO cannot use the weight file: {_reason(error)} "
+                f"OpenVINO cannot use the weight file: {reason(error)} "
                 "Give an ONNX model with one input (N, 3, H, W) that bears any picture size."
             ) from error
         prepare_arrays(openvino)
@@ -380,13 +380,13 @@ def session_error(error: Exception, on_gpu: bool) -> ConfigError:
     """Say why ONNX Runtime did not take a weight file."""
     where = " on the GPU (--device cuda)" if on_gpu else ""
     return ConfigError(
-        f"ONNX Runtime cannot run the weight file{where}: {_reason(error)} "
+        f"ONNX Runtime cannot run the weight file{where}: {reason(error)} "
         "Give an intact ONNX model that bears any picture size"
         + (", check the driver with nvidia-smi, or give --device cpu." if on_gpu else ".")
     )
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Give the last line that says something: these libraries put the reason there."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1].rstrip(".") + "." if lines else type(error).__name__ + "."

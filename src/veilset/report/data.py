@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from veilset.files import finite
 from veilset.report.attacked import attack_data
 from veilset.report.audited import audit_data
 from veilset.report.background import find_bottleneck, models_of
@@ -53,7 +54,7 @@ def render_data(facts: Facts, verdict: Headline, thumbnails: Sequence[Thumbnail]
         "shown": [each.image_id for each in thumbnails],
         "commands": commands(facts),
     }
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=True)
+    text = json.dumps(finite(value), indent=2, sort_keys=True, ensure_ascii=True, allow_nan=False)
     return (text + "\n").encode("ascii")
 
 

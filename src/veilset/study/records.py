@@ -101,7 +101,7 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
 
 def check_unchanged(folder: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Compare what a run is with what it was; arguments and errors as ``check_started``."""
-    now = json.loads(json.dumps(asked))
+    now = json.loads(json_bytes(asked))
     for key, old, new in changed_values(before, now):
         raise ResumeMismatchError(
             f"Cannot resume {now['run_id']}: {key} changed from {old!r} to {new!r}. Restore it, "

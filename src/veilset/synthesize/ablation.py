@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from veilset.errors import RunError
-from veilset.files import write_atomically
+from veilset.files import finite, write_atomically
 from veilset.runs import json_bytes, make_folder
 from veilset.synthesize.inputs import AttributePlanes
 from veilset.synthesize.machine import Machine
@@ -121,6 +121,7 @@ def _write(folder: Path, variants: Sequence[Variant]) -> None:
     rows.writerow(["loss", "planes", "measure", "value", "low", "high", "n_people"])
     for each in variants:
         for measured in (*each.measured, *each.compared):
-            numbers = (f"{end:.6f}" for end in (measured.value, measured.low, measured.high))
+            ends = (measured.value, measured.low, measured.high)
+            numbers = ("" if finite(end) is None else f"{end:.6f}" for end in ends)
             rows.writerow([each.loss, each.planes, measured.name, *numbers, measured.n])
     write_atomically(folder / f"{TABLE}.csv", sink.getvalue().encode())

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from veilset.errors import ConfigError
-from veilset.files import write_atomically
+from veilset.files import read_object, write_atomically
 from veilset.learning import checkpoint
 from veilset.runs import json_bytes
 from veilset.seeds import check_seed, derive
@@ -38,6 +38,7 @@ FORMAT = "veilset-attribute-classifier/1"
 RESULT = "result.json"
 RESNET50, SMALL = "resnet50", "small"
 _BATCH_OF_USE = 128
+_ANEW = "Restore it, or train into another folder: without it the training begins anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +185,8 @@ def train_attributes(
     }
     with open_folder(folder, facts), machine.computing():
         if (folder / RESULT).exists():
+            found = read_object(folder / RESULT, _ANEW, ("mean_accuracy", "mean_majority"))
             checkpoint.discard(folder)
-            found: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
             return found
         data.check_splits()
         learner = _ClassifierLearner(data, config, machine)
@@ -259,7 +260,7 @@ class _ClassifierLearner:
         )
         guessed = np.where(self.common, 1.0, -1.0) * np.ones_like(logits)
         found: dict[str, Any] = json.loads(
-            json.dumps(
+            json_bytes(
                 {
                     "n_images": len(rows),
                     "n_people": len(np.unique(people)),

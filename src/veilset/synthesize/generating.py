@@ -24,7 +24,7 @@ from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
 from veilset.errors import ConfigError, MissingExtraError, PluginError
-from veilset.files import sha256_file, write_atomically
+from veilset.files import read_object, sha256_file, write_atomically
 from veilset.networks.efficientnet_lite import LITE2
 from veilset.networks.face_generator import GENERATOR, FaceGenerator
 from veilset.protocols import EngineSettings
@@ -199,7 +199,11 @@ def _clean(out: Path, *, keep_private: bool) -> None:
 
 def _finished(out: Path, alexnet: Path | None) -> dict[str, Any]:
     """Give the result that is there; refuse what would need another one."""
-    found: dict[str, Any] = json.loads((out / RESULT).read_bytes())
+    remedy = (
+        "Restore it. Or delete it, and run again: faces are cut out and measured anew, the network "
+        "is not trained again."
+    )
+    found = read_object(out / RESULT, remedy, ("generator_sha256", "measures"))
     if alexnet and all(each["name"] != LPIPS for each in found["measures"][DRAWN]):
         raise ConfigError(
             f"The training in {out} is finished, and LPIPS was not measured. Delete "
@@ -229,7 +233,7 @@ def _finish(out: Path, alexnet: Path | None, on_step: Callable[[str], None]) -> 
         "measures": measured,
     }
     write_atomically(out / RESULT, json_bytes(result))
-    found: dict[str, Any] = json.loads(json.dumps(result))
+    found: dict[str, Any] = json.loads(json_bytes(result))
     return found
 
 

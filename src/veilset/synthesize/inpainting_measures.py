@@ -23,6 +23,7 @@ from veilset.images.crops import cut
 from veilset.networks.face_generator import FaceGenerator, IntBox, view_square
 from veilset.plugins import make_detector, make_obfuscator
 from veilset.protocols import Detector, DetectorSettings, Obfuscator
+from veilset.runs import json_bytes
 from veilset.synthesize.measures import measure_share
 from veilset.synthesize.picture_distances import (
     Features,
@@ -233,8 +234,8 @@ def _shared(a: tuple[float, ...], b: tuple[float, ...]) -> float:
 
 
 def as_json(measured: Mapping[str, Sequence[Measurement]]) -> dict[str, Any]:
-    """Give measurements as JSON values."""
+    """Give measurements as JSON values; the ends of an interval that does not exist are None."""
     found: dict[str, Any] = json.loads(
-        json.dumps({name: [asdict(each) for each in rows] for name, rows in measured.items()})
+        json_bytes({name: [asdict(each) for each in rows] for name, rows in measured.items()})
     )
     return found

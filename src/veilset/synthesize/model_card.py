@@ -131,5 +131,7 @@ def _table(measured: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 def _cell(found: Sequence[Mapping[str, Any]], title: str) -> str:
     for each in found:
         if each["name"] == title:
+            if each["low"] is None or each["high"] is None:
+                return f"{each['value']:.3f} (no interval, n = {each['n']})"
             return f"{each['value']:.3f} ({each['low']:.3f} to {each['high']:.3f})"
     return ""

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from veilset.errors import ConfigError
-from veilset.files import write_atomically
+from veilset.files import finite, write_atomically
 
 WEIGHTS = "weights.safetensors"
 
@@ -31,7 +31,7 @@ def save_model(path: Path, tensors: Mapping[str, Tensor], card: Card) -> None:
         RunError: If it cannot be written.
     """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    text = json.dumps(card, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(finite(card), sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_atomically(path, save(plain, metadata={_KEY: text}))
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from veilset.errors import ConfigError
-from veilset.files import ordered_name, write_atomically
+from veilset.files import ordered_name, read_object, write_atomically
 from veilset.learning import checkpoint
 from veilset.runs import json_bytes
 from veilset.seeds import check_seed, derive
@@ -58,6 +58,8 @@ from veilset.synthesize.training import Habits, Plan, Trainer, epoch_rows, open_
 
 RESULT, SCORES, SAMPLES = "result.json", "scores.parquet", "samples"
 N_SAMPLES = 8
+
+_ANEW = "Restore it, or train into another folder: without it the training begins anew."
 
 
 class Loss(StrEnum):
@@ -177,8 +179,8 @@ def train_reconstruction(
     }
     with open_folder(folder, facts), machine.computing():
         if (folder / RESULT).exists():
+            found = read_object(folder / RESULT, _ANEW, ("made", "mean_face"))
             checkpoint.discard(folder)
-            found: dict[str, Any] = json.loads((folder / RESULT).read_bytes())
             return found
         data.check_splits()
         learner = _Learner(data, config, machine, folder)
@@ -208,7 +210,7 @@ def _finish(learner: _Learner, folder: Path) -> dict[str, Any]:
     write_scores(folder / SCORES, scored, data)
     write_atomically(folder / RESULT, json_bytes(result))
     checkpoint.discard(folder)
-    found: dict[str, Any] = json.loads(json.dumps(result))
+    found: dict[str, Any] = json.loads(json_bytes(result))
     return found
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from veilset.changes import changed_values
 from veilset.errors import ResumeMismatchError, RunError
-from veilset.files import write_atomically
+from veilset.files import finite, read_object, write_atomically
 from veilset.learning import checkpoint
 from veilset.learning.random_state import (
     RandomState,
@@ -138,9 +138,10 @@ def open_folder(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
     make_folder(folder)
     lock = lock_folder(folder)
     try:
-        path, now = folder / STARTED, json.loads(json.dumps(facts))
+        path, now = folder / STARTED, json.loads(json_bytes(facts))
         if path.exists():
-            for key, old, new in changed_values(json.loads(path.read_bytes()), now):
+            before = read_object(path, "Restore it, or train into another folder.")
+            for key, old, new in changed_values(before, now):
                 raise ResumeMismatchError(
                     f"Cannot go on with the training in {folder}: {key} changed from {old!r} to "
                     f"{new!r}. Restore it, or train into another folder."
@@ -276,7 +277,7 @@ class Trainer:
     def _log(self, what: Mapping[str, Any]) -> None:
         epoch = (self.n_done - 1) // self.learner.n_batches + 1
         line = {"step": self.n_done, "epoch": epoch, **what}
-        self._lines.append(json.dumps(line, sort_keys=True))
+        self._lines.append(json.dumps(finite(line), sort_keys=True, allow_nan=False))
         _write_log(self.folder, self._lines)
 
     def _save(self) -> None:

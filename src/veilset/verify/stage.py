@@ -34,7 +34,7 @@ from veilset.protocols import EngineSettings, Places, Shard, ShardWork
 from veilset.records.places import record_folder
 from veilset.records.removals import require_settled
 from veilset.records.verdicts import ImageVerdict, Level, Verdict, write_verdicts
-from veilset.runs import FINISHED, STARTED, Run, RunSummary, discard_run
+from veilset.runs import FINISHED, STARTED, Run, RunSummary, discard_run, json_bytes
 from veilset.types import ImageRecord
 from veilset.verify.checks import Exam, Examiner
 from veilset.verify.config import VerifyConfig, effort_above
@@ -104,9 +104,9 @@ def verify_dataset(
     photos, out, annotations = location_of(photos), location_of(out), Path(annotations)
     base = local_path(record, "The record") if record else record_folder(out)
     source, folder = base / "obfuscate", base / "verify"
+    check_apart(photos, out)
     for place in (photos, out):
         check_apart(place, folder)
-    check_apart(photos, out)
     require_settled(base)
     trees = Trees(open_reader(photos, layout), out, source)
     contract = read_contract(source, annotations)
@@ -281,9 +281,11 @@ def _discard_outdated(folder: Path, manifest: Mapping[str, Any], inputs: Mapping
     except FileNotFoundError:
         return
     except ValueError:
-        before = {}
-    is_same_input = before.get("inputs") == json.loads(json.dumps(inputs))
-    is_same_config = before.get("config") == json.loads(json.dumps(manifest))
+        before = None
+    # What cannot be read is of nothing that is there now.
+    before = before if isinstance(before, dict) else {}
+    is_same_input = before.get("inputs") == json.loads(json_bytes(inputs))
+    is_same_config = before.get("config") == json.loads(json_bytes(manifest))
     if not is_same_input or (not is_same_config and (folder / FINISHED).exists()):
         log.info("What %s verified is not what is there now: it starts anew.", folder)
         discard_run(folder)
