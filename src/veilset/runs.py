@@ -33,6 +33,7 @@ STARTED = "started.json"
 FINISHED = "run.json"
 LEDGER = "ledger"
 LOCK = "lock"
+_RESTORE = "Restore it, or start a new run in another folder."
 
 # Whose version can change a result.
 PACKAGES = ("veilset", "numpy", "pillow", "pyarrow", "openvino", "onnxruntime", "jpeglib",
@@ -146,8 +147,8 @@ class Run:
             beside: Names of what may lie in the folder although it is of no run yet.
 
         Raises:
-            ResumeMismatchError: If the folder holds a run with other settings or inputs;
-                the message names the first that differs, with both values.
+            ResumeMismatchError: If the folder holds a run of another stage, or with other
+                settings or inputs; the message names the first that differs, with both values.
             RunError: If the folder is in use, or holds something else.
         """
         started = {
@@ -159,13 +160,11 @@ class Run:
         }
         make_folder(folder)
         path = folder / STARTED
-        if not path.exists():
-            refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
+        refuse_other_run(folder, stage, beside=beside)
         lock_fd = lock_folder(folder)
         try:
             if path.exists():
-                remedy = "Restore it, or start a new run in another folder."
-                _check_same(folder, stage, read_object(path, remedy), started)
+                _check_same(folder, stage, read_object(path, _RESTORE), started)
             else:
                 (folder / LEDGER).mkdir(exist_ok=True)
                 write_atomically(path, json_bytes(started))
@@ -345,6 +344,30 @@ def json_bytes(value: object) -> bytes:
     """Give a value as the bytes of a JSON file, keys sorted; null for what is not finite."""
     text = json.dumps(finite(value), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return f"{text}\n".encode()
+
+
+def refuse_other_run(folder: Path, stage: str, *, beside: Collection[str] = ()) -> None:
+    """Refuse a folder in which a run of a stage can neither begin nor go on.
+
+    Args:
+        folder: It need not be there.
+        stage: Name of the stage.
+        beside: Names of what may lie in it.
+
+    Raises:
+        ResumeMismatchError: If it holds the run of another stage.
+        RunError: If it holds something else, or a damaged file.
+    """
+    path = folder / STARTED
+    if path.exists():
+        before = read_object(path, _RESTORE).get("stage", stage)
+        if before != stage:
+            raise ResumeMismatchError(
+                f"The folder {folder} holds a run of {before!r}, and no {stage!r} can be made in "
+                "it. Choose another folder."
+            )
+    elif folder.is_dir():
+        refuse_foreign_files(folder, {LOCK, LEDGER, *beside})
 
 
 def refuse_foreign_files(folder: Path, known: Collection[str]) -> None:

@@ -14,7 +14,7 @@ from tests.unit.networks.drawn_landmarks import drawn_landmarks
 from tests.unit.synthesize.drawn_faces import NAMES, drawn_photo
 from veilset.annotations.store import AnnotationSet, detection_of, write_annotations
 from veilset.dataset.folder import FolderReader
-from veilset.errors import ConfigError, ResumeMismatchError
+from veilset.errors import ConfigError, ResumeMismatchError, RunError
 from veilset.files import sha256_hex
 from veilset.networks.factor_generator import FACE_ATTRIBUTES
 from veilset.networks.landmarks import LANDMARKS_CARD, Points, five_landmarks
@@ -128,6 +128,19 @@ def test_a_second_selection_looks_at_no_photograph(folder: Path, classifier: Pat
     assert drawn["a/0.png"].regions[1].landmarks_xy == rows["a/0.png"].regions[1].landmarks_xy
     with pytest.raises(ResumeMismatchError, match="way changed from 'all' to 'ppas'"):
         select(folder, classifier, SelectConfig(Way.PPAS))
+
+
+@pytest.mark.parametrize("wrong", ["boxes", "photos.txt"])
+def test_a_place_that_cannot_be_used_is_told_before_the_look(
+    wrong: str, folder: Path, classifier: Path
+) -> None:
+    (folder / "photos.txt").mkdir()
+    (folder / "photos.txt" / "mine").write_text("mine")
+    n_looks = DrawnFinder.n_looks
+    with pytest.raises(RunError, match=r"holds a run of 'detect', and no|is not empty"):
+        select(folder, classifier, SelectConfig(Way.ALL), wrong)
+    assert DrawnFinder.n_looks == n_looks
+    assert not (folder / "seen").exists()
 
 
 def test_interrupted_it_goes_on_and_gives_the_same(

@@ -90,7 +90,7 @@ def test_another_method_is_told_by_its_name(tmp_path: Path) -> None:
 
 def test_another_stage_or_another_version_is_refused(tmp_path: Path) -> None:
     do_all(tmp_path, shards("a"))
-    with pytest.raises(ResumeMismatchError, match="stage changed from 'detect' to 'verify'"):
+    with pytest.raises(ResumeMismatchError, match="holds a run of 'detect', and no 'verify'"):
         Run.open(tmp_path, "verify", {}, {"root": "x"})
     started = json.loads((tmp_path / "started.json").read_text())
     (tmp_path / "started.json").write_text(json.dumps(started | {"veilset": "0.0.1"}))

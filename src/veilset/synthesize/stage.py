@@ -39,7 +39,7 @@ from veilset.networks.face_generator import GENERATOR
 from veilset.networks.landmarks import LandmarkFinder
 from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings
-from veilset.runs import Run, RunSummary
+from veilset.runs import Run, RunSummary, refuse_other_run
 from veilset.synthesize.looking import STAGE as LOOK_STAGE
 from veilset.synthesize.looking import LookConfig, LookTask
 from veilset.synthesize.preparing import PrepareConfig, prepare_faces
@@ -201,6 +201,9 @@ def select_faces(
     known = AnnotationSet(Path(annotations))
     known.require_images()
     _check_apart(photos, out, seen)
+    # After the look it would be too late to hear of it.
+    for folder, stage in ((seen, LOOK_STAGE), (out, SELECT_STAGE)):
+        refuse_other_run(folder, stage)
     reader = open_reader(photos, layout)
     card, model = _read_classifier(Path(classifier))
     inputs = {
