@@ -59,6 +59,18 @@ def test_every_format_takes_a_set_out_and_brings_it_back(folder: Path) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == list(FORMATS)
 
 
+def test_an_export_leaves_what_is_there_alone(folder: Path) -> None:
+    ann, there = folder / "ann", folder / "mine.txt"
+    command("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann,
+            "--label", "Head=face")  # fmt: skip
+    there.write_text("mine")
+    for name in FORMATS:
+        said = command("annotations", "export", ann, "-f", name, "-o", there, code=1).stderr
+        assert f"{there} is there already" in said
+        assert there.read_text() == "mine"
+    assert not list(folder.glob(".veilset-part-*"))
+
+
 def test_a_set_without_its_photographs_hides_nothing(folder: Path) -> None:
     ann = folder / "ann"
     said = command("annotations", "import", folder / "tasks.json", "-f", "label-studio", "-o", ann)

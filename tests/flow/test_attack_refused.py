@@ -62,6 +62,26 @@ def test_what_cannot_be_had_is_refused_before_anything_is_written(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_release_of_other_photographs_is_refused_before_the_look(
+    album: Album, tmp_path: Path
+) -> None:
+    for name in ("empty", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other" / "mine.png").write_bytes(b"no picture")
+    for name in ("empty", "other"):
+        setting = release_setting(f"released={tmp_path / name}")
+        with pytest.raises(DatasetError, match=f"'released' in .*{name} has none of the photog"):
+            album.attack(replace(QUICK, settings=(setting,)), tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("workers", [0, -1, 100_000])
+def test_workers_that_cannot_be_are_refused(album: Album, tmp_path: Path, workers: int) -> None:
+    with pytest.raises(ConfigError, match=f"--workers is {workers}"):
+        album.attack(QUICK, tmp_path / "out", workers=workers)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("missing", "attacks", "says"),
     [
@@ -95,7 +115,7 @@ def test_a_foreign_folder_is_left_alone(album: Album, tmp_path: Path) -> None:
             album.attack(QUICK, folder)
         assert (folder / name).read_bytes() == b"mine"
     (tmp_path / "file").write_bytes(b"mine")
-    with pytest.raises(RunError, match="cannot be made"):
+    with pytest.raises(DatasetError, match="file is a file, and a folder is needed"):
         album.attack(QUICK, tmp_path / "file")
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from veilset.cli.app import app
 from veilset.cli.synthesize_talk import EXIT_STOPPED, TrainingLine
-from veilset.errors import ConfigError
+from veilset.errors import ConfigError, RunError
 from veilset.synthesize.reconstruction_training import WIDTHS
 from veilset.synthesize.training import TrainingProgress
 
@@ -61,6 +61,13 @@ def test_a_generator_that_was_stopped_goes_on_and_is_exported(
     found = run("export", tmp_path / "generator")
     assert found.stdout.strip() == str(tmp_path / "generator" / "generator.onnx")
     assert "ONNX Runtime differs from PyTorch by at most" in found.stderr
+    # Its own place is written again, a file of the user's is not.
+    assert run("export", tmp_path / "generator").exit_code == 0
+    (tmp_path / "mine.txt").write_text("mine")
+    found = run("export", tmp_path / "generator", "-o", tmp_path / "mine.txt")
+    assert isinstance(found.exception, RunError)
+    assert "mine.txt is there already" in str(found.exception)
+    assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
 def test_what_cannot_be_chosen_is_named(tmp_path: Path) -> None:

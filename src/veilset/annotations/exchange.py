@@ -102,7 +102,7 @@ def export_annotations(annotations: str | Path, path: str | Path, config: Export
 
     Args:
         annotations: Folder of the set.
-        path: File to write, one that is there is replaced; or a new or empty folder.
+        path: File to write, which must not be there yet; or a new or empty folder.
         config: How to write.
 
     Raises:
@@ -110,11 +110,13 @@ def export_annotations(annotations: str | Path, path: str | Path, config: Export
             cannot say.
         ConfigError: If the format is not known.
     """
-    form = find_format(config)
+    form, path = find_format(config), Path(path)
+    if path.is_file():
+        raise AnnotationError(f"{path} is there already. Choose another name, or delete it.")
     known = AnnotationSet(Path(annotations))
     known.require_kinds(config.kinds)
     is_reviewed = known.manifest.get("stage") in ("review", "import")
-    return form.write(Path(path), _selected(known, config), config, is_reviewed)
+    return form.write(path, _selected(known, config), config, is_reviewed)
 
 
 def _selected(known: AnnotationSet, config: ExportConfig) -> Iterator[Annotations]:

@@ -57,7 +57,9 @@ STANDARD = (
 """Every method, at several strengths: what is attacked where nothing else is named."""
 
 _RESERVED = (CLEAR, FILLED)
+_LONGEST_NAME = 80
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=:,+-]{0,79}")
+_NOT_IN_NAME = re.compile(r"[^A-Za-z0-9 ._=:,+-]")
 
 Parameters = Mapping[str, str | int | float | bool]
 
@@ -112,6 +114,9 @@ def method_setting(text: str) -> Setting:
     Args:
         text: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE``.
 
+    Returns:
+        Called as the text, without folders; ``-`` stands for what a name cannot hold.
+
     Raises:
         ConfigError: If it is neither.
 
@@ -122,6 +127,8 @@ def method_setting(text: str) -> Setting:
         'synthesize:model=generator.onnx'
     """
     method, _, rest = text.partition(":")
+    if not method.strip():
+        raise ConfigError(f"--method {text!r} is not of the form NAME[:KEY=VALUE,...].")
     parameters: dict[str, str | int | float | bool] = {}
     name = text
     for pair in filter(None, rest.split(",")):
@@ -131,6 +138,7 @@ def method_setting(text: str) -> Setting:
         parameters[key.strip()] = value.strip()
         # The name stands in tables that are published: no folders of this machine.
         name = name.replace(value.strip(), Path(value.strip()).name)
+    name = _NOT_IN_NAME.sub("-", name)[:_LONGEST_NAME]
     return Setting(name, method=method, parameters=parameters)
 
 

@@ -39,11 +39,11 @@ from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import local_path, location_of
 from veilset.dataset.places import open_reader
 from veilset.engine.drive import OnProgress
-from veilset.engine.threads import usable_cores
-from veilset.errors import DatasetError, MissingExtraError, RunError
+from veilset.engine.threads import resolve_workers
+from veilset.errors import DatasetError, DecodeError, MissingExtraError, RunError
 from veilset.files import sha256_hex, write_atomically
 from veilset.plugins import make_obfuscator, make_recogniser
-from veilset.protocols import EngineSettings
+from veilset.protocols import EngineSettings, Reader
 from veilset.runs import (
     FINISHED,
     LOCK,
@@ -54,6 +54,7 @@ from veilset.runs import (
     read_manifest,
 )
 from veilset.seeds import derive
+from veilset.types import ImageRecord
 
 __all__ = ["AttackConfig", "attack_dataset"]
 
@@ -106,7 +107,7 @@ def attack_dataset(
         MissingExtraError: If an attack needs a library that is not installed.
         ResumeMismatchError, RunError: See ``veilset.errors``.
     """
-    config = config or AttackConfig()
+    config, n_threads = config or AttackConfig(), resolve_workers(workers)
     folder = local_path(out, "The results of an attack")
     for place in (photos, *(each.release for each in config.settings if each.release)):
         check_apart(location_of(place), folder)
@@ -120,13 +121,14 @@ def attack_dataset(
         find_devices(config.device)
     reader = open_reader(location_of(photos))
     chosen = choose_photographs(known, config)
+    require_releases(config, chosen.records)
     _refuse_foreign(folder)
     make_folder(folder)
     lock_fd = lock_folder(folder)
     try:
         look_at_faces(
             reader, known, chosen, folder / LOOK, config,
-            workers=workers or usable_cores(), engine=engine, on_progress=on_progress,
+            workers=n_threads, engine=engine, on_progress=on_progress,
             is_needed=_left(folder, config),
         )  # fmt: skip
         evidence = _gather_or_forget(folder / LOOK, config)
@@ -153,6 +155,30 @@ def require_plugins(config: AttackConfig) -> None:
             make_obfuscator(each.method, each.parameters)
         elif each.release:
             open_reader(location_of(each.release))
+
+
+def require_releases(config: AttackConfig, records: Iterable[ImageRecord]) -> None:
+    """Read one photograph of each release, before anything is done.
+
+    Raises:
+        DatasetError: If a release has none of them.
+    """
+    for each in config.shown:
+        if each.release and not _has_any(open_reader(location_of(each.release)), records):
+            raise DatasetError(
+                f"The release {each.name!r} in {each.release} has none of the photographs that are "
+                "to be attacked. Name the data set that was made of them."
+            )
+
+
+def _has_any(release: Reader, records: Iterable[ImageRecord]) -> bool:
+    for record in records:
+        try:
+            release.read(record)
+        except DecodeError:
+            continue
+        return True
+    return False
 
 
 def require_libraries(attacks: Iterable[str]) -> None:

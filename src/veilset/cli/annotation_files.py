@@ -100,7 +100,9 @@ def import_file(
 @app.command("export")
 def export_file(
     annotations: Annotated[Path, typer.Argument(metavar="ANN", help="Annotation set.")],
-    path: Annotated[Path, typer.Option("--out", "-o", help="File or folder to write.")],
+    path: Annotated[
+        Path, typer.Option("--out", "-o", help="File or folder to write; it must not be there yet.")
+    ],
     format_name: Format,
     label: Renamed = None,
     kind: Annotated[

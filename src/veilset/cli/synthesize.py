@@ -243,7 +243,12 @@ def export(
     generator: Annotated[Path, typer.Argument(help="Folder of a trained generator.")],
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="The file; generator.onnx in that folder if not given."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="The file, which must not be there yet; if not given, generator.onnx in that "
+            "folder, which is replaced.",
+        ),
     ] = None,
 ) -> None:
     """Write the report's generator as the file that 'obfuscate --method synthesize' takes."""

@@ -85,7 +85,8 @@ class Synthesize:
         if not self.model:
             raise ConfigError(
                 "The method 'synthesize' needs a generator. Train one with 'veilset synthesize "
-                "train', then name it with --set model=FOLDER, or its file generator.onnx."
+                "train', then name its folder, or its file generator.onnx: --set model=FOLDER, "
+                "with 'veilset attack' --method synthesize:model=FOLDER."
             )
         check_fraction("synthesize", "enlarge", self.enlarge, 2.0)
         check_fraction("synthesize", "feather", self.feather, 2.0)

@@ -33,7 +33,7 @@ from veilset.dataset.places import open_reader
 from veilset.engine.cores import threads_per_process
 from veilset.engine.drive import OnProgress, drive
 from veilset.engine.threads import resolve_workers
-from veilset.errors import MissingExtraError
+from veilset.errors import MissingExtraError, RunError
 from veilset.files import sha256_file
 from veilset.networks.face_generator import GENERATOR
 from veilset.networks.landmarks import LandmarkFinder
@@ -140,8 +140,11 @@ def export_generator(
 
     Raises:
         ConfigError: If there is no finished training.
-        RunError: If a runtime computes something else, or the file cannot be written.
+        RunError: If there is something under the name ``out``, a runtime computes something else,
+            or the file cannot be written.
     """
+    if out is not None and Path(out).exists():
+        raise RunError(f"{out} is there already. Choose another name, or delete it.")
     _require_torch()
     from veilset.synthesize.export import export_onnx
     from veilset.synthesize.generator import Generator

@@ -140,12 +140,13 @@ def test_a_set_of_a_detector_becomes_predictions(photos: Path, tmp_path: Path) -
     file, out = tmp_path / "file", tmp_path / "out"
     write_cvat(file, [looked("a/1.png", (40, 30), replace(FACE, origin=Origin.DETECTED))])
     import_annotations(file, FolderReader(photos), out, CVAT)
-    export_annotations(out, file, ExportConfig("label-studio", image_url="https://host/photos/"))
-    rows = {row.image_id: row for row in read_label_studio(file, prefix="photos/")}
+    tasks, boxes = tmp_path / "tasks.json", tmp_path / "boxes.xml"
+    export_annotations(out, tasks, ExportConfig("label-studio", image_url="https://host/photos/"))
+    rows = {row.image_id: row for row in read_label_studio(tasks, prefix="photos/")}
     assert rows["a/1.png"].regions[0].origin is Origin.DETECTED
     assert rows["b.png"].status is Status.NOT_LOOKED
-    export_annotations(out, file, ExportConfig("cvat"))
-    assert len(list(ElementTree.parse(file).getroot().iter("image"))) == 1
+    export_annotations(out, boxes, ExportConfig("cvat"))
+    assert len(list(ElementTree.parse(boxes).getroot().iter("image"))) == 1
 
 
 def test_percentages_are_cut_to_the_image(photos: Path, tmp_path: Path) -> None:

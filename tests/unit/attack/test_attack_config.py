@@ -74,6 +74,27 @@ def test_parameters_are_pairs(text: str) -> None:
         method_setting(text)
 
 
+@pytest.mark.parametrize(
+    ("model", "shown"),
+    [
+        ("out/a b (1).onnx", "a b -1-.onnx"),
+        ("\u00fcn\u00ef.onnx", "-n-.onnx"),
+        ("/deep/" + "x" * 90, "x" * 63),
+        ("/", ""),
+    ],
+)
+def test_a_model_may_be_called_anything(model: str, shown: str) -> None:
+    setting = method_setting(f"synthesize:model={model}")
+    assert setting.name == f"synthesize:model={shown}"
+    assert setting.parameters == {"model": model}
+
+
+@pytest.mark.parametrize("text", ["", " ", ":cells=3"])
+def test_a_method_has_a_name(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--method '.*' is not of the form NAME"):
+        method_setting(text)
+
+
 @pytest.mark.parametrize("text", ["", "=", "name=", "=place", "name"])
 def test_releases_are_pairs(text: str) -> None:
     with pytest.raises(ConfigError, match="not of the form NAME=PLACE"):

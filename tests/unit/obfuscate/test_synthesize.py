@@ -146,7 +146,7 @@ def test_a_copy_comes_without_the_network(method):
 
 
 def test_without_a_model_it_says_how_to_get_one():
-    with pytest.raises(ConfigError, match=r"'veilset synthesize train'.* --set model=FOLDER"):
+    with pytest.raises(ConfigError, match=r"--set model=.*attack' --method synthesize:model="):
         make_obfuscator("synthesize", {})
 
 
