@@ -43,6 +43,12 @@ def digest(module: nn.Module) -> str:
     return hashlib.sha256(stream.getvalue()).hexdigest()
 
 
+@pytest.mark.parametrize("name", ["checkpoint_path", "pretrained", "weights"])
+def test_weights_that_the_library_would_load_itself_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"arguments\.{name}: .*'init: weights'"):
+        spec_of("resnet18", arguments={name: "/tmp/weights.pth"})
+
+
 @pytest.mark.parametrize("model", [*TRAINED, *PUBLISHED])
 def test_every_network_of_the_study_is_torchvisions_with_another_head(model: str) -> None:
     spec = spec_of(model)

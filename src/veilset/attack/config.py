@@ -135,6 +135,8 @@ def method_setting(text: str) -> Setting:
         key, equals, value = pair.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise ConfigError(f"{pair!r} in {text!r} is not of the form KEY=VALUE.")
+        if key.strip() in parameters:
+            raise ConfigError(f"{text!r} gives {key.strip()!r} twice. Leave one out.")
         parameters[key.strip()] = value.strip()
         # The name stands in tables that are published: no folders of this machine.
         name = name.replace(value.strip(), Path(value.strip()).name)

@@ -64,6 +64,13 @@ class SettingSpec:
         return "folder" if self.root is not None else "layer" if self.layer else "method"
 
 
+_LOADING = frozenset(
+    "cache_dir checkpoint_path pretrained pretrained_cfg pretrained_cfg_overlay weights "
+    "weights_backbone".split()
+)
+"""Arguments of builders that fetch or read weights."""
+
+
 @dataclass(frozen=True, slots=True)
 class NetworkSpec:
     """A network, and what it does not share with the others.
@@ -93,6 +100,12 @@ class NetworkSpec:
         check_name("name", self.name)
         check_choice("source", self.source, SOURCES)
         check_choice("init", self.init or INITS[0], INITS)
+        if loading := sorted(self.arguments.keys() & _LOADING):
+            raise ConfigError(
+                f"arguments.{loading[0]}: the library would load weights by its own rules, and the "
+                "study would know nothing of it. Take it out; 'init: weights' with 'weights' of "
+                "the study brings published ones."
+            )
         check_above_0("lr", self.lr, "learning rate, as 0.1")
         check_above_0("batch_size", self.batch_size, "number of images, as 256")
 

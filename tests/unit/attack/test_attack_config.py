@@ -72,6 +72,8 @@ def test_no_release_can_take_the_place_of_what_is_restored() -> None:
 def test_parameters_are_pairs(text: str) -> None:
     with pytest.raises(ConfigError, match="not of the form KEY=VALUE"):
         method_setting(text)
+    with pytest.raises(ConfigError, match="gives 'cells' twice"):
+        method_setting("veil:cells=1,cells=2")
 
 
 @pytest.mark.parametrize(
