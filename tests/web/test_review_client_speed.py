@@ -40,7 +40,8 @@ def test_the_first_image_comes_within_a_second_and_steps_are_immediate(
     browser: Browser, tmp_path: Path
 ) -> None:
     # The quickest of three: whatever else the machine does only makes it slower.
-    firsts, steps = [], []
+    firsts: list[float] = []
+    steps: list[float] = []
     for attempt in range(3):
         first, steps = open_and_step(browser, tmp_path / f"job-{attempt}")
         firsts.append(first)
