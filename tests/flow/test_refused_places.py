@@ -53,7 +53,6 @@ def test_a_file_on_the_way_gets_one_sentence(folder: Path, words: str, out: str)
         "run PHOTOS OUT",
         "verify PHOTOS OUT -a ANN",
         "attack run PHOTOS -a ANN -o OUT --method blur",
-        "synthesize train PHOTOS -a ANN -o OUT --no-feature-critics",
     ],
 )
 def test_a_file_in_place_of_the_folder_gets_one_sentence(folder: Path, words: str) -> None:

@@ -25,7 +25,7 @@ from veilset.metadata.clean import clean_metadata
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.records.outcomes import Outcome
 from veilset.records.verdicts import Verdict
-from veilset.types import Origin
+from veilset.types import Origin, Region
 
 LEAK, ERROR, REVIEW, ABSENT = Verdict.LEAK, Verdict.ERROR, Verdict.REVIEW, Verdict.ABSENT
 
@@ -73,7 +73,14 @@ def test_regions_of_other_kinds_and_low_scores_are_left_alone(tmp_path: Path) ->
             "c/turned.jpg",
         }
         assert {code for _, codes in found.values() for code in codes} == {"missed-face"}
-        plates = make_release(tmp_path / "plates", obfuscate=ObfuscateConfig(kinds=("plate",)))
+        plates = make_release(tmp_path / "plates")
+        regions = {row.image_id: list(row.regions) for row in AnnotationSet(plates.annotations)}
+        regions["a/one.jpg"].append(Region((0, 0, 8, 8), "plate"))
+        for folder in (plates.annotations, plates.out, plates.record):
+            shutil.rmtree(folder)
+        annotate(plates, regions)
+        config = ObfuscateConfig(kinds=("plate",))
+        obfuscate_dataset(plates.photos, plates.annotations, plates.out, config)
         summary = plates.verify(replace(QUIET, recheck="all"))
     assert summary.extra["overall"] == "passed"
     assert [warning["code"] for warning in summary.extra["warnings"]] == ["faces-not-hidden"]

@@ -23,8 +23,8 @@ from veilset.cli.app import app
 from veilset.engine.same_places import sight
 from veilset.errors import ConfigError, ResumeMismatchError, RunError, UnknownPluginError
 from veilset.files import sha256_file
+from veilset.packages import package_versions
 from veilset.protocols import EngineSettings, Places
-from veilset.runs import package_versions
 from veilset.study import ray_workers, records
 from veilset.study.claims import claim
 from veilset.study.one_run import WEIGHTS

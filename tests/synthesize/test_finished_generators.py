@@ -174,6 +174,12 @@ def test_a_folder_with_something_else_in_it_is_left_alone(
     assert not (out / "started.json").exists()
 
 
+def test_a_file_in_place_of_the_folder_is_told_as_that(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = run_command(source, tmp_path / "file")
+    assert f"{tmp_path / 'file'} is a file, and a folder is needed" in str(found.exception)
+
+
 @pytest.mark.parametrize("learn", [train_reconstruction, train_attributes])
 def test_so_do_the_trainings_of_the_report(
     learn: Callable[..., object], faces: Path, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 from pathlib import Path
 from statistics import median
 
@@ -21,7 +22,9 @@ pytestmark = needs_browser
 logger = logging.getLogger(__name__)
 
 MAX_BUNDLE = 300_000
-MAX_FIRST_IMAGE_MS = 1_000
+# A second, where nothing else runs. Beside other tests browser and server share one core.
+IS_ALONE = "PYTEST_XDIST_WORKER" not in os.environ
+MAX_FIRST_IMAGE_MS = 1_000 if IS_ALONE else 2_500
 MAX_STEP_MS = 100
 MAX_SCRIPT_MS = 16
 """Scripts of the page for each movement of the pointer, with 1,000 boxes."""

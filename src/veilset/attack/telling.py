@@ -27,10 +27,11 @@ from veilset.attack.measuring import Evidence
 from veilset.attack.outcomes import Outcome, Row
 from veilset.attack.ranking import MOST_BEYOND, OF_FACES, Standing, rank_settings
 from veilset.files import sha256_hex, write_atomically
+from veilset.packages import package_versions
 from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
 from veilset.plugins import make_obfuscator
-from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, package_versions, read_manifest
+from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, read_manifest
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 SUMMARY_CSV, SUMMARY_MD, FRONTIER = "summary.csv", "summary.md", "frontier.svg"

@@ -22,8 +22,8 @@ from veilset.engine.ray_cluster import check_address, count_slots, import_ray, j
 from veilset.engine.same_places import sight, take_signs
 from veilset.engine.shard_locks import ShardLocks, await_earlier_workers
 from veilset.errors import ConfigError, RunError
+from veilset.packages import package_versions
 from veilset.protocols import EngineSettings, Shard, ShardReport, ShardTask, Tick
-from veilset.runs import package_versions
 
 log = logging.getLogger(__name__)
 

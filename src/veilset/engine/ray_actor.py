@@ -17,8 +17,8 @@ from veilset.engine.carried import Broken, portable
 from veilset.engine.same_packages import check_versions
 from veilset.engine.same_places import Sighting, check_places, leave_signs
 from veilset.engine.shard_locks import ShardLocks
+from veilset.packages import package_versions
 from veilset.protocols import Shard, ShardReport, ShardTask, ShardWork
-from veilset.runs import package_versions
 
 
 @dataclass(frozen=True, slots=True)

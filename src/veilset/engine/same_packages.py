@@ -12,7 +12,7 @@ def check_versions(wanted: Mapping[str, str], found: Mapping[str, str], node: st
     """Refuse a machine whose packages could give other bytes.
 
     Args:
-        wanted: Versions by package, as ``runs.package_versions`` gives them at the sender.
+        wanted: Versions by package, as ``packages.package_versions`` gives them at the sender.
         found: The same on this machine.
         node: Name of this machine, for messages.
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -25,6 +26,13 @@ class Shard:
     index: int
     records: tuple[ImageRecord, ...]
     container: str = ""
+
+    def ids_digest(self) -> str:
+        """Give a digest of the names of its images, in order."""
+        digest = hashlib.sha256()
+        for record in self.records:
+            digest.update(record.image_id.encode("utf-8", "surrogateescape") + b"\0")
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from veilset.errors import ResumeMismatchError, RunError
+from veilset.packages import package_versions
 from veilset.records.table import check_tables
-from veilset.runs import package_versions, read_manifest
+from veilset.runs import read_manifest
 
 # They decide which rows share a file, and not what is in a row.
 _NO_MATTER = ("shard_size",)

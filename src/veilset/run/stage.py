@@ -12,7 +12,7 @@ from veilset.dataset.outputs import check_output
 from veilset.detect.stage import DetectConfig, detect_dataset
 from veilset.engine.drive import OnProgress
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
-from veilset.plugins import load_factory, make_obfuscator
+from veilset.plugins import make_obfuscator
 from veilset.protocols import EngineSettings
 from veilset.records.places import record_folder
 from veilset.report.stage import write_report
@@ -98,8 +98,6 @@ def run_dataset(
     # What would stop a later stage is found before hours of detection, not after.
     check_apart(photos, out)
     make_obfuscator(config.obfuscate.method, config.obfuscate.parameters)
-    for name in (config.verify.detector, *(config.verify.second_detectors or ())):
-        load_factory("detector", name)
     former = None
     if update:
         former = begin_update(record)

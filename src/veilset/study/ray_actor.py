@@ -23,7 +23,7 @@ from veilset.engine.ray_actor import broken
 from veilset.engine.same_packages import check_versions
 from veilset.engine.same_places import Sighting, check_reads, leave_signs
 from veilset.errors import RunError
-from veilset.runs import package_versions
+from veilset.packages import package_versions
 from veilset.study.claims import claim
 from veilset.study.plan import Study
 

@@ -22,8 +22,8 @@ from veilset.engine.ray_cluster import count_slots, import_ray, joined, require_
 from veilset.engine.same_places import sight, take_signs
 from veilset.errors import ConfigError, RunError
 from veilset.learning.stop_flag import StopFlag
+from veilset.packages import package_versions
 from veilset.protocols import EngineSettings, Places
-from veilset.runs import package_versions
 from veilset.study import records
 from veilset.study.claims import claim
 from veilset.study.plan import Study

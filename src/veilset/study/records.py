@@ -19,7 +19,8 @@ from typing import Any
 from veilset.changes import changed_values
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import write_atomically
-from veilset.runs import json_bytes, package_versions
+from veilset.packages import package_versions
+from veilset.runs import json_bytes
 from veilset.types import ModelCard
 
 FORMAT = "veilset-study-run/1"

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from veilset.errors import DatasetError, ResumeMismatchError, RunError
+from veilset.packages import package_versions
 from veilset.protocols import Shard, ShardReport
 from veilset.records.former import find_difference, open_former
 from veilset.records.outcomes import SCHEMA
-from veilset.runs import Run, package_versions
+from veilset.runs import Run
 from veilset.tables import write_table
 from veilset.types import ImageRecord
 
