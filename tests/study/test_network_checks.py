@@ -83,8 +83,6 @@ def test_arguments_and_sizes_are_tried_without_training(drawn: Path) -> None:
         ("act_layer: zzz", "cannot be built: KeyError('zzz'). Mend its 'arguments'."),
         ("block: zzz", "cannot be built: AttributeError("),
         ("output_stride: 3", "cannot be built: AssertionError()"),
-        ("checkpoint_path: /nowhere", "cannot be built: FileNotFoundError("),
-        ("pretrained: true", "got multiple values for keyword argument 'pretrained'"),
         ("features_only: true", "gives something else than a score for each class."),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -144,15 +145,16 @@ def test_without_the_network_pixels_alone_are_judged() -> None:
 def test_critics_learn_to_tell_drawn_from_real() -> None:
     critics, (seen, drawn) = drawn_critics(), drawn_batch()
     completed = seen.completed(drawn).detach()
-    optimizer = torch.optim.Adam(critics.parameters(), lr=2e-3, betas=(0.5, 0.99))
+    optimizer = torch.optim.Adam(critics.parameters(), lr=1e-3, betas=(0.5, 0.99))
     told = []
-    for _ in range(30):
+    for _ in range(40):
         judged = critics.judge(seen, completed, critics.look(seen, completed))
         told.append(float(judged["feature_critics"].detach()))
         optimizer.zero_grad()
         judged["feature_critics"].backward()
         optimizer.step()
-    assert told[-1] < 0.75 * told[0]
+    # Single steps go astray, and elsewhere with another number of threads.
+    assert np.median(told[-5:]) < 0.75 * told[0]
 
 
 def test_hinges_by_hand() -> None:
