@@ -104,6 +104,7 @@ class AnnotationSet:
 
         Raises:
             AnnotationError: If the folder holds none, or one that is not finished.
+            DatasetError: If its first file is damaged.
         """
         self.folder = folder
         try:
