@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from tests.study.drawn_finished import draw_finished
 from tests.study.drawn_study import TEXT, draw_study
 from veilset.cli.app import app
-from veilset.errors import ResumeMismatchError, RunError
+from veilset.errors import AnnotationError, ResumeMismatchError, RunError
 from veilset.study.layout import Predictions, read_predictions, write_predictions
 from veilset.study.opening import load_study, open_study
 from veilset.study.stage import plan_study
@@ -49,6 +49,17 @@ def test_runs_are_ordered_by_seed(yaml_file: Path) -> None:
     written = json.loads(study.paths.plan.read_bytes())
     assert [each["run_id"] for each in written["runs"]] == [r.run_id for r in study.plan.runs]
     assert len(written["evaluations"]) == 8
+
+
+def test_boxes_of_objects_are_read_before_anything_is_trained(
+    yaml_file: Path, tmp_path: Path
+) -> None:
+    boxes = tmp_path / "boxes.csv"
+    where = f"data: {{annotations: faces, objects: {{format: ilsvrc-csv, path: {boxes}}}}}"
+    yaml_file.write_text(yaml_file.read_text().replace("data: {annotations: faces}", where))
+    with pytest.raises(AnnotationError, match=r"have the same name, .* leave data\.objects out"):
+        plan_study(yaml_file)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_study_is_loaded_without_its_images(yaml_file: Path) -> None:

@@ -67,7 +67,7 @@ def test_a_failure_is_kept_until_it_is_forgotten(tmp_path: Path) -> None:
 def test_damaged_records_are_refused(tmp_path: Path, data: bytes) -> None:
     for name, read in (("run.json", read_run), ("failure.json", read_failure)):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(RunError, match=rf"{name} is damaged .* to train anew"):
+        with pytest.raises(RunError, match=rf"{name} is damaged: .* to train anew"):
             read(tmp_path)
 
 

@@ -11,6 +11,7 @@ from veilset.files import sha256_file
 from veilset.plugins import make_obfuscator
 from veilset.study.config import StudyConfig
 from veilset.study.lists import ImageList
+from veilset.study.objects import read_objects
 from veilset.types import Annotations
 
 N_COMPARED = 256
@@ -50,6 +51,16 @@ def check_settings(config: StudyConfig, lists: Mapping[str, ImageList]) -> None:
                     f"{spec.name}/{image_id} has {what} to hide and is byte for byte that of "
                     f"{config.reference!r}. Obfuscate again; nothing was trained."
                 )
+
+
+def check_objects(config: StudyConfig, lists: Mapping[str, ImageList]) -> None:
+    """Read the boxes of objects, if there are any, before hours of training rather than after.
+
+    Raises:
+        AnnotationError: If they cannot be used.
+    """
+    if config.data.objects is not None:
+        read_objects(config.data.objects, lists["val"].image_ids, lists["val"].folders)
 
 
 def _with_regions(config: StudyConfig, lists: Mapping[str, ImageList]) -> Iterator[tuple[str, int]]:

@@ -58,8 +58,7 @@ def _objects(study: Study) -> Mapping[str, FloatBoxes]:
     spec, val = study.config.data.objects, study.lists["val"]
     if spec is None:
         return {}
-    folders = [val.classes[label] for label in val.labels]
-    return read_objects(spec, val.image_ids, folders)
+    return read_objects(spec, val.image_ids, val.folders)
 
 
 def images_table(facts: Mapping[str, ImageFacts], lists: Mapping[str, ImageList]) -> pa.Table:

@@ -37,6 +37,11 @@ class ImageList:
     classes: tuple[str, ...]
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """Name of the class of each image, which is that of its folder."""
+        return tuple(self.classes[label] for label in self.labels)
+
+    @property
     def sha256(self) -> str:
         """Digest of names, labels and classes, lower-case hex."""
         digest = hashlib.sha256("\0".join(self.classes).encode())

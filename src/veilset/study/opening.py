@@ -13,12 +13,12 @@ from typing import Any
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import sha256_file, sha256_hex, write_atomically, writing
 from veilset.runs import json_bytes, make_folder
-from veilset.study.checks import check_settings
+from veilset.study.checks import check_objects, check_settings
 from veilset.study.config import FORMAT, StudyConfig
 from veilset.study.layout import StudyPaths
 from veilset.study.lists import SPLITS, FoundImages, ImageList, find_images, read_list, write_list
 from veilset.study.plan import Plan, Study, make_plan
-from veilset.study.records import STARTED, check_unchanged, read_object
+from veilset.study.records import STARTED, check_unchanged, find_object
 
 # What tells of a folder that it is of a study, or is empty.
 _OURS = frozenset(
@@ -36,19 +36,20 @@ def open_study(config: StudyConfig) -> Study:
     Raises:
         DatasetError: If the settings do not hold the same images, or an image that should be
             obfuscated is not.
-        AnnotationError: If the annotation set cannot be used.
+        AnnotationError: If the annotation set, or the boxes of objects, cannot be used.
         ResumeMismatchError: If the images, or what a run was asked for, are not those of before.
         RunError: If the folder of the study cannot be used.
     """
     found = find_images(config)
     check_settings(config, found.lists)
+    check_objects(config, found.lists)
     paths = StudyPaths(config.out)
     plan = make_plan(config, found.left_out)
     make_folder(paths.folder)
     _refuse_foreign_files(paths.folder)
     with _locked(paths.folder):
         started = _started(config, found)
-        before = read_object(paths.started)
+        before = find_object(paths.started)
         if before is not None:
             _check_same(paths, before, started)
             _check_runs(paths, plan)
@@ -68,7 +69,7 @@ def load_study(config: StudyConfig) -> Study:
         RunError: If it has not begun, lacks a setting, or its files are damaged.
     """
     paths = StudyPaths(config.out)
-    started = read_object(paths.started)
+    started = find_object(paths.started)
     if started is None:
         raise RunError(f"{paths.folder} holds no study. Begin with 'veilset study run'.")
     for name in config.settings:
@@ -84,7 +85,7 @@ def load_study(config: StudyConfig) -> Study:
                 f"{paths.images(split)} is not the list that the study began with. "
                 "'veilset study plan' writes it again."
             )
-    left_out = tuple((read_object(paths.plan) or {}).get("left_out", ()))
+    left_out = tuple((find_object(paths.plan) or {}).get("left_out", ()))
     digests = {name: spec["files_sha256"] for name, spec in started["settings"].items()}
     return Study(config, paths.folder, make_plan(config, left_out), lists, digests)
 
@@ -149,7 +150,7 @@ def _check_runs(paths: StudyPaths, plan: Plan) -> None:
     for run in plan.runs:
         folder = paths.run(run.run_id)
         if (folder / STARTED).exists():
-            before = read_object(folder / STARTED) or {}
+            before = find_object(folder / STARTED) or {}
             asked = run.asked()
             check_unchanged(folder, {key: before.get(key) for key in asked}, asked)
 

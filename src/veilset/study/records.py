@@ -11,14 +11,14 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from veilset.changes import changed_values
-from veilset.errors import ResumeMismatchError, RunError
-from veilset.files import write_atomically
+from veilset.errors import ResumeMismatchError
+from veilset.files import read_object, write_atomically
 from veilset.packages import package_versions
 from veilset.runs import json_bytes
 from veilset.types import ModelCard
@@ -93,7 +93,7 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
         RunError: If the file is damaged, or cannot be written.
     """
     path = folder / STARTED
-    before = read_object(path)
+    before = find_object(path)
     if before is None:
         write_atomically(path, json_bytes(started))
     else:
@@ -122,7 +122,7 @@ def finish_run(
         device: What it ran on, in words.
         models: Where published weights come from.
     """
-    started = read_object(folder / STARTED) or {}
+    started = find_object(folder / STARTED) or {}
     speed = work.n_images_seen / work.seconds if work.seconds else 0.0
     values = started | asdict(work) | {
         "seconds": round(work.seconds, 3),
@@ -147,14 +147,11 @@ def read_run(folder: Path) -> RunRecord | None:
     Raises:
         RunError: If the file is damaged.
     """
-    values = read_object(folder / FINISHED)
+    values = find_object(folder / FINISHED, ("run_id", "weights_sha256", *Work.__slots__))
     if values is None:
         return None
-    try:
-        work = Work(**{name: values[name] for name in Work.__slots__})
-        return RunRecord(values["run_id"], values, values["weights_sha256"], work)
-    except KeyError as error:
-        raise _damaged(folder / FINISHED, f"{error} is missing") from error
+    work = Work(**{name: values[name] for name in Work.__slots__})
+    return RunRecord(values["run_id"], values, values["weights_sha256"], work)
 
 
 def write_failure(folder: Path, failure: Failure) -> None:
@@ -171,13 +168,8 @@ def read_failure(folder: Path) -> Failure | None:
     Raises:
         RunError: If the file is damaged.
     """
-    values = read_object(folder / FAILED)
-    if values is None:
-        return None
-    try:
-        return Failure(values["kind"], values["step"], values["message"])
-    except KeyError as error:
-        raise _damaged(folder / FAILED, f"{error} is missing") from error
+    values = find_object(folder / FAILED, Failure.__slots__)
+    return None if values is None else Failure(**{name: values[name] for name in Failure.__slots__})
 
 
 def forget_failure(folder: Path) -> None:
@@ -185,24 +177,12 @@ def forget_failure(folder: Path) -> None:
     (folder / FAILED).unlink(missing_ok=True)
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
+def find_object(path: Path, keys: Collection[str] = ()) -> dict[str, Any] | None:
     """Read a JSON object of the study; None if the file is not there.
 
     Raises:
-        RunError: If it is damaged.
+        RunError: If it cannot be read, is damaged, or lacks a key.
     """
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    if not path.exists():
         return None
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, "it is not JSON") from error
-    if not isinstance(values, dict):
-        raise _damaged(path, "it is no object")
-    return values
-
-
-def _damaged(path: Path, why: str) -> RunError:
-    return RunError(
-        f"{path} is damaged ({why}). Delete {path.parent} to train anew, or restore the file."
-    )
+    return read_object(path, f"Delete {path.parent} to train anew, or restore the file.", keys)
