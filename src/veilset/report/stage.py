@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from veilset.records.places import record_folder
 from veilset.report.attacked import read_attacked
 from veilset.report.audited import read_audited
 from veilset.report.contact_sheet import make_thumbnails
-from veilset.report.data import render_data
+from veilset.report.data import FORMAT, render_data
 from veilset.report.gather import Limits, gather
 from veilset.report.pages import render_page
 from veilset.report.studied import read_studied
@@ -83,7 +84,8 @@ def write_report(
 
     Raises:
         RunError: If no stage is on record, the audit is of another set, the study of other
-            images, the attack on another method, or the page cannot be written.
+            images, the attack on another method, or the page cannot be written or would take the
+            place of a file that is no report.
         AnnotationError: If the annotation set is missing or not that of the release.
         DatasetError: If a table of the records is damaged.
     """
@@ -92,6 +94,7 @@ def write_report(
     record = local_path(record, "The record") if record else record_folder(out)
     page = Path(page) if page else record / "report.html"
     _check_page(page, out)
+    _refuse_foreign_files(page)
     limits = Limits(config.n_listed, _RESERVE * config.n_thumbnails)
     facts = gather(out, Path(annotations) if annotations else None, record, limits)
     if audit is not None:
@@ -118,6 +121,25 @@ def _check_page(page: Path, out: Location) -> None:
         )
     if page.suffix.lower() not in (".html", ".htm"):
         raise RunError(f"The report {page} is an HTML page. Give it a name that ends in .html.")
+
+
+def _refuse_foreign_files(page: Path) -> None:
+    """Write over an earlier report, and over nothing else: it is told by its numbers."""
+    numbers = page.with_suffix(".json")
+    there = next((path for path in (page, numbers) if path.exists()), None)
+    if there is not None and not _is_report(numbers):
+        raise RunError(
+            f"{there} is there, and is no report of Veilset. Delete it, or choose another place."
+        )
+
+
+def _is_report(numbers: Path) -> bool:
+    try:
+        found = json.loads(numbers.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    told = str(found.get("format")) if isinstance(found, dict) else ""
+    return told.startswith(FORMAT.partition("/")[0])
 
 
 def _write(path: Path, data: bytes) -> None:

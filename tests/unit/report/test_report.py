@@ -198,6 +198,19 @@ def test_page_never_lies_in_the_output(release: Make) -> None:
         write_report(made.out, page=made.record / "report.json")
 
 
+@pytest.mark.parametrize("name", ["mine.html", "mine.json"])
+def test_only_a_report_is_written_over(release: Make, tmp_path: Path, name: str) -> None:
+    out = release(small()).out
+    page = tmp_path / "mine.html"
+    (tmp_path / name).write_text('{"format": "somebody else\'s"}')
+    with pytest.raises(RunError, match=rf"{name} is there, and is no report .* another place"):
+        write_report(out, page=page)
+    assert (tmp_path / name).read_text() == '{"format": "somebody else\'s"}'
+    (tmp_path / name).unlink()
+    first = write_report(out, page=page).read_bytes()
+    assert write_report(out, page=page).read_bytes() == first
+
+
 def test_config_is_checked() -> None:
     with pytest.raises(ConfigError, match="n_thumbnails is 61"):
         ReportConfig(n_thumbnails=61)
