@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import inf
+from math import inf, isfinite
 from typing import TypeAlias
 
 import numpy as np
@@ -92,7 +92,7 @@ class Region:
         attributes: Further facts, values of str, int, float or bool.
 
     Raises:
-        BoxError: If a coordinate is not finite, or the box is turned inside out.
+        BoxError: If a coordinate or the score is not finite, or the box is turned inside out.
     """
 
     box_xyxy: BoxXyxy
@@ -109,6 +109,12 @@ class Region:
                 f"Box {self.box_xyxy} is turned inside out or not finite. "
                 "Boxes are x0 y0 x1 y1 in pixels, x0 <= x1 and y0 <= y1."
             )
+        if self.score is not None and not isfinite(self.score):
+            raise BoxError(
+                f"The score {self.score} of the box {self.box_xyxy} is not finite, so that it "
+                "cannot be told whether it is high enough. Scores lie between 0 and 1; leave out "
+                "one that is not known."
+            )
 
     def passes(self, min_score: float) -> bool:
         """Whether a threshold lets the region through.
@@ -124,7 +130,8 @@ class Region:
             [False, True]
         """
         is_decided = self.score is None or self.origin is Origin.REVIEWED
-        return is_decided or float(self.score or 0.0) >= min_score
+        # "not <": what cannot be compared is hidden rather than shown.
+        return is_decided or not float(self.score or 0.0) < min_score
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,3 +71,9 @@ def test_a_region_refuses_a_bad_box() -> None:
         Region((4, 0, 1, 1))
     with pytest.raises(BoxError, match="not finite"):
         Region((0, 0, float("nan"), 1))
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+def test_a_region_refuses_a_score_that_no_threshold_can_judge(score: float) -> None:
+    with pytest.raises(BoxError, match="not finite, .* leave out"):
+        Region((0, 0, 1, 1), score=score)

@@ -22,7 +22,9 @@ from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
 from veilset.errors import DecodeError, RunError
 from veilset.files import sha256_hex
-from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
+from veilset.images.decode import DEFAULT_MAX_PIXELS
+from veilset.images.renderings import decode_renderings
+from veilset.networks.searching import search_renderings
 from veilset.networks.weights import check_licence
 from veilset.plugins import make_detector, make_engine
 from veilset.protocols import (
@@ -39,7 +41,8 @@ from veilset.records.former import open_former
 from veilset.runs import Run, RunSummary
 from veilset.types import Annotations, Image, ImageRecord, Status
 
-_Opened: TypeAlias = tuple[Annotations, Image | None]
+_Opened: TypeAlias = tuple[Annotations, tuple[Image, ...]]
+# A row and the renderings to be searched, none where there is nothing to search.
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +188,7 @@ class DetectTask:
                     )
                     for group in held(opened, _n_pixels):
                         reused.extend(
-                            r.image_id for r, i in group if i is None and r.status is Status.LOOKED
+                            r.image_id for r, i in group if not i and r.status is Status.LOOKED
                         )
                         with steps("detect"):
                             rows += _search(detector, group)
@@ -210,7 +213,7 @@ def _open(
     config: DetectConfig,
     steps: Steps,
     former: AnnotationSet | None,
-) -> tuple[Annotations, Image | None]:
+) -> _Opened:
     """Read and decode one image; whatever goes wrong becomes the row's reason.
 
     An image that was searched before comes with what was found, and is not decoded.
@@ -222,18 +225,18 @@ def _open(
             digest = sha256_hex(data)
         known = former.find(record) if former else None
         if known and known.status is Status.LOOKED and known.sha256 == digest:
-            return known, None
+            return known, ()
         with steps("decode"):
-            image, _ = decode_image(data, max_pixels=config.max_pixels)
+            renderings, _ = decode_renderings(data, max_pixels=config.max_pixels)
     except DecodeError as error:
-        return _failed(record.image_id, error.reason, str(error)), None
+        return _failed(record.image_id, error.reason, str(error)), ()
     except RunError:
         # The place of the images is out of reach: see _search.
         raise
     except Exception as error:  # noqa: BLE001  one bad file never stops the run
         message = describe_failure(record.image_id, error)
-        return _failed(record.image_id, "error", message), None
-    height, width = image.shape[:2]
+        return _failed(record.image_id, "error", message), ()
+    height, width = renderings[0].shape[:2]
     row = Annotations(
         record.image_id,
         Status.LOOKED,
@@ -242,19 +245,19 @@ def _open(
         sha256=digest,
         n_bytes=len(data),
     )
-    return row, image
+    return row, renderings
 
 
 def _n_pixels(opened: _Opened) -> int:
-    row, image = opened
-    return row.width * row.height if image is not None else 0
+    row, renderings = opened
+    return row.width * row.height * len(renderings)
 
 
 def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:
     """Search the images that could be opened, together; one by one if that fails."""
-    images = [image for _, image in opened if image is not None]
+    images = [renderings for _, renderings in opened if renderings]
     try:
-        found = iter(detector.detect(images) if images else [])
+        found = iter(search_renderings(detector, images) if images else [])
     except RunError:
         # A service is out of reach or refuses the account: every further image would be
         # written down as one that could not be looked at, and a resumed run passes over it.
@@ -266,7 +269,7 @@ def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:
         if isinstance(error, DecodeError):
             return [_failed(image_id, error.reason, str(error))]
         return [_failed(image_id, "error", describe_failure(image_id, error))]
-    return [row if image is None else replace(row, regions=next(found)) for row, image in opened]
+    return [replace(row, regions=next(found)) if shown else row for row, shown in opened]
 
 
 def _failed(image_id: str, reason: str, message: str) -> Annotations:

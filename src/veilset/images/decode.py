@@ -29,7 +29,13 @@ from veilset.images.formats import (
 from veilset.images.jpeg_complete import check_complete
 from veilset.images.jpeg_markers import APP1, APP2, JpegFile, parse_jpeg
 from veilset.images.orientation import exif_orientation, orient, oriented_size
-from veilset.images.pictures import native_pixels, open_picture, reader_errors, rgb_pixels
+from veilset.images.pictures import (
+    Native,
+    native_pixels,
+    open_picture,
+    reader_errors,
+    rgb_pixels,
+)
 from veilset.types import Image
 
 __all__ = [
@@ -38,6 +44,7 @@ __all__ = [
     "ImageInfo",
     "decode_image",
     "decode_jpeg_header",
+    "decode_stored",
     "inspect_image",
     "jpeg_pixels_pillow",
 ]
@@ -77,7 +84,8 @@ def decode_image(
     """Decode an image file to RGB pixels as people see them.
 
     Transparency is ignored: the colours below transparent pixels are given as stored,
-    because whoever gets the file can look at them.
+    because whoever gets the file can look at them. What viewers show instead is given by
+    ``renderings.decode_renderings``.
 
     Args:
         data: The file.
@@ -91,17 +99,29 @@ def decode_image(
     Raises:
         DecodeError: With the reason why the image cannot be processed.
     """
+    stored, info = decode_stored(data, max_pixels=max_pixels, max_bytes=max_bytes)
+    return np.ascontiguousarray(orient(rgb_pixels(stored), info.orientation)), info
+
+
+def decode_stored(
+    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = DEFAULT_MAX_BYTES
+) -> tuple[Native, ImageInfo]:
+    """Decode an image file to its pixels as stored; arguments and errors as ``decode_image``.
+
+    Returns:
+        The pixels before EXIF orientation, alpha included; of a JPEG ``(H, W, 3)`` RGB. And
+        what ``inspect_image`` gives.
+    """
     check_bytes(data, max_bytes)
     name = sniff_format(data)
-    if name == "JPEG":
-        jpeg = parse_jpeg(data)
-        info = decode_jpeg_header(jpeg, max_pixels)
-        stored = _jpeg_pixels(data)
-        check_complete(jpeg, stored)
-    else:
+    if name != "JPEG":
         with open_picture(data, name, max_pixels) as (picture, info):
-            stored = rgb_pixels(native_pixels(picture, data))
-    return np.ascontiguousarray(orient(stored, info.orientation)), info
+            return native_pixels(picture, data), info
+    jpeg = parse_jpeg(data)
+    info = decode_jpeg_header(jpeg, max_pixels)
+    stored = _jpeg_pixels(data)
+    check_complete(jpeg, stored)
+    return stored, info
 
 
 def decode_jpeg_header(jpeg: JpegFile, max_pixels: int) -> ImageInfo:

@@ -293,6 +293,11 @@ def _deep_colour(data: bytes) -> NDArray[np.uint16]:
     return deep
 
 
+def eight_bits(native: Native) -> Image:
+    """Give stored values with 8 bits, of the same shape."""
+    return (native >> 8 if native.dtype == np.uint16 else native).astype(np.uint8, copy=False)
+
+
 def rgb_pixels(native: Native) -> Image:
     """Give stored pixels as 8-bit RGB, ``(H, W, 3)``; alpha is left out.
 
@@ -300,9 +305,9 @@ def rgb_pixels(native: Native) -> Image:
         >>> rgb_pixels(np.array([[65535, 0]], dtype=np.uint16)).tolist()
         [[[255, 255, 255], [0, 0, 0]]]
     """
-    small = (native >> 8).astype(np.uint8) if native.dtype == np.uint16 else native
+    small = eight_bits(native)
     if small.ndim == 2:
         small = small[:, :, None]
     if small.shape[2] <= 2:
-        return np.repeat(small[:, :, :1], 3, axis=2).astype(np.uint8, copy=False)
-    return np.ascontiguousarray(small[:, :, :3], dtype=np.uint8)
+        return np.repeat(small[:, :, :1], 3, axis=2)
+    return np.ascontiguousarray(small[:, :, :3])

@@ -17,6 +17,7 @@ from veilset.files import sha256_hex
 from veilset.images.compare import find_outside_changes
 from veilset.images.decode import decode_image
 from veilset.images.formats import ImageInfo
+from veilset.images.renderings import decode_renderings
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.protocols import Obfuscator, Substituting
 from veilset.records.outcomes import ImageOutcome, Outcome
@@ -43,7 +44,7 @@ class Exam:
         sha256: Digest of the file in the output.
         n_bytes: Its size.
         max_survival: Largest survival over the regions.
-        image: The decoded output, if detectors are to search it.
+        renderings: The decoded output in all ways to show it, if detectors are to search it.
         cores: ``(N, 4)``, pixels that are obfuscated.
         drawn: ``(M, 4)``, those of them in which the method drew a face.
         looked_again: Why detectors search it, "" if they do not.
@@ -58,7 +59,7 @@ class Exam:
     sha256: str = ""
     n_bytes: int = 0
     max_survival: float | None = None
-    image: Image | None = None
+    renderings: tuple[Image, ...] = ()
     cores: IntBoxes = field(default_factory=lambda: NO_BOXES)
     drawn: IntBoxes = field(default_factory=lambda: NO_BOXES)
     looked_again: str = ""
@@ -264,16 +265,16 @@ class Examiner:
         exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=False)
         if exam.looked_again:
             with steps("decode"):
-                exam.image, _ = self._open(data)
+                exam.renderings, _ = self._renderings(data)
 
     def _check_touched(
         self, exam: Exam, source: bytes, data: bytes, regions: Sequence[Region], steps: Steps
     ) -> None:
         """With regions: open it as an attacker would, and compare it with the original."""
         with steps("decode"):
-            before, info = self._open(source)
+            before, info = decode_image(source, max_pixels=self.config.max_pixels)
             try:
-                after, info_after = self._open(data)
+                shown, info_after = self._renderings(data)
             except DecodeError as error:
                 message = f"{error} Obfuscate again into a new folder."
                 exam.add("unreadable-output", Level.ERROR, message)
@@ -294,10 +295,10 @@ class Examiner:
         if changes:
             exam.add("outside-changed", Level.LEAK, f"{' '.join(changes)} Obfuscate again.")
         with steps("survival"):
-            self._check_survival(exam, before, after, regions)
+            self._check_survival(exam, before, shown[0], regions)
         exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=True)
         if exam.looked_again:
-            exam.image = after
+            exam.renderings = shown
 
     def _is_drawn(self, regions: Sequence[Region], size_wh: tuple[int, int]) -> NDArray[np.bool_]:
         """Say in which regions the method drew a face, ``(N,)``."""
@@ -343,8 +344,8 @@ class Examiner:
                 exam.add("shows-through", Level.LEAK, message, region=region, score=left)
         exam.max_survival = worst
 
-    def _open(self, data: bytes) -> tuple[Image, ImageInfo]:
-        return decode_image(data, max_pixels=self.config.max_pixels)
+    def _renderings(self, data: bytes) -> tuple[tuple[Image, ...], ImageInfo]:
+        return decode_renderings(data, max_pixels=self.config.max_pixels)
 
 
 def _form(info: ImageInfo) -> tuple[object, ...]:

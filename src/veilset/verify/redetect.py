@@ -12,6 +12,7 @@ import numpy as np
 from veilset.boxes import outer_pixels
 from veilset.errors import LicenceError, VeilsetError
 from veilset.files import sha256_hex
+from veilset.networks.searching import search_renderings
 from veilset.plugins import list_plugins, make_detector
 from veilset.protocols import Detector
 from veilset.records.verdicts import Finding, Level
@@ -122,10 +123,15 @@ def sample_share(config: VerifyConfig, n_images: int) -> float:
     return min(1.0, max(config.recheck_sample, config.recheck_minimum / n_images))
 
 
-def search(detector: Detector, images: Sequence[Image]) -> list[tuple[Region, ...] | Exception]:
-    """Search images together; one by one if that fails, so that each has its own answer."""
+def search(
+    detector: Detector, images: Sequence[Sequence[Image]]
+) -> list[tuple[Region, ...] | Exception]:
+    """Search images, each in its renderings, together; one by one if that fails.
+
+    So each has its own answer.
+    """
     try:
-        return list(detector.detect(images)) if images else []
+        return list(search_renderings(detector, images)) if images else []
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
         if len(images) > 1:
             return [answer for image in images for answer in search(detector, [image])]
@@ -151,7 +157,8 @@ def missed_faces(
     for region in regions:
         if covered_share(region.box_xyxy, cores, size_wh) >= MIN_COVERED:
             continue
-        is_leak = region.score is None or region.score >= leak_score
+        # "not <": a score that is no number must not pass.
+        is_leak = region.score is None or not region.score < leak_score
         yield Finding(
             code="missed-face",
             level=Level.LEAK if is_leak else Level.REVIEW,

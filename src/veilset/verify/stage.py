@@ -220,25 +220,25 @@ def _entry(record: ImageRecord) -> Entry:
 
 
 def _n_pixels(exam: Exam) -> int:
-    return 0 if exam.image is None else exam.image.shape[0] * exam.image.shape[1]
+    return sum(each.shape[0] * each.shape[1] for each in exam.renderings)
 
 
 def _look_again(
     exams: Sequence[Exam], eyes: Eyes, contract: Contract, config: VerifyConfig, steps: Steps
 ) -> None:
     """Let every detector search the outputs that are to be searched."""
-    chosen = [(exam, exam.image) for exam in exams if exam.image is not None]
-    images = [image for _, image in chosen]
+    chosen = [(exam, exam.renderings) for exam in exams if exam.renderings]
+    images = [renderings for _, renderings in chosen]
     for name, detector in eyes.detectors.items():
         with steps("detect" if name == config.detector else f"detect {name}"):
             answers = search(detector, images)
-        for (exam, image), answer in zip(chosen, answers, strict=True):
+        for (exam, renderings), answer in zip(chosen, answers, strict=True):
             if isinstance(answer, Exception):
                 message = describe_failure(exam.entry.image_id, answer)
                 exam.add("check-failed", Level.ERROR, message)
                 continue
             found = [region for region in answer if contract.concerns(region.kind)]
-            size_wh = (image.shape[1], image.shape[0])
+            size_wh = (renderings[0].shape[1], renderings[0].shape[0])
             missed = list(missed_faces(name, found, exam.cores, size_wh, config.leak_score))
             exam.findings += missed
             n_drawn = sum(
@@ -248,7 +248,7 @@ def _look_again(
             exam.n_drawn_detected += n_drawn
             exam.n_still_detected += len(found) - len(missed) - n_drawn
     for exam, _ in chosen:
-        exam.image = None
+        exam.renderings = ()
 
 
 def _manifest(config: VerifyConfig, effort: str, eyes: Eyes) -> dict[str, Any]:

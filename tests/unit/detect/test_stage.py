@@ -72,3 +72,18 @@ def test_large_images_are_searched_before_the_batch_is_full(
     check(found_by(detector, tmp_path, monkeypatch))
     assert max(detector.calls) == 2
     assert sum(detector.calls) == 12
+
+
+class Unsure(Batching):
+    """Gives a score that is no number."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        return [(Region((0.0, 0.0, 4.0, 4.0), score=float("nan")),) for _ in images]
+
+
+def test_a_score_that_is_no_number_is_a_failure_and_not_a_face_to_be_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = found_by(Unsure(), tmp_path, monkeypatch)
+    assert {(row.status, row.regions) for row in rows} == {(Status.COULD_NOT_LOOK, ())}
+    assert "BoxError" in rows[0].message

@@ -64,9 +64,9 @@ def test_level_follows_the_score(score: float | None, level: Level) -> None:
 
 def test_a_failing_detector_answers_for_each_picture() -> None:
     small, wide = np.zeros((50, 50, 3), np.uint8), np.zeros((50, 300, 3), np.uint8)
-    answers = search(Failing("fast"), [small, wide, small])
+    answers = search(Failing("fast"), [[small], [wide], [small]])
     assert [isinstance(answer, ValueError) for answer in answers] == [False, True, False]
-    images: list[Image] = []
+    images: list[list[Image]] = []
     assert search(Planted("fast"), images) == []
 
 

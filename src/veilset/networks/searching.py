@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Search every rendering of an image: what a detector finds in any of them is in the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from veilset.boxes import iou
+from veilset.protocols import Detector
+from veilset.types import Image, Region
+
+SAME_IOU = 0.5
+"""Regions of two renderings are one if their kind is the same and their boxes overlap so much."""
+
+
+def search_renderings(
+    detector: Detector, images: Sequence[Sequence[Image]]
+) -> list[tuple[Region, ...]]:
+    """Find the regions of images, each in all of its renderings.
+
+    Args:
+        detector: What looks at them, all in one call.
+        images: The renderings of each image, as ``decode_renderings`` gives them.
+
+    Returns:
+        For each image its regions, strongest first.
+
+    Raises:
+        Exception: Whatever the detector raises.
+    """
+    answers = iter(detector.detect([each for renderings in images for each in renderings]))
+    return [join_regions([next(answers) for _ in renderings]) for renderings in images]
+
+
+def join_regions(found: Sequence[tuple[Region, ...]]) -> tuple[Region, ...]:
+    """Put together what was found in the renderings of one image.
+
+    Args:
+        found: The regions of each rendering.
+
+    Returns:
+        Of one rendering its regions as they are. Of several, those of the first, then of each
+        other what is not there already; strongest first.
+
+    Example:
+        >>> here, there = Region((0, 0, 8, 8), score=0.6), Region((20, 20, 28, 28), score=0.9)
+        >>> again = Region((1, 0, 8, 8), score=0.7)
+        >>> [each.score for each in join_regions([(here,), (again, there)])]
+        [0.9, 0.6]
+    """
+    if len(found) == 1:
+        return found[0]
+    joined: list[Region] = []
+    for regions in found:
+        joined += [each for each in regions if not _is_among(each, joined)]
+    return tuple(sorted(joined, key=lambda each: -(1.0 if each.score is None else each.score)))
+
+
+def _is_among(region: Region, others: Sequence[Region]) -> bool:
+    boxes = [each.box_xyxy for each in others if each.kind == region.kind]
+    return bool(boxes) and bool(iou([region.box_xyxy], boxes).max() >= SAME_IOU)

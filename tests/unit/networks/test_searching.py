@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is found in any rendering of an image is in the image, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.verify.drawn import Planted
+from veilset.boxes import iou
+from veilset.networks.searching import SAME_IOU, join_regions, search_renderings
+from veilset.types import Image, Region
+
+
+class Told(Planted):
+    """Gives what a pixel of the image says: so many regions of its shade."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        return [
+            tuple(Region((10.0 * n, 0, 10.0 * n + 8, 8), score=shade / 100) for n in range(count))
+            for count, shade in ((int(image[0, 0, 0]), int(image[0, 0, 1])) for image in images)
+        ]
+
+
+def shown(count: int, shade: int) -> Image:
+    return np.array([[[count, shade, 0]]], np.uint8)
+
+
+def test_each_image_gets_what_is_in_its_own_renderings() -> None:
+    images = [[shown(1, 50)], [shown(0, 0), shown(2, 70)], [shown(0, 0)]]
+    found = search_renderings(Told("fast"), images)
+    assert [[region.score for region in regions] for regions in found] == [[0.5], [0.7, 0.7], []]
+
+
+def test_kinds_are_kept_apart_and_regions_without_a_score_come_first() -> None:
+    face, plate = Region((0, 0, 8, 8), score=0.4), Region((0, 0, 8, 8), kind="plate", score=0.6)
+    drawn = Region((30, 0, 38, 8))
+    assert join_regions([(face,), (plate, drawn)]) == (drawn, plate, face)
+
+
+boxes = st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 30)] * 2).map(
+    lambda each: (each[0], each[1], each[0] + each[2], each[1] + each[3])
+)
+regions = st.lists(
+    st.builds(Region, boxes, score=st.one_of(st.none(), st.floats(0, 1))), max_size=5
+).map(tuple)
+
+
+@given(st.lists(regions, min_size=2, max_size=4))
+def test_nothing_that_was_found_is_lost(found: list[tuple[Region, ...]]) -> None:
+    joined = join_regions(found)
+    assert all(any(region is each for each in joined) for region in found[0])
+    for region in (each for regions in found for each in regions):
+        assert iou([region.box_xyxy], [each.box_xyxy for each in joined]).max() >= SAME_IOU
+    scores = [1.0 if each.score is None else each.score for each in joined]
+    assert scores == sorted(scores, reverse=True)
+
+
+@given(regions)
+def test_one_rendering_is_left_as_it_is(found: tuple[Region, ...]) -> None:
+    assert join_regions([found]) is found
