@@ -99,14 +99,14 @@ class AnnotationSet:
         manifest: Its ``run.json``.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: str | Path) -> None:
         """Open a set.
 
         Raises:
             AnnotationError: If the folder holds none, or one that is not finished.
             DatasetError: If its first file is damaged.
         """
-        self.folder = folder
+        self.folder = folder = Path(folder)
         try:
             self.manifest = read_manifest(folder)
         except RunError as error:

@@ -79,6 +79,11 @@ def test_finding_goes_across_shards_in_path_order(tmp_path: Path) -> None:
         assert known.find(ImageRecord(stranger)).status is Status.NOT_LOOKED
 
 
+def test_the_path_of_a_set_may_be_text(tmp_path: Path) -> None:
+    write_set(tmp_path / "set", [[Annotations("a.jpg", Status.LOOKED)]])
+    assert [row.image_id for row in AnnotationSet(f"{tmp_path}/set")] == ["a.jpg"]
+
+
 def test_an_unfinished_or_foreign_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="holds no run"):
         AnnotationSet(tmp_path)
