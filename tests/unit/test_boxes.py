@@ -75,5 +75,5 @@ def test_a_region_refuses_a_bad_box() -> None:
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
 def test_a_region_refuses_a_score_that_no_threshold_can_judge(score: float) -> None:
-    with pytest.raises(BoxError, match="not finite, .* leave out"):
+    with pytest.raises(BoxError, match=r"not finite, .* leave out"):
         Region((0, 0, 1, 1), score=score)
