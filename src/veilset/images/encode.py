@@ -30,6 +30,7 @@ from PIL.ImageFile import ImageFile
 from veilset.errors import BoxError
 from veilset.images.decode import decode_jpeg_header
 from veilset.images.formats import DEFAULT_MAX_PIXELS, ImageInfo, sniff_format
+from veilset.images.jpeg_blocks import gray_level
 from veilset.images.jpeg_markers import parse_jpeg
 from veilset.images.jpeg_splice import splice_jpeg
 from veilset.images.orientation import stored_boxes, unorient
@@ -40,7 +41,6 @@ from veilset.types import Image, IntBoxes
 DEFAULT_QUALITY: Final = 90
 """Quality, 0..100, at which lossy WebP and AVIF files are encoded again."""
 
-_LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 _KEPT_TIFF_TAGS: Final = (271, 272, 274, 282, 283, 296, 305, 306, 34675)
 _MODE_OF: Final = {2: "LA", 3: "RGB", 4: "RGBA"}
 
@@ -116,7 +116,7 @@ def _paste(native: Native, stored: Image, box: list[int]) -> Native:
     patch: NDArray[Any] = stored[y0:y1, x0:x1]
     channels = 1 if native.ndim == 2 else native.shape[2]
     if channels <= 2:
-        patch = np.rint(patch.astype(np.float32) @ _LUMA).astype(np.uint8)
+        patch = gray_level(patch)
     deep = native.dtype == np.uint16
     if deep:
         patch = patch.astype(np.uint16) * 257

@@ -15,25 +15,48 @@ from veilset.images.coefficients import block_shape
 from veilset.images.jpeg_markers import JpegFile
 from veilset.types import Image, IntBoxes, Mask
 
+_BITS: Final = 16
 _TO_YCC: Final = np.array(
-    [
-        [0.299, 0.587, 0.114],
-        [-0.168735892, -0.331264108, 0.5],
-        [0.5, -0.418687589, -0.081312411],
-    ],
-    dtype=np.float32,
+    [[19595, 38470, 7471], [-11059, -21709, 32768], [32768, -27439, -5329]], dtype=np.float32
 )
+"""Weights of R, G and B in 1 / 2**16, those of libjpeg; the rows add up to 1, 0 and 0."""
+
 _AT_ONCE = 2048
 
 
-def _cosines() -> NDArray[np.float32]:
+def gray_level(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give the luma of RGB pixels, ``(..., 3)`` to ``(...)``, rounded.
+
+    Example:
+        >>> gray_level(np.array([[255, 255, 255], [0, 255, 0]], np.uint8)).tolist()
+        [255, 150]
+    """
+    return _rounded_plane(pixels, 0).astype(np.uint8)
+
+
+def _rounded_plane(pixels: NDArray[np.uint8], index: int) -> NDArray[np.float32]:
+    # Whole numbers below 2**24 in float32: every sum is exact in any order.
+    plane = pixels.astype(np.float32) @ _TO_YCC[index]
+    # As libjpeg: half a level of luma is rounded up, one of chroma down.
+    plane += (1 << (_BITS - 1)) - (index > 0)
+    plane *= np.float32(1 / (1 << _BITS))
+    return np.floor(plane, out=plane)
+
+
+def _transform() -> NDArray[np.float64]:
+    """Give the transform of a block, ``(64, 64)``, whole numbers in 1 / 2**32.
+
+    A sample is below 2**15, a weight at most 2**30, and 64 products are added: whole numbers below
+    2**53, so that every sum is exact in any order, and bytes depend on no CPU or BLAS.
+    """
     k, n = np.mgrid[0:8, 0:8]
     basis = 0.5 * np.cos((2 * n + 1) * k * np.pi / 16)
     basis[0] *= np.sqrt(0.5)
-    return np.asarray(basis, dtype=np.float32)
+    whole = np.rint(basis * (1 << _BITS))
+    return np.asarray(np.kron(whole, whole).T, dtype=np.float64, order="C")
 
 
-_DCT: Final = _cosines()
+_DCT: Final = _transform()
 
 
 def block_scale(jpeg: JpegFile, index: int) -> tuple[int, int]:
@@ -68,19 +91,26 @@ def touched_blocks(jpeg: JpegFile, footprint: IntBoxes) -> list[Mask]:
 
 def _samples(
     jpeg: JpegFile, index: int, pixels: NDArray[np.uint8], scale: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Turn pixel blocks ``(M, 8 * down, 8 * across, 3)`` into samples ``(M, 8, 8)`` around 0."""
+) -> NDArray[np.float64]:
+    """Add up the pixels of each sample, around 0.
+
+    Args:
+        pixels: Blocks, ``(M, 8 * down, 8 * across, 3)``.
+        scale: ``down`` and ``across``.
+
+    Returns:
+        ``(M, 64)``, whole numbers: the mean of a sample's pixels times ``down * across``.
+    """
     if len(jpeg.components) == 1 or jpeg.is_ycc:
-        plane = pixels.astype(np.float32) @ _TO_YCC[index]
-        plane = np.rint(plane, out=plane)
-        offset = 128.0 if index == 0 else 0.0
+        plane = _rounded_plane(pixels, index)
+        offset = 128 if index == 0 else 0
     else:
         plane = pixels[..., index].astype(np.float32)
-        offset = 128.0
+        offset = 128
     down, across = scale
     if scale != (1, 1):
-        plane = plane.reshape(len(plane), 8, down, 8, across).mean(axis=(2, 4))
-    return np.asarray(plane - np.float32(offset), dtype=np.float32)
+        plane = plane.reshape(len(plane), 8, down, 8, across).sum(axis=(2, 4))
+    return plane.reshape(-1, 64).astype(np.float64) - offset * down * across
 
 
 def forward_blocks(
@@ -107,6 +137,7 @@ def forward_blocks(
     """
     scale = block_scale(jpeg, index)
     rows, columns = np.nonzero(blocks)
+    steps = table.astype(np.float64) * (scale[0] * scale[1]) * 2.0 ** (2 * _BITS)
     result = np.empty((len(rows), 64), dtype=np.int16)
     height, width = stored.shape[:2]
     for start in range(0, len(rows), _AT_ONCE):
@@ -116,8 +147,7 @@ def forward_blocks(
         np.minimum(y, height - 1, out=y)
         np.minimum(x, width - 1, out=x)
         samples = _samples(jpeg, index, stored[y[:, :, None], x[:, None, :]], scale)
-        spectrum = (_DCT @ samples @ _DCT.T).reshape(-1, 64)
         # A sequential 8-bit file holds AC values of 10 bits and DC differences of 11.
-        level = np.clip(np.rint(spectrum / table), -1023, 1023)
+        level = np.clip(np.rint(samples @ _DCT / steps), -1023, 1023)
         result[part] = level.astype(np.int16)
     return result
