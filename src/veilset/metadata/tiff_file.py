@@ -26,6 +26,27 @@ from veilset.metadata.exif import (
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.jpeg_segments import clean_jpeg, clean_tables
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.metadata.tiff_layout import (
+    BITS,
+    COLOUR,
+    COMPRESSION,
+    FILL_ORDER,
+    HEIGHT,
+    JPEG,
+    NO_COMPRESSION,
+    PLANAR,
+    ROWS_PER_STRIP,
+    SAMPLES,
+    STRIPS,
+    SUBSAMPLING,
+    TILE_HEIGHT,
+    TILE_WIDTH,
+    TILES,
+    WIDTH,
+    number,
+    numbers,
+    unpacked_sizes,
+)
 from veilset.metadata.tiff_tags import (
     LONG,
     RATIONAL,
@@ -40,36 +61,33 @@ from veilset.metadata.tiff_tags import (
     read_header,
 )
 
-_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _SAMPLES = 0x0100, 0x0101, 0x0102, 0x0103, 0x0115
-_ROWS_PER_STRIP, _PLANAR, _TILE_WIDTH, _TILE_HEIGHT = 0x0116, 0x011C, 0x0142, 0x0143
-_STRIPS, _TILES = (0x0111, 0x0117), (0x0144, 0x0145)
 _SUBFILE, _JPEG_TABLES, _ICC = 0x00FE, 0x015B, 0x8773
-_NONE, _OLD_JPEG, _JPEG, _DEFLATE = 1, 6, 7, (8, 32946)
+_OLD_JPEG, _DEFLATE = 6, (8, 32946)
 _DNG_VERSION = 0xC612
 
 _WHOLE = (SHORT, LONG)
 # Tags a decoder needs, with the largest number of values each may have.
 _STRUCTURE: Mapping[int, tuple[tuple[int, ...], int]] = {
-    _WIDTH: (_WHOLE, 1),
-    _HEIGHT: (_WHOLE, 1),
-    _BITS: (_WHOLE, 16),
-    _COMPRESSION: (_WHOLE, 1),
-    0x0106: (_WHOLE, 1),  # PhotometricInterpretation
-    0x010A: (_WHOLE, 1),  # FillOrder
-    _SAMPLES: (_WHOLE, 1),
-    _ROWS_PER_STRIP: (_WHOLE, 1),
-    _PLANAR: (_WHOLE, 1),
+    WIDTH: (_WHOLE, 1),
+    HEIGHT: (_WHOLE, 1),
+    BITS: (_WHOLE, 16),
+    COMPRESSION: (_WHOLE, 1),
+    COLOUR: (_WHOLE, 1),
+    FILL_ORDER: (_WHOLE, 1),
+    SAMPLES: (_WHOLE, 1),
+    ROWS_PER_STRIP: (_WHOLE, 1),
+    PLANAR: (_WHOLE, 1),
     0x0124: (_WHOLE, 1),  # T4Options
     0x0125: (_WHOLE, 1),  # T6Options
     0x013D: (_WHOLE, 1),  # Predictor
     0x0140: ((SHORT,), 3 << 16),  # ColorMap
-    _TILE_WIDTH: (_WHOLE, 1),
-    _TILE_HEIGHT: (_WHOLE, 1),
+    TILE_WIDTH: (_WHOLE, 1),
+    TILE_HEIGHT: (_WHOLE, 1),
     0x014C: (_WHOLE, 1),  # InkSet
     0x0152: (_WHOLE, 16),  # ExtraSamples
     0x0153: (_WHOLE, 16),  # SampleFormat
     0x0211: ((RATIONAL,), 3),  # YCbCrCoefficients
-    0x0212: (_WHOLE, 2),  # YCbCrSubSampling
+    SUBSAMPLING: (_WHOLE, 2),
     0x0213: (_WHOLE, 1),  # YCbCrPositioning
     0x013E: ((RATIONAL,), 2),  # WhitePoint
 }
@@ -92,30 +110,35 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
             raise broken(f"Tag {tag} of the TIFF has a form that it cannot have.")
         if rule:
             tree.fields[tag] = value
-    strips, offsets_tag = _read_strips(data, order, first, removed)
+    strips = _read_strips(data, order, first, removed)
     _add_color_map(tree, order, first)
     _add_tables(tree, first, strips)
     _add_allowed(tree, data, order, first, policy, removed)
     removed += [
         name_of(tag)
         for tag in first.fields
-        if tag not in {*tree.fields, *tree.children, *_STRUCTURE, *_STRIPS, *_TILES, _SUBFILE, _ICC}
+        if tag not in {*tree.fields, *tree.children, *_STRUCTURE, *STRIPS, *TILES, _SUBFILE, _ICC}
         and tag not in {*RESOLUTION, *PRODUCT}
         and name_of(tag)
     ]
-    head, body = _lay_out(tree, order, offsets_tag, strips)
+    tags = TILES if TILES[0] in first.fields else STRIPS
+    head, body = _lay_out(tree, order, tags, strips)
     return cleaned([head, *body], removed)
 
 
 def picture_ranges(data: bytes) -> list[tuple[int, int]]:
-    """Give the places (start, stop) of the strips or tiles, and of their JPEG tables."""
+    """Give the places (start, stop) of the strips or tiles, and of their JPEG tables.
+
+    Only what the picture needs is in them; none if that cannot be told.
+    """
     header = read_header(data)
     first = read_directory(data, *header) if header else None
     if header is None or first is None:
         return []
-    tags = _TILES if _TILES[0] in first.fields else _STRIPS
-    starts, sizes = (_numbers(first, header[0], tag) for tag in tags)
-    ranges = [(start, start + size) for start, size in zip(starts, sizes, strict=False)]
+    try:
+        ranges, _ = _find_strips(data, header[0], first)
+    except DecodeError:
+        return []
     tables = first.fields.get(_JPEG_TABLES)
     if tables:
         place = data.find(tables.raw)
@@ -137,83 +160,55 @@ def _read_first(data: bytes) -> tuple[str, Directory]:
         raise DecodeError(
             "multi-picture", "The TIFF holds several pictures. Split it into single ones first."
         )
-    subfile = _numbers(first, order, _SUBFILE)
+    subfile = numbers(first, order, _SUBFILE)
     if _DNG_VERSION in first.fields or (subfile and subfile[0] & 1):
         raise unsupported("The TIFF is a camera raw file or holds a reduced picture only.")
-    if _numbers(first, order, _COMPRESSION) == (_OLD_JPEG,):
+    if numbers(first, order, COMPRESSION) == (_OLD_JPEG,):
         raise unsupported("The TIFF uses JPEG compression of the old style.")
     # Decoding such colours takes tag 532, whose 48 free bytes are not worth the risk.
-    is_plain_ycbcr = _numbers(first, order, 0x0106) == (6,) and 0x0214 in first.fields
-    if is_plain_ycbcr and _numbers(first, order, _COMPRESSION) != (_JPEG,):
+    is_plain_ycbcr = numbers(first, order, COLOUR) == (6,) and 0x0214 in first.fields
+    if is_plain_ycbcr and numbers(first, order, COMPRESSION) != (JPEG,):
         raise unsupported("The TIFF holds YCbCr colours with a reference of its own.")
     return order, first
 
 
-def _numbers(first: Directory, order: str, tag: int) -> tuple[int, ...]:
-    value = first.fields.get(tag)
-    return value.integers(order) if value else ()
+def _find_strips(data: bytes, order: str, first: Directory) -> tuple[list[tuple[int, int]], int]:
+    """Give the places (start, stop) of strips or tiles, cut to what they need.
 
-
-def _number(first: Directory, order: str, tag: int, default: int) -> int:
-    numbers = _numbers(first, order, tag)
-    return numbers[0] if numbers else default
-
-
-def _read_strips(
-    data: bytes, order: str, first: Directory, removed: list[str]
-) -> tuple[list[bytes], int]:
-    """Give the strips or tiles, cut to what they need, and the tag of their offsets."""
-    tags = _TILES if _TILES[0] in first.fields else _STRIPS
-    offsets, sizes = (_numbers(first, order, tag) for tag in tags)
-    compression = _number(first, order, _COMPRESSION, _NONE)
-    needed = _plain_size(first, order, len(offsets)) if compression == _NONE else None
-    stated, sizes = sizes, needed or sizes
-    if not offsets or len(offsets) != len(sizes) or len(offsets) > 1 << 20:
+    Returns:
+        The places, and the bytes that the directory states beyond them.
+    """
+    tags = TILES if TILES[0] in first.fields else STRIPS
+    unpacked = unpacked_sizes(first, order)
+    offsets, stated = (numbers(first, order, tag) for tag in tags)
+    compression = number(first, order, COMPRESSION, NO_COMPRESSION)
+    # Readers take plain strips by the size of the picture and do not ask for their length.
+    sizes = unpacked if compression == NO_COMPRESSION else stated
+    if len(offsets) != len(sizes):
         raise broken("The TIFF does not say where its strips or tiles are.")
     if min(*offsets, *sizes) < 0 or sum(sizes) > len(data):
         raise cut_short("The strips of the TIFF are longer than the file.")
-    strips: list[bytes] = []
+    places: list[tuple[int, int]] = []
     for index, (start, size) in enumerate(zip(offsets, sizes, strict=True)):
-        strip = data[start : start + size]
-        if len(strip) != size:
+        if start + size > len(data):
             raise cut_short(f"Strip {index} of the TIFF goes beyond the end of the file.")
         if compression in _DEFLATE:
-            strip = _end_of_stream(strip)
-        elif compression == _JPEG and size:
-            jpeg = clean_jpeg(strip, "strip")
-            removed += jpeg.removed
-            strip = jpeg.data
-        strips.append(strip)
-    if compression != _JPEG and sum(stated) > sum(map(len, strips)):
+            size = len(_end_of_stream(data[start : start + size]))
+        places.append((start, start + size))
+    return places, sum(stated) - sum(stop - start for start, stop in places)
+
+
+def _read_strips(data: bytes, order: str, first: Directory, removed: list[str]) -> list[bytes]:
+    """Give the strips or tiles, cut to what they need."""
+    places, n_beyond = _find_strips(data, order, first)
+    if n_beyond > 0:
         removed.append("bytes after a strip")
-    return strips, tags[0]
-
-
-def _plain_size(first: Directory, order: str, n_strips: int) -> tuple[int, ...] | None:
-    """Give the bytes that each uncompressed strip needs; None if that is not plain.
-
-    Subsampled colours are packed in another way, so they are not judged.
-    """
-    bits = _numbers(first, order, _BITS) or (1,)
-    n_samples = _number(first, order, _SAMPLES, 1)
-    is_planar = _number(first, order, _PLANAR, 1) == 2
-    width, height = (_number(first, order, tag, 0) for tag in (_WIDTH, _HEIGHT))
-    if len(set(bits)) > 1 or _number(first, order, 0x0106, 0) == 6 or not (width and height):
-        return None
-    bits_of_pixel = bits[0] * (1 if is_planar else n_samples)
-    if _TILES[0] in first.fields:
-        tile_width, tile_height = (
-            _number(first, order, tag, 0) for tag in (_TILE_WIDTH, _TILE_HEIGHT)
-        )
-        return ((tile_width * bits_of_pixel + 7) // 8 * tile_height,) * n_strips
-    rows = min(_number(first, order, _ROWS_PER_STRIP, height) or height, height)
-    row_bytes = (width * bits_of_pixel + 7) // 8
-    per_plane = -(-height // rows)
-    if n_strips != per_plane * (n_samples if is_planar else 1):
-        return None
-    return tuple(
-        row_bytes * min(rows, height - rows * (index % per_plane)) for index in range(n_strips)
-    )
+    strips = [data[start:stop] for start, stop in places]
+    if number(first, order, COMPRESSION, NO_COMPRESSION) != JPEG:
+        return strips
+    pieces = [clean_jpeg(strip, "strip") if strip else Cleaned(b"") for strip in strips]
+    removed += [name for piece in pieces for name in piece.removed]
+    return [piece.data for piece in pieces]
 
 
 def _end_of_stream(strip: bytes) -> bytes:
@@ -233,7 +228,7 @@ def _end_of_stream(strip: bytes) -> bytes:
 
 def _add_color_map(tree: Tree, order: str, first: Directory) -> None:
     color_map = tree.fields.get(0x0140)
-    bits = _number(first, order, _BITS, 1)
+    bits = number(first, order, BITS, 1)
     if color_map and color_map.count != 3 << min(bits, 16):
         raise broken("The colour map of the TIFF has a wrong length.")
 
@@ -272,10 +267,10 @@ def _add_allowed(
 
 
 def _lay_out(
-    tree: Tree, order: str, offsets_tag: int, strips: Sequence[bytes]
+    tree: Tree, order: str, tags: tuple[int, int], strips: Sequence[bytes]
 ) -> tuple[bytes, list[bytes]]:
     """Place the strips behind the directory; give the head and the padded strips."""
-    sizes_tag = _STRIPS[1] if offsets_tag == _STRIPS[0] else _TILES[1]
+    offsets_tag, sizes_tag = tags
     sizes = [len(strip) for strip in strips]
     form = f"{order}{len(strips)}L"
     tree.fields[sizes_tag] = Field(LONG, len(strips), struct.pack(form, *sizes))

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TIFF: as many strips as the picture needs, and nothing behind what each of them decodes to."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from tests.unit.metadata.samples import directory, opened, saved
+from veilset.errors import DecodeError
+from veilset.metadata.clean import clean_metadata, embedded_previews
+from veilset.metadata.tiff_tags import read_directory, read_header
+
+WIDTH, HEIGHT = 16, 8
+FACE, SKY = bytes(range(128)), bytes(128)
+JPEG = saved("JPEG", quality=60)
+BITS, COMPRESSION, COLOUR, SAMPLES, ROWS, PLANES = 0x0102, 0x0103, 0x0106, 0x0115, 0x0116, 0x011C
+TILE_WIDTH, TILE_HEIGHT = 0x0142, 0x0143
+
+
+def shorts(tag: int, *values: int) -> tuple[int, int, int, bytes]:
+    return tag, 3, len(values), struct.pack(f"<{len(values)}H", *values)
+
+
+def longs(tag: int, *values: int) -> tuple[int, int, int, bytes]:
+    return tag, 4, len(values), struct.pack(f"<{len(values)}L", *values)
+
+
+def gray(
+    strips: list[bytes],
+    *more: tuple[int, int, int, bytes],
+    tags: tuple[int, int] = (0x0111, 0x0117),
+) -> bytes:
+    """Write a gray TIFF of 16 x 8 pixels around any strips or tiles; ``more`` replaces tags."""
+    places = [8 + sum(map(len, strips[:index])) for index in range(len(strips))]
+    chosen = {
+        entry[0]: entry
+        for entry in (
+            *(shorts(0x0100, WIDTH), shorts(0x0101, HEIGHT), shorts(BITS, 8)),
+            *(shorts(COMPRESSION, 1), shorts(COLOUR, 1), shorts(SAMPLES, 1)),
+            *(longs(tags[0], *places), longs(tags[1], *map(len, strips))),
+            *more,
+        )
+    }
+    start = 8 + sum(map(len, strips))
+    head = b"II" + struct.pack("<HL", 42, start)
+    return head + b"".join(strips) + directory("<", sorted(chosen.values()), start)
+
+
+def reason_of(data: bytes) -> str:
+    with pytest.raises(DecodeError) as caught:
+        clean_metadata(data)
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("compression", [1, 5, 7, 8, 32773, 34925, 50000, 2, 4])
+@pytest.mark.parametrize("rows", [1, 4, HEIGHT, 100])
+def test_more_strips_than_the_picture_needs_are_refused(rows, compression):
+    # Pillow shows the last of too many strips, libtiff the first.
+    n_needed = -(-HEIGHT // rows)
+    data = gray([FACE] * n_needed + [SKY], shorts(ROWS, rows), shorts(COMPRESSION, compression))
+    assert reason_of(data) == "unreadable"
+    assert reason_of(gray([FACE] * (n_needed - 1), shorts(ROWS, rows))) == "unreadable"
+
+
+def test_a_plane_too_many_is_refused():
+    colours = (shorts(SAMPLES, 3), shorts(BITS, 8, 8, 8), shorts(COLOUR, 2), shorts(PLANES, 2))
+    whole = gray([FACE, SKY, FACE], *colours)
+    assert opened(clean_metadata(whole)).tobytes() == opened(whole).tobytes()
+    assert reason_of(gray([FACE, SKY, FACE, SKY], *colours)) == "unreadable"
+    assert reason_of(gray([FACE * 3], *colours)) == "unreadable"
+
+
+def test_as_many_tiles_as_the_picture_needs_and_no_strips_beside_them():
+    tiles = (0x0144, 0x0145)
+    size = (shorts(TILE_WIDTH, 16), shorts(TILE_HEIGHT, 16))
+    whole = gray([FACE * 2], *size, tags=tiles)
+    assert opened(clean_metadata(whole)).tobytes() == opened(whole).tobytes()
+    assert reason_of(gray([FACE * 2, SKY * 2], *size, tags=tiles)) == "unreadable"
+    assert reason_of(gray([FACE * 2], tags=tiles)) == "unreadable"
+    assert reason_of(gray([FACE], *size)) == "unreadable"
+    both = (*size, longs(0x0111, 8), longs(0x0117, 128))
+    assert reason_of(gray([FACE * 2], *both, tags=tiles)) == "unreadable"
+
+
+@pytest.mark.parametrize("more", [
+    [shorts(ROWS, 0)], [shorts(0x0100, 0)], [shorts(SAMPLES, 0)], [shorts(PLANES, 3)],
+    [shorts(BITS, 0)], [shorts(SAMPLES, 2), shorts(BITS, 8, 4)],
+])  # fmt: skip
+def test_sizes_that_cannot_be_are_refused(more):
+    assert reason_of(gray([FACE], *more)) == "unreadable"
+
+
+def test_colours_at_half_the_size_take_what_they_need():
+    # Four pixels of brightness and two of colour for each two by two.
+    colours = (shorts(SAMPLES, 3), shorts(BITS, 8, 8, 8), shorts(COLOUR, 6))
+    halves = shorts(0x0212, 2, 2)
+    data = gray([bytes(192) + JPEG], *colours, halves)
+    out = clean_metadata(data)
+    assert JPEG not in out
+    assert bytes(192) in out
+    assert reason_of(gray([bytes(192)], *colours, shorts(0x0212, 3, 0))) == "unreadable"
+
+
+def test_a_strip_too_many_is_searched_for_pictures():
+    data = gray([FACE, JPEG], shorts(ROWS, HEIGHT))
+    assert [each.where for each in embedded_previews(data)] == ["TIFF data"]
+
+
+def test_an_ordinary_file_keeps_its_strips():
+    for rows in (1, 3, HEIGHT):
+        cut = [FACE[at : at + 16 * rows] for at in range(0, 128, 16 * rows)]
+        data = gray(cut, shorts(ROWS, rows))
+        out = clean_metadata(data)
+        assert opened(out).tobytes() == FACE
+        assert embedded_previews(out) == []
+        header = read_header(out)
+        assert header
+        found = read_directory(out, *header)
+        assert found
+        assert found.fields[0x0117].count == len(cut)
