@@ -64,6 +64,7 @@ from veilset.metadata.tiff_tags import (
 _SUBFILE, _JPEG_TABLES, _ICC = 0x00FE, 0x015B, 0x8773
 _OLD_JPEG, _DEFLATE = 6, (8, 32946)
 _DNG_VERSION = 0xC612
+_PALETTE, _PALETTE_COLOURS = 0x0140, 3
 
 _WHOLE = (SHORT, LONG)
 # Tags a decoder needs, with the largest number of values each may have.
@@ -80,7 +81,7 @@ _STRUCTURE: Mapping[int, tuple[tuple[int, ...], int]] = {
     0x0124: (_WHOLE, 1),  # T4Options
     0x0125: (_WHOLE, 1),  # T6Options
     0x013D: (_WHOLE, 1),  # Predictor
-    0x0140: ((SHORT,), 3 << 16),  # ColorMap
+    _PALETTE: ((SHORT,), 3 << 16),
     TILE_WIDTH: (_WHOLE, 1),
     TILE_HEIGHT: (_WHOLE, 1),
     0x014C: (_WHOLE, 1),  # InkSet
@@ -111,7 +112,7 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
         if rule:
             tree.fields[tag] = value
     strips = _read_strips(data, order, first, removed)
-    _add_color_map(tree, order, first)
+    _keep_needed_palette(tree, order, first, removed)
     _add_tables(tree, first, strips)
     _add_allowed(tree, data, order, first, policy, removed)
     removed += [
@@ -226,10 +227,16 @@ def _end_of_stream(strip: bytes) -> bytes:
     return strip[: len(strip) - len(inflater.unused_data)]
 
 
-def _add_color_map(tree: Tree, order: str, first: Directory) -> None:
-    color_map = tree.fields.get(0x0140)
+def _keep_needed_palette(tree: Tree, order: str, first: Directory, removed: list[str]) -> None:
+    """Drop a palette that no pixel refers to: it would be free bytes, as many as 393,216."""
+    palette = tree.fields.get(_PALETTE)
     bits = number(first, order, BITS, 1)
-    if color_map and color_map.count != 3 << min(bits, 16):
+    if number(first, order, COLOUR, 0) != _PALETTE_COLOURS:
+        if tree.fields.pop(_PALETTE, None):
+            removed.append("unused palette")
+    elif bits > 8:
+        raise unsupported("The TIFF has a palette of more than 256 colours.")
+    elif palette and palette.count != 3 << bits:
         raise broken("The colour map of the TIFF has a wrong length.")
 
 

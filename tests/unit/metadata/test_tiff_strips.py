@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.metadata.samples import directory, opened, saved
 from veilset.errors import DecodeError
-from veilset.metadata.clean import clean_metadata, embedded_previews
+from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.metadata.tiff_tags import read_directory, read_header
 
 WIDTH, HEIGHT = 16, 8
@@ -120,3 +120,39 @@ def test_an_ordinary_file_keeps_its_strips():
         found = read_directory(out, *header)
         assert found
         assert found.fields[0x0117].count == len(cut)
+
+
+def palette(n_bits: int, colour: int, n_colours: int) -> bytes:
+    row = WIDTH * n_bits // 8
+    table = shorts(0x0140, *(0x5EC4 ^ i for i in range(3 * n_colours)))
+    return gray([bytes(row * HEIGHT)], shorts(BITS, n_bits), shorts(COLOUR, colour), table)
+
+
+@pytest.mark.parametrize("n_bits", [1, 4, 8])
+def test_a_palette_stays_where_the_pixels_are_numbers_in_it(n_bits):
+    data = palette(n_bits, 3, 1 << n_bits)
+    out = clean_metadata(data)
+    assert read_directory(out, "<", 8).fields[0x0140].count == 3 << n_bits
+    assert opened(out).convert("RGB").tobytes() == opened(data).convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize(("n_bits", "n_colours"), [(8, 256), (8, 40), (16, 1000), (16, 1 << 14)])
+def test_a_palette_that_no_pixel_uses_goes(n_bits, n_colours, colour):
+    data = palette(n_bits, colour, n_colours)
+    out = clean_metadata(data)
+    assert 0x0140 not in read_directory(out, "<", 8).fields
+    assert metadata_findings(data) == ("unused palette",)
+    assert opened(out).tobytes() == opened(data).tobytes()
+
+
+@pytest.mark.parametrize(("n_bits", "n_colours"), [(8, 255), (8, 257), (4, 256)])
+def test_a_palette_of_a_wrong_length_is_refused(n_bits, n_colours):
+    assert reason_of(palette(n_bits, 3, n_colours)) == "unreadable"
+
+
+def test_palettes_of_more_than_256_colours_are_refused():
+    # Such a table is 393,216 bytes, of which a picture may use none.
+    assert reason_of(gray([bytes(256)], shorts(BITS, 16), shorts(COLOUR, 3))) == "unsupported"
+    two = (shorts(BITS, 8, 8), shorts(SAMPLES, 2), shorts(COLOUR, 3), shorts(0x0140, *[7] * 768))
+    assert opened(clean_metadata(gray([FACE * 2], *two, shorts(0x0152, 2)))).mode == "PA"
