@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rewrite a TIFF file with one directory of allowed tags; strips and tiles are copied.
 
+Each is copied as far as the picture needs it; only fax codes are written anew.
+
 Tags after TIFF revision 6.0 and its Technical Note 2 (JPEG). The output holds the
 directory, then the strips or tiles in the order of the directory, and nothing else.
 """
@@ -8,7 +10,6 @@ directory, then the strips or tiles in the order of the directory, and nothing e
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Mapping, Sequence
 
 from veilset.errors import DecodeError
@@ -26,6 +27,8 @@ from veilset.metadata.exif import (
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.jpeg_segments import clean_jpeg, clean_tables
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short, unsupported
+from veilset.metadata.tiff_codecs import can_find_end, end_of_strip
+from veilset.metadata.tiff_fax import FAX, PACKBITS, fax_strips
 from veilset.metadata.tiff_layout import (
     BITS,
     COLOUR,
@@ -62,7 +65,8 @@ from veilset.metadata.tiff_tags import (
 )
 
 _SUBFILE, _JPEG_TABLES, _ICC = 0x00FE, 0x015B, 0x8773
-_OLD_JPEG, _DEFLATE = 6, (8, 32946)
+_OLD_JPEG = 6
+_FAX_OPTIONS = (0x0124, 0x0125)
 _DNG_VERSION = 0xC612
 _PALETTE, _PALETTE_COLOURS = 0x0140, 3
 
@@ -78,8 +82,7 @@ _STRUCTURE: Mapping[int, tuple[tuple[int, ...], int]] = {
     SAMPLES: (_WHOLE, 1),
     ROWS_PER_STRIP: (_WHOLE, 1),
     PLANAR: (_WHOLE, 1),
-    0x0124: (_WHOLE, 1),  # T4Options
-    0x0125: (_WHOLE, 1),  # T6Options
+    **dict.fromkeys(_FAX_OPTIONS, (_WHOLE, 1)),
     0x013D: (_WHOLE, 1),  # Predictor
     _PALETTE: ((SHORT,), 3 << 16),
     TILE_WIDTH: (_WHOLE, 1),
@@ -111,9 +114,13 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
             raise broken(f"Tag {tag} of the TIFF has a form that it cannot have.")
         if rule:
             tree.fields[tag] = value
+    tags = TILES if TILES[0] in first.fields else STRIPS
     strips = _read_strips(data, order, first, removed)
+    if _is_compressed_by(first, order, *FAX):
+        strips = _write_fax_anew(tree, order, tags, strips)
+        removed.append("fax codes")
     _keep_needed_palette(tree, order, first, removed)
-    _add_tables(tree, first, strips)
+    _add_tables(tree, order, first)
     _add_allowed(tree, data, order, first, policy, removed)
     removed += [
         name_of(tag)
@@ -122,7 +129,6 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
         and tag not in {*RESOLUTION, *PRODUCT}
         and name_of(tag)
     ]
-    tags = TILES if TILES[0] in first.fields else STRIPS
     head, body = _lay_out(tree, order, tags, strips)
     return cleaned([head, *body], removed)
 
@@ -140,8 +146,10 @@ def picture_ranges(data: bytes) -> list[tuple[int, int]]:
         ranges, _ = _find_strips(data, header[0], first)
     except DecodeError:
         return []
+    if _is_compressed_by(first, header[0], *FAX):
+        return []
     tables = first.fields.get(_JPEG_TABLES)
-    if tables:
+    if tables and _is_compressed_by(first, header[0], JPEG):
         place = data.find(tables.raw)
         ranges.append((place, place + len(tables.raw)))
     return ranges
@@ -189,14 +197,25 @@ def _find_strips(data: bytes, order: str, first: Directory) -> tuple[list[tuple[
         raise broken("The TIFF does not say where its strips or tiles are.")
     if min(*offsets, *sizes) < 0 or sum(sizes) > len(data):
         raise cut_short("The strips of the TIFF are longer than the file.")
+    _check_compression(first, order, compression)
     places: list[tuple[int, int]] = []
     for index, (start, size) in enumerate(zip(offsets, sizes, strict=True)):
         if start + size > len(data):
             raise cut_short(f"Strip {index} of the TIFF goes beyond the end of the file.")
-        if compression in _DEFLATE:
-            size = len(_end_of_stream(data[start : start + size]))
+        if can_find_end(compression):
+            size = end_of_strip(data[start : start + size], compression, unpacked[index])
         places.append((start, start + size))
     return places, sum(stated) - sum(stop - start for start, stop in places)
+
+
+def _check_compression(first: Directory, order: str, compression: int) -> None:
+    """Refuse compressed data of which nobody here can say where it ends."""
+    if compression in (NO_COMPRESSION, JPEG, *FAX):
+        return
+    if not can_find_end(compression):
+        raise unsupported(f"The TIFF is compressed in a way that cannot be judged ({compression}).")
+    if number(first, order, FILL_ORDER, 1) != 1:
+        raise unsupported("The TIFF is compressed, with the bits of each byte turned round.")
 
 
 def _read_strips(data: bytes, order: str, first: Directory, removed: list[str]) -> list[bytes]:
@@ -205,26 +224,11 @@ def _read_strips(data: bytes, order: str, first: Directory, removed: list[str]) 
     if n_beyond > 0:
         removed.append("bytes after a strip")
     strips = [data[start:stop] for start, stop in places]
-    if number(first, order, COMPRESSION, NO_COMPRESSION) != JPEG:
+    if not _is_compressed_by(first, order, JPEG):
         return strips
     pieces = [clean_jpeg(strip, "strip") if strip else Cleaned(b"") for strip in strips]
     removed += [name for piece in pieces for name in piece.removed]
     return [piece.data for piece in pieces]
-
-
-def _end_of_stream(strip: bytes) -> bytes:
-    """Cut what follows the end of a zlib stream; it is inflated without being kept."""
-    inflater = zlib.decompressobj()
-    pending = strip
-    try:
-        while pending and not inflater.eof:
-            inflater.decompress(pending, 1 << 18)
-            pending = inflater.unconsumed_tail
-    except zlib.error as error:
-        raise broken("A compressed strip of the TIFF is damaged.") from error
-    if not inflater.eof:
-        raise cut_short("A compressed strip of the TIFF ends too early.")
-    return strip[: len(strip) - len(inflater.unused_data)]
 
 
 def _keep_needed_palette(tree: Tree, order: str, first: Directory, removed: list[str]) -> None:
@@ -240,11 +244,33 @@ def _keep_needed_palette(tree: Tree, order: str, first: Directory, removed: list
         raise broken("The colour map of the TIFF has a wrong length.")
 
 
-def _add_tables(tree: Tree, first: Directory, strips: Sequence[bytes]) -> None:
+def _add_tables(tree: Tree, order: str, first: Directory) -> None:
     tables = first.fields.get(_JPEG_TABLES)
-    if tables and strips and strips[0][:2] == b"\xff\xd8":
+    if tables and _is_compressed_by(first, order, JPEG):
         raw = clean_tables(tables.raw)
         tree.fields[_JPEG_TABLES] = Field(UNDEFINED, len(raw), raw)
+
+
+def _is_compressed_by(first: Directory, order: str, *compressions: int) -> bool:
+    return number(first, order, COMPRESSION, NO_COMPRESSION) in compressions
+
+
+def _write_fax_anew(
+    tree: Tree, order: str, tags: tuple[int, int], strips: Sequence[bytes]
+) -> list[bytes]:
+    """Give the strips packed in another way; change the tags that describe that."""
+    if tags == TILES:
+        raise unsupported("The TIFF has tiles of fax codes.")
+    head, body = _lay_out(tree, order, tags, strips)
+    described = Directory(tree.fields, 0)
+    width, height = (number(described, order, tag, 0) for tag in (WIDTH, HEIGHT))
+    rows = min(number(described, order, ROWS_PER_STRIP, height), height)
+    is_zero_white = number(described, order, COLOUR, 0) == 0
+    packed = fax_strips(b"".join([head, *body]), (width, height), rows, is_zero_white=is_zero_white)
+    for tag in (FILL_ORDER, *_FAX_OPTIONS):
+        tree.fields.pop(tag, None)
+    tree.fields[COMPRESSION] = Field(SHORT, 1, struct.pack(f"{order}H", PACKBITS))
+    return packed
 
 
 def _add_allowed(

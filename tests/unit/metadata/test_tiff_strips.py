@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import random
 import struct
+from collections.abc import Mapping
+from io import BytesIO
 
 import pytest
+from PIL import Image
 
 from tests.unit.metadata.samples import directory, opened, saved
 from veilset.errors import DecodeError
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
-from veilset.metadata.tiff_tags import read_directory, read_header
+from veilset.metadata.tiff_tags import Field, read_directory, read_header
 
 WIDTH, HEIGHT = 16, 8
 FACE, SKY = bytes(range(128)), bytes(128)
@@ -46,6 +50,13 @@ def gray(
     start = 8 + sum(map(len, strips))
     head = b"II" + struct.pack("<HL", 42, start)
     return head + b"".join(strips) + directory("<", sorted(chosen.values()), start)
+
+
+def fields_of(data: bytes) -> Mapping[int, Field]:
+    header = read_header(data)
+    found = read_directory(data, *header) if header else None
+    assert found
+    return found.fields
 
 
 def reason_of(data: bytes) -> str:
@@ -115,11 +126,7 @@ def test_an_ordinary_file_keeps_its_strips():
         out = clean_metadata(data)
         assert opened(out).tobytes() == FACE
         assert embedded_previews(out) == []
-        header = read_header(out)
-        assert header
-        found = read_directory(out, *header)
-        assert found
-        assert found.fields[0x0117].count == len(cut)
+        assert fields_of(out)[0x0117].count == len(cut)
 
 
 def palette(n_bits: int, colour: int, n_colours: int) -> bytes:
@@ -132,7 +139,7 @@ def palette(n_bits: int, colour: int, n_colours: int) -> bytes:
 def test_a_palette_stays_where_the_pixels_are_numbers_in_it(n_bits):
     data = palette(n_bits, 3, 1 << n_bits)
     out = clean_metadata(data)
-    assert read_directory(out, "<", 8).fields[0x0140].count == 3 << n_bits
+    assert fields_of(out)[0x0140].count == 3 << n_bits
     assert opened(out).convert("RGB").tobytes() == opened(data).convert("RGB").tobytes()
 
 
@@ -141,7 +148,7 @@ def test_a_palette_stays_where_the_pixels_are_numbers_in_it(n_bits):
 def test_a_palette_that_no_pixel_uses_goes(n_bits, n_colours, colour):
     data = palette(n_bits, colour, n_colours)
     out = clean_metadata(data)
-    assert 0x0140 not in read_directory(out, "<", 8).fields
+    assert 0x0140 not in fields_of(out)
     assert metadata_findings(data) == ("unused palette",)
     assert opened(out).tobytes() == opened(data).tobytes()
 
@@ -156,3 +163,133 @@ def test_palettes_of_more_than_256_colours_are_refused():
     assert reason_of(gray([bytes(256)], shorts(BITS, 16), shorts(COLOUR, 3))) == "unsupported"
     two = (shorts(BITS, 8, 8), shorts(SAMPLES, 2), shorts(COLOUR, 3), shorts(0x0140, *[7] * 768))
     assert opened(clean_metadata(gray([FACE * 2], *two, shorts(0x0152, 2)))).mode == "PA"
+
+
+COMPRESSIONS = ["tiff_lzw", "packbits", "tiff_adobe_deflate", "tiff_deflate", "zstd", "lzma"]
+FAX = ["group3", "group4", "tiff_ccitt"]
+
+
+def with_tail(data: bytes, tail: bytes) -> bytes:
+    """Put bytes behind the only strip of a TIFF, inside the length that is stated."""
+    fields = dict(fields_of(data))
+    order = "<" if data[:2] == b"II" else ">"
+    (start,), (size,) = (fields[tag].integers(order) for tag in (0x0111, 0x0117))
+    place = len(data) + len(data) % 2
+    out = bytearray(data.ljust(place, b"\0") + data[start : start + size] + tail)
+    (first,) = struct.unpack_from(f"{order}L", data, 4)
+    for index in range(len(fields)):
+        at = first + 2 + 12 * index
+        (tag,) = struct.unpack_from(f"{order}H", data, at)
+        if tag in (0x0111, 0x0117):
+            value = place if tag == 0x0111 else size + len(tail)
+            struct.pack_into(f"{order}HHLL", out, at, tag, 4, 1, value)
+    return bytes(out)
+
+
+def strip_of(data: bytes) -> bytes:
+    order = "<" if data[:2] == b"II" else ">"
+    (start,), (size,) = (fields_of(data)[tag].integers(order) for tag in (0x0111, 0x0117))
+    return data[start : start + size]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "1"])
+def test_a_picture_behind_a_compressed_strip_goes(mode, compression):
+    plain = saved("TIFF", mode, compression=compression, strip_size=1 << 20)
+    data = with_tail(plain, JPEG)
+    assert opened(data).tobytes() == opened(plain).tobytes()
+    out = clean_metadata(data)
+    assert JPEG not in out
+    assert JPEG[:20] not in out
+    assert strip_of(out) == strip_of(plain)
+    assert out == clean_metadata(plain) == clean_metadata(out)
+    assert metadata_findings(data) == ("bytes after a strip",)
+    assert [each.where for each in embedded_previews(data)] == ["TIFF data"]
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_compressed_data_of_another_number_of_rows_is_cut_or_refused(compression):
+    plain = saved("TIFF", "L", compression=compression, strip_size=1 << 20)
+    for height in (30, 50):
+        changed = plain
+        for tag in (0x0101, 0x0116):
+            place = plain.index(struct.pack("<HHL", tag, 3, 1))
+            changed = changed[: place + 8] + struct.pack("<L", height) + changed[place + 12 :]
+        if height == 30 and compression in ("tiff_lzw", "packbits"):
+            out = clean_metadata(changed)
+            assert len(strip_of(out)) < len(strip_of(plain))
+            assert opened(out).tobytes() == opened(plain).tobytes()[: 48 * 30]
+        else:
+            assert reason_of(changed) in ("truncated", "unreadable")
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_damaged_compressed_data_is_refused(compression):
+    plain = saved("TIFF", "L", compression=compression, strip_size=1 << 20)
+    (start,), (size,) = (fields_of(plain)[tag].integers("<") for tag in (0x0111, 0x0117))
+    for stop in range(0, size, 7):
+        hole = plain[: start + stop] + bytes(size - stop) + plain[start + size :]
+        try:
+            out = clean_metadata(hole)
+        except DecodeError:
+            continue
+        assert clean_metadata(out) == out
+        assert stop > 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_lzw_of_any_length_is_copied_to_its_end_code(seed):
+    rng = random.Random(seed)
+    size = rng.choice(((1, 1), (253, 1), (254, 3), (300, 200), (765, 1), (640, 480)))
+    size = (size[0] + rng.randrange(3), size[1])
+    n_colours = rng.choice((1, 2, 16, 256))
+    pixels = bytes(rng.randrange(n_colours) for _ in range(size[0] * size[1]))
+    file = BytesIO()
+    Image.frombytes("L", size, pixels).save(
+        file, "TIFF", compression="tiff_lzw", strip_size=1 << 22
+    )
+    plain = file.getvalue()
+    assert strip_of(clean_metadata(plain)) == strip_of(plain)
+    assert strip_of(clean_metadata(with_tail(plain, JPEG))) == strip_of(plain)
+
+
+def test_lzw_that_clears_its_table_all_the_time_ends():
+    codes = "".join("100000000" + f"{byte:09b}" for byte in range(128))
+    packed = int(codes, 2).to_bytes(len(codes) // 8, "big")
+    data = gray([packed + b"\x80\x80"], shorts(COMPRESSION, 5))
+    assert clean_metadata(data)
+    wide = (shorts(0x0100, 60_000), shorts(ROWS, 8))
+    assert reason_of(gray([packed * 2000], shorts(COMPRESSION, 5), *wide)) == "unreadable"
+
+
+@pytest.mark.parametrize("colour", [0, 1])
+@pytest.mark.parametrize("compression", FAX)
+def test_fax_codes_are_written_anew(compression, colour):
+    plain = saved("TIFF", "1", compression=compression, strip_size=1 << 20)
+    place = plain.index(struct.pack("<HHL", COLOUR, 3, 1)) + 8
+    plain = plain[:place] + struct.pack("<H", colour) + plain[place + 2 :]
+    data = with_tail(plain, JPEG)
+    out = clean_metadata(data)
+    assert JPEG[:20] not in out
+    assert out == clean_metadata(plain) == clean_metadata(out)
+    assert opened(out).tobytes() == opened(plain).tobytes()
+    assert metadata_findings(plain) == ("fax codes",)
+    assert embedded_previews(out) == []
+
+
+def test_fax_codes_in_several_strips_stay_several_strips():
+    data = saved("TIFF", "1", compression="group4", strip_size=60)
+    out = clean_metadata(data)
+    assert fields_of(out)[0x0117].count == fields_of(data)[0x0117].count > 1
+    assert opened(out).tobytes() == opened(data).tobytes()
+
+
+@pytest.mark.parametrize("compression", [0, 9, 32766, 32809, 34661, 34712, 34887, 50001, 50002])
+def test_compressions_that_cannot_be_judged_are_refused(compression):
+    assert reason_of(gray([FACE], shorts(COMPRESSION, compression))) == "unsupported"
+
+
+def test_compressed_data_with_bits_turned_round_is_refused():
+    turned = (shorts(COMPRESSION, 32773), shorts(0x010A, 2))
+    assert reason_of(gray([b"\x7f" + FACE], *turned)) == "unsupported"
+    assert clean_metadata(gray([FACE], shorts(0x010A, 2)))
