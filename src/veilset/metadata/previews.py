@@ -33,6 +33,7 @@ from veilset.metadata.riff_chunks import iterate_riff, riff_end
 from veilset.metadata.sniff import container_of
 from veilset.metadata.tiff_file import picture_ranges
 from veilset.metadata.tiff_tags import Directory, Field, read_directory, read_header
+from veilset.metadata.webp_streams import has_free_bytes
 
 _MAX_DIRECTORIES = 64
 
@@ -226,7 +227,12 @@ def _search_webp(data: bytes) -> Iterator[Preview]:
         where = f"WebP chunk {name.decode('latin-1').strip()}"
         if name == b"EXIF":
             yield from _search_exif(payload.removeprefix(b"Exif\0\0"), where)
-        elif name not in (b"VP8 ", b"VP8L", b"ALPH"):
+        elif name in (b"VP8 ", b"VP8L"):
+            found = list(find_pictures(where, payload))
+            # Among compressed pixels the first bytes of a JPEG come about by chance.
+            if found and has_free_bytes(name, payload):
+                yield from found
+        elif name != b"ALPH":
             yield from find_pictures(where, payload)
     yield from find_pictures("bytes after the WebP", data[riff_end(data) :])
 

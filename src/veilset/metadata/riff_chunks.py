@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Take a WebP file apart into RIFF chunks and put it together from the allowed ones.
 
-Chunks and their order after RFC 9649. The VP8 and VP8L streams are copied: what an
-encoder may have put behind their last symbol is out of reach.
+Chunks and their order after RFC 9649. The compressed pixels are copied; a file in which
+anything lies behind them is refused (``webp_streams.py``).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from veilset.errors import DecodeError
 from veilset.metadata.exif import clean_exif, strip_exif_marks
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short
+from veilset.metadata.webp_streams import check_alpha, check_picture, riff_bytes
 
 _ICC_FLAG, _ALPHA_FLAG, _EXIF_FLAG = 0x20, 0x10, 0x08
 
@@ -51,7 +52,8 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
 
     Raises:
         DecodeError: As ``iterate_riff``; "animated" if it has frames; "unreadable" if it
-            does not hold exactly one picture, or repeats a chunk that matters.
+            does not hold exactly one picture, or repeats a chunk that matters; as
+            ``check_picture``.
     """
     kept: dict[bytes, bytes] = {}
     removed: list[str] = []
@@ -79,16 +81,16 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
         chunks += [(b"ICCP", profile.data)] * bool(profile.data)
         # A lossless picture has its alpha inside; a chunk of its own would be dead bytes.
         if b"ALPH" in kept and b"VP8 " in kept:
+            check_alpha(kept[b"ALPH"], kept[b"VP8 "])
             chunks.append((b"ALPH", kept[b"ALPH"]))
     elif len(kept) > 1:
         removed.append("chunks that need an extended header")
     picture = b"VP8 " if b"VP8 " in kept else b"VP8L"
+    check_picture(picture, kept[picture])
     chunks.append((picture, kept[picture]))
     if b"VP8X" in kept and exif.data:
         chunks.append((b"EXIF", exif.data))
-    body = b"".join(_chunk(*chunk) for chunk in chunks)
-    head = struct.pack("<4sL4s", b"RIFF", len(body) + 4, b"WEBP")
-    return cleaned([head, body], [*removed, *profile.removed, *exif.removed])
+    return cleaned([riff_bytes(*chunks)], [*removed, *profile.removed, *exif.removed])
 
 
 def _extended_header(payload: bytes, profile: bytes, exif: bytes) -> bytes:
@@ -98,7 +100,3 @@ def _extended_header(payload: bytes, profile: bytes, exif: bytes) -> bytes:
     flags |= _ICC_FLAG if profile else 0
     flags |= _EXIF_FLAG if exif else 0
     return bytes((flags, 0, 0, 0)) + payload[4:10]
-
-
-def _chunk(name: bytes, payload: bytes) -> bytes:
-    return struct.pack("<4sL", name, len(payload)) + payload + b"\0" * (len(payload) % 2)
