@@ -79,8 +79,11 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
     if b"VP8X" in kept:
         chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))
         chunks += [(b"ICCP", profile.data)] * bool(profile.data)
-        # A lossless picture has its alpha inside; a chunk of its own would be dead bytes.
-        if b"ALPH" in kept and b"VP8 " in kept:
+        # A lossless picture has its alpha inside, and of one that is not announced some
+        # readers know nothing: a chunk of its own would be a picture that they do not show.
+        if b"ALPH" in kept and (b"VP8L" in kept or not kept[b"VP8X"][0] & _ALPHA_FLAG):
+            removed.append("unused alpha")
+        elif b"ALPH" in kept:
             check_alpha(kept[b"ALPH"], kept[b"VP8 "])
             chunks.append((b"ALPH", kept[b"ALPH"]))
     elif len(kept) > 1:

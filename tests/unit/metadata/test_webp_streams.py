@@ -10,7 +10,7 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageChops
 
-from tests.unit.metadata.samples import drawn, opened, riff, saved
+from tests.unit.metadata.samples import drawn, opened, profile, riff, saved
 from veilset.errors import DecodeError
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.metadata.riff_chunks import iterate_riff
@@ -133,3 +133,22 @@ def test_bytes_behind_the_alpha_are_refused():
     assert refusal(changed(packed, b"ALPH", b"")) == "unreadable"
     assert clean_metadata(with_plain_alpha()) == with_plain_alpha()
     assert refusal(with_plain_alpha(JPEG)) == "unsupported"
+
+
+def test_an_alpha_that_the_header_does_not_announce_goes():
+    plain = saved("WEBP", "RGBA", quality=80)
+    header = bytearray(picture_of(plain, b"VP8X"))
+    assert header[0] == 0x10
+    header[0] = 0
+    for alpha in (picture_of(plain, b"ALPH"), JPEG):
+        data = changed(changed(plain, b"VP8X", bytes(header)), b"ALPH", alpha)
+        out = clean_metadata(data)
+        assert [name for name, _ in chunks_of(out)] == [b"VP8X", b"VP8 "]
+        assert alpha not in out
+        assert metadata_findings(data) == ("unused alpha",)
+        assert clean_metadata(out) == out
+        assert opened(out).convert("RGB").tobytes() == opened(plain).convert("RGB").tobytes()
+    lossless = saved("WEBP", "RGBA", lossless=True, icc_profile=profile())
+    both = riff(*chunks_of(lossless)[:1], (b"ALPH", JPEG), *chunks_of(lossless)[1:])
+    assert "unused alpha" in metadata_findings(both)
+    assert JPEG not in clean_metadata(both)
