@@ -18,13 +18,14 @@ from typing import Any
 from PIL import Image as PillowImage
 
 from veilset.annotations.layer import Layer
-from veilset.dataset.folder import IMAGE_SUFFIXES, SHARD_SIZE, begins_like_an_image, has_suffix
+from veilset.dataset.folder import PICTURE_SUFFIXES, SHARD_SIZE, has_suffix
 from veilset.dataset.places import open_folder
 from veilset.engine.steps import Steps
 from veilset.engine.threads import ordered_map, usable_cores
 from veilset.errors import ConfigError, DatasetError, DecodeError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS, decode_image
+from veilset.images.first_bytes import HEAD_BYTES, looks_like_a_picture
 from veilset.images.orientation import unorient
 from veilset.obfuscate.produce import Treatment, check_known, image_seed, produce
 from veilset.protocols import Obfuscator
@@ -270,8 +271,8 @@ class ObfuscateSamples:
 
 
 def _is_image(name: str, value: object) -> bool:
-    return has_suffix(f".{name}", IMAGE_SUFFIXES) or (
-        isinstance(value, bytes) and begins_like_an_image(value[:16])
+    return has_suffix(f".{name}", PICTURE_SUFFIXES) or (
+        isinstance(value, bytes) and looks_like_a_picture(value[:HEAD_BYTES])
     )
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from veilset.dataset.containers import ContainerWriter
 from veilset.dataset.webdataset import OpenTar, WebDatasetReader
 from veilset.errors import DatasetError
+from veilset.images.first_bytes import looks_like_a_picture
 from veilset.protocols import Shard
 from veilset.types import ImageRecord
 
@@ -84,11 +85,8 @@ def unpacked(data: bytes) -> dict[str, tuple[bytes, float, int, int, str]]:
 
 def is_image(name: str, data: bytes) -> bool:
     # Hypothesis tries the constants of the code: the first bytes of other formats, too.
-    begins = (PNG, b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
-    is_boxed = data[4:12] in (b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1")
-    is_riff = data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     is_named = name.lower().endswith((".jpg", ".jpeg", ".png"))
-    return is_named or data.startswith(begins) or is_boxed or is_riff or data[4:12] == b"ftypmsf1"
+    return is_named or looks_like_a_picture(data)
 
 
 def key_of(name: str) -> str:

@@ -12,6 +12,7 @@ from typing import Self
 from veilset.dataset.locations import Location, is_url
 from veilset.dataset.stores import open_store
 from veilset.errors import DatasetError, DecodeError
+from veilset.images.first_bytes import looks_like_a_picture
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
 
@@ -22,6 +23,7 @@ IMAGE_SUFFIXES = frozenset(
     ".avif .avifs .bmp .dib .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .mpo .png "
     ".tif .tiff .webp".split()
 )
+"""Endings of images by which the layout of a place is told."""
 
 LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
 """Files that tell of the images of a data set, and can stand for it."""
@@ -29,12 +31,16 @@ LISTING_SUFFIXES = frozenset((".txt", ".lst", ".json"))
 FOR_ANNOTATIONS = frozenset(("annotation", "annotations", "labels"))
 """Folders that hold such files beside the folders of their images."""
 
-# Files without such a suffix are opened as far as this, and count as images if they begin
-# like one: a photograph must not be left behind because of its name.
-_MAGIC = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*",
-)  # fmt: skip
-_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+PICTURE_SUFFIXES = IMAGE_SUFFIXES | frozenset(
+    # Pictures of other kinds, then raw photographs: none of them can be written back, and so
+    # each is a recorded failure.
+    ".apng .bpg .btf .cur .dcm .dds .djvu .exr .fits .flif .heics .heifs .hif .icns .ico .j2c "
+    ".jng .jpc .jpf .jpm .jps .jpx .jxr .mng .pam .pbm .pcx .pfm .pgm .pnm .pns .ppm .psb .psd "
+    ".qoi .svg .svgz .tga .wdp .xcf .xpm "
+    ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .k25 .kdc .mef .mos .mrw .nef .nrw .orf .pef "
+    ".raf .rw2 .rwl .sr2 .srf .srw .x3f".split()
+)
+"""Endings of files that are images, whatever they hold: those that can be processed, and more."""
 
 
 class FolderReader:
@@ -111,10 +117,11 @@ class FolderReader:
         return self.store.files(self._why_not, self._ignored)
 
     def _why_not(self, name: str) -> str:
-        if has_suffix(name, IMAGE_SUFFIXES):
+        if has_suffix(name, PICTURE_SUFFIXES):
             return ""
         try:
-            is_image = begins_like_an_image(self.store.head(name))
+            # A photograph must not be left behind because of its name.
+            is_image = looks_like_a_picture(self.store.head(name))
         except OSError:
             # It may be an image: let it be listed, fail to open, and be recorded.
             return ""
@@ -180,20 +187,6 @@ def _folder_of(place: str) -> str:
     folder = place.rpartition("/")[0]
     above, _, name = folder.rpartition("/")
     return above if name.lower() in FOR_ANNOTATIONS else folder
-
-
-def begins_like_an_image(head: bytes) -> bool:
-    """Whether a file that begins with these bytes, the first 16 if there are so many, is one.
-
-    Example:
-        >>> begins_like_an_image(b"GIF89a" + bytes(10))
-        True
-    """
-    return (
-        head.startswith(_MAGIC)
-        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
-        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
-    )
 
 
 def has_suffix(name: str, suffixes: frozenset[str]) -> bool:

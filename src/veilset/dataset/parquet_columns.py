@@ -16,21 +16,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from veilset.dataset.folder import begins_like_an_image
-from veilset.errors import DatasetError, DecodeError
-from veilset.images.decode import inspect_image
+from veilset.errors import DatasetError
+from veilset.images.first_bytes import HEAD_BYTES, is_known_by_two_bytes, looks_like_a_picture
 
 N_JUDGED = 64
 """Rows by which a column of plain bytes is judged; more where all of them are null."""
 
 _BYTES, _PATH = "bytes", "path"
-_HEAD = 16
-# Too short to be no accident among the values of, say, a column of embeddings.
-_SHORT_MAGIC = (b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM")
-# JPEG 2000 and JPEG XL: in a folder they are known by their names, which bytes do not have.
-_NAMELESS = (
-    b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0", b"\0\0\0\x0cJXL \r\n\x87\n",
-)  # fmt: skip
+# As many values of one length are numbers, not pictures of which each happens to have it.
+_N_OF_ONE_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +114,7 @@ def find_image_columns(
         is_named = column.is_struct and _PATH in column.other_fields
         is_foreign = declared.get(field.name, "Image") != "Image"
         is_image = field.name in known or (is_named and not is_foreign)
-        if is_image or any(map(is_picture, first_values(column))):
+        if is_image or _has_picture(pa.array(first_values(column), pa.large_binary())):
             columns.append(column)
     if not columns:
         raise DatasetError(
@@ -128,22 +122,6 @@ def find_image_columns(
             "Hugging Face's datasets writes it, or holds the bytes of image files."
         )
     return tuple(columns)
-
-
-def is_picture(value: bytes) -> bool:
-    """Whether some bytes are an image file.
-
-    Example:
-        >>> is_picture(b"GIF89a" + bytes(10)), is_picture(b"II*" + bytes(13))
-        (True, False)
-    """
-    if value.startswith(_SHORT_MAGIC):
-        try:
-            inspect_image(value)
-        except DecodeError as error:
-            return error.reason not in ("unreadable", "truncated")
-        return True
-    return value.startswith(_NAMELESS) or begins_like_an_image(value[:_HEAD])
 
 
 def holds_bytes(data_type: Any) -> bool:
@@ -162,12 +140,19 @@ def find_picture(array: Any) -> bool:
 def _has_picture(array: Any) -> bool:
     if not pa.types.is_binary(array.type):
         array = array.cast(pa.large_binary())
-    heads = pc.binary_slice(array, 0, _HEAD).to_pylist()
-    for at, head in enumerate(heads):
-        # The whole value is needed only where its beginning is too short to tell.
-        if head and is_picture(array[at].as_py() if head.startswith(_SHORT_MAGIC) else head):
+    heads = pc.binary_slice(array, 0, HEAD_BYTES).to_pylist()
+    lengths = pc.binary_length(array).to_pylist()
+    for head, length in zip(heads, lengths, strict=True):
+        if not head or not looks_like_a_picture(head, length):
+            continue
+        if not (is_known_by_two_bytes(head) and _are_numbers(lengths)):
             return True
     return False
+
+
+def _are_numbers(lengths: Sequence[int | None]) -> bool:
+    there = [length for length in lengths if length is not None]
+    return len(there) >= _N_OF_ONE_LENGTH and len(set(there)) == 1
 
 
 def _candidate(field: Any, place: str) -> ImageColumn | None:

@@ -17,10 +17,10 @@ from typing import Any, BinaryIO, TypeVar, cast
 
 from veilset.dataset.fetched import Fetched, fetched_stream
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
-from veilset.dataset.stores import HEAD_BYTES
 from veilset.dataset.tree import WhyNot
 from veilset.dataset.urls import Listed, answers, connect, facts_of, listed_entry, public_url
 from veilset.errors import ConfigError, DatasetError, RunError
+from veilset.images.first_bytes import HEAD_BYTES
 from veilset.types import ImageRecord
 
 # A file appears at once, when its upload ends; elsewhere a reader would see it grow.

@@ -22,10 +22,8 @@ from veilset.dataset.sentences import check_name, check_size, unreadable, unwrit
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
 from veilset.errors import DatasetError
 from veilset.files import PART_PREFIX, discard_part, part_path, write_atomically
+from veilset.images.first_bytes import HEAD_BYTES
 from veilset.types import ImageRecord
-
-HEAD_BYTES = 16
-"""As many first bytes as tell whether a file is an image."""
 
 _N_FOLDERS_KEPT = 1024
 """Folders that a store remembers having made: a data set may have one for each image."""

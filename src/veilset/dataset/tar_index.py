@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from veilset.dataset.folder import IMAGE_SUFFIXES, begins_like_an_image, has_suffix
+from veilset.dataset.folder import PICTURE_SUFFIXES, has_suffix
 from veilset.dataset.spools import pieces
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
+from veilset.images.first_bytes import HEAD_BYTES, looks_like_a_picture
 from veilset.types import ImageRecord
 
 BLOCK = 512
@@ -208,7 +209,7 @@ def _member(
         )
     is_hidden = any(part.startswith(".") for part in path.parts)
     left_out, problem = ("hidden" if is_hidden else ""), ""
-    is_image = has_suffix(path.name, IMAGE_SUFFIXES)
+    is_image = has_suffix(path.name, PICTURE_SUFFIXES)
     if info.isdir():
         is_image = False
     elif info.issym() or info.islnk():
@@ -218,8 +219,8 @@ def _member(
     elif info.issparse():
         problem = _SPARSE
     elif not is_image and not left_out and info.size:
-        head = os.pread(descriptor, min(16, info.size), info.offset_data)
-        is_image = begins_like_an_image(head)
+        head = os.pread(descriptor, min(HEAD_BYTES, info.size), info.offset_data)
+        is_image = looks_like_a_picture(head)
     record = named(f"{container}/{path}") if is_image and not left_out else None
     if record and problem:
         record = ImageRecord(record.image_id, record.problem or problem)
