@@ -7,15 +7,15 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO
 
-from veilset.dataset.spools import pieces
 from veilset.dataset.tar_index import (
     Member,
     TarIndex,
     carried,
+    carried_over,
     end_mark,
-    image_header,
     padding,
     read_range,
+    released_header,
 )
 
 
@@ -56,13 +56,12 @@ def _expected(
     descriptor: int, member: Member, is_there: bool, written: Mapping[str, int]
 ) -> Iterator[tuple[bytes, int]]:
     """Go through what is expected of a member: bytes, and how many of any value follow them."""
-    if not is_there or member.record:
-        for piece in pieces(descriptor, member.start, member.header):
-            yield piece, 0
-    if is_there and member.record:
+    if not is_there:
+        return
+    if member.record:
         n_bytes = written[member.record.image_id]
-        yield image_header(descriptor, member, n_bytes), n_bytes
+        yield released_header(descriptor, member, n_bytes), n_bytes
         yield padding(n_bytes), 0
-    elif is_there:
-        for piece in pieces(descriptor, member.start, member.end):
-            yield piece, 0
+        return
+    for piece in carried_over(descriptor, member):
+        yield piece, 0

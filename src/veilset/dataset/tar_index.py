@@ -11,29 +11,24 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from veilset.dataset.folder import PICTURE_SUFFIXES, has_suffix
 from veilset.dataset.spools import pieces
+from veilset.dataset.tar_headers import BLOCK, FOR_ALL, written_anew
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
 from veilset.images.first_bytes import HEAD_BYTES, looks_like_a_picture
 from veilset.types import ImageRecord
 
-BLOCK = 512
-
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")
 _LINK = "It is a link inside the tar file, not a picture. Pack the file itself."
 _SPARSE = "It is packed as a sparse file. Pack it as an ordinary one."
-
-# Of a name, a time or an owner. Whatever else a header says of an image (comments, extended
-# attributes, which may hold a preview) is not carried over.
-_PAX_KEPT = frozenset(
-    "path linkpath mtime atime ctime uid gid uname gname hdrcharset charset".split()
-)
+# Of a name on a disk, in bytes.
+_LONGEST_PART, _LONGEST_PATH = 255, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +41,22 @@ class Member:
         key: Key of its sample, as WebDataset has it: the path up to the first dot of the file
             name; "" if it belongs to no sample.
         left_out: Why it is never carried over (``hidden``, ``link``, ``not a regular file``).
-        start: End of the member before it; extended headers for all that follows may come first.
         header: Its first header.
         data: Its content.
         size: Length of its content.
         end: End of its content, padding included.
+        for_all: What headers for all that follows say of it.
     """
 
     name: str
     record: ImageRecord | None
     key: str
     left_out: str
-    start: int
     header: int
     data: int
     size: int
     end: int
+    for_all: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +98,10 @@ def read_index(stream: BinaryIO, container: str, place: str) -> TarIndex:
     members: list[Member] = []
     end = 0
     try:
-        for info, end in _headers(stream):
-            start = members[-1].end if members else 0
+        for info, end, for_all in _headers(stream):
             if end > n_bytes:
                 raise _damaged(place, "its last member is not whole")
-            members.append(_member(stream.fileno(), info, container, place, start, end))
+            members.append(_member(stream.fileno(), info, container, place, end, for_all))
     except (tarfile.TarError, ValueError) as error:
         raise _damaged(place, str(error) or type(error).__name__) from error
     except OSError as error:
@@ -138,29 +132,31 @@ def released_images(index: TarIndex, written: Collection[str]) -> list[str]:
     return [m.record.image_id for m, is_there in carried(index, written) if is_there and m.record]
 
 
-def image_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
-    """Give the headers of an image in a tar file for a content of another length.
-
-    Name, times, owner and mode stay as they are, byte by byte where nothing else is in them.
+def released_header(descriptor: int, member: Member, n_bytes: int) -> bytes:
+    """Give the headers of a member for a content of some length, as they are released.
 
     Args:
         descriptor: Of the tar file.
-        member: The image.
-        n_bytes: Length of the new content.
+        member: The member.
+        n_bytes: Length of its content in the release.
     """
     raw = read_range(descriptor, member.header, member.data)
-    info = _parse(raw)
-    if len(raw) > BLOCK and not info.pax_headers.keys() <= _PAX_KEPT:
-        info.size = n_bytes
-        info.pax_headers = {k: v for k, v in info.pax_headers.items() if k in _PAX_KEPT}
-        return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-    block = bytearray(raw[-BLOCK:])
-    block[124:136] = b"%011o\0" % n_bytes
-    # Most writers end the checksum with a space, git does not: either stays as it is.
-    form = b"%06o\0 " if block[155] else b"%07o\0"
-    block[148:156] = b" " * 8
-    block[148:156] = form % sum(block)
-    return raw[:-BLOCK] + bytes(block)
+    with tarfile.open(
+        fileobj=io.BytesIO(raw), mode="r:", encoding="utf-8", errors="surrogateescape",
+        pax_headers=dict(member.for_all),
+    ) as tar:  # fmt: skip
+        info = tar.next()
+    if info is None:
+        raise DatasetError("A header that could be read a moment ago is gone. Run it again.")
+    return written_anew(info, raw, n_bytes)
+
+
+def carried_over(descriptor: int, member: Member) -> Iterator[bytes]:
+    """Give what is released of a member that is no image: headers, content, and zeros."""
+    n_bytes = 0 if member.name.endswith("/") else member.size
+    yield released_header(descriptor, member, n_bytes)
+    yield from pieces(descriptor, member.data, member.data + n_bytes)
+    yield padding(n_bytes)
 
 
 def read_range(descriptor: int, start: int, stop: int) -> bytes:
@@ -178,35 +174,29 @@ def end_mark(n_bytes: int) -> bytes:
     return bytes(2 * BLOCK + -(n_bytes + 2 * BLOCK) % tarfile.RECORDSIZE)
 
 
-def _headers(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, int]]:
-    """Go through the headers, each with the place where its member ends."""
+def _headers(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, int, Mapping[str, str]]]:
+    """Go through the headers, each with the end of its member and what is said of all."""
     if os.fstat(stream.fileno()).st_size < BLOCK:
         return
+    # One mapping for all members of which the same is said: they are many.
+    for_all: dict[str, str] = {}
     with tarfile.open(fileobj=stream, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
         while (info := tar.next()) is not None:
-            yield info, tar.offset
+            kept = {k: v for k, v in tar.pax_headers.items() if k in FOR_ALL}
+            for_all = for_all if kept == for_all else kept
+            yield info, tar.offset, for_all
             tar.members = []  # type: ignore[attr-defined]  # else it would keep every header
 
 
-def _parse(raw: bytes) -> tarfile.TarInfo:
-    with tarfile.open(
-        fileobj=io.BytesIO(raw), mode="r:", encoding="utf-8", errors="surrogateescape"
-    ) as tar:
-        info = tar.next()
-    if info is None:
-        raise DatasetError("A header that could be read a moment ago is gone. Run it again.")
-    return info
-
-
 def _member(
-    descriptor: int, info: tarfile.TarInfo, container: str, place: str, start: int, end: int
+    descriptor: int,
+    info: tarfile.TarInfo,
+    container: str,
+    place: str,
+    end: int,
+    for_all: Mapping[str, str],
 ) -> Member:
-    path = PurePosixPath(info.name)
-    if path.is_absolute() or ".." in path.parts:
-        raise DatasetError(
-            f"{place} holds the name {info.name!r}, which leads out of the folder in which it is "
-            "unpacked. Pack it anew, with names below one folder."
-        )
+    path = _path_of(info, place)
     is_hidden = any(part.startswith(".") for part in path.parts)
     left_out, problem = ("hidden" if is_hidden else ""), ""
     is_image = has_suffix(path.name, PICTURE_SUFFIXES)
@@ -217,6 +207,8 @@ def _member(
     elif not info.isreg():
         left_out, is_image = left_out or "not a regular file", False
     elif info.issparse():
+        if not is_image and not is_hidden:
+            raise DatasetError(f"{place}: {info.name!r} cannot be carried over. {_SPARSE}")
         problem = _SPARSE
     elif not is_image and not left_out and info.size:
         head = os.pread(descriptor, min(HEAD_BYTES, info.size), info.offset_data)
@@ -227,8 +219,26 @@ def _member(
     return Member(
         f"{path}/" if info.isdir() else str(path), record,
         "" if info.isdir() else _key(path), left_out,
-        start, info.offset, info.offset_data, info.size, end,
+        info.offset, info.offset_data, info.size, end, for_all,
     )  # fmt: skip
+
+
+def _path_of(info: tarfile.TarInfo, place: str) -> PurePosixPath:
+    """Give the path of a member; refuse one that is none, or of a content that cannot be read."""
+    path = PurePosixPath(info.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise DatasetError(
+            f"{place} holds the name {info.name!r}, which leads out of the folder in which it is "
+            "unpacked. Pack it anew, with names below one folder."
+        )
+    name = info.name.encode("utf-8", "surrogateescape")
+    longest = max(map(len, name.split(b"/")))
+    if b"\0" in name or longest > _LONGEST_PART or len(name) > _LONGEST_PATH:
+        raise DatasetError(
+            f"{place} holds a name of {len(info.name):,} characters, {info.name[:40]!r}..., that "
+            "no file can have: something else may be hidden in it. Pack it anew."
+        )
+    return path
 
 
 def _key(path: PurePosixPath) -> str:

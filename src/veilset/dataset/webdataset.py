@@ -2,7 +2,7 @@
 """A data set in tar files, as WebDataset has it: a sample is what shares a key.
 
 A tar file is a shard. It is read where it lies, never unpacked; written anew, it has the same
-name and the same members in the same order, and all that is no image is the same byte by byte.
+name and the same members in the same order, and the content of what is no image is the same.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from veilset.dataset.containers import ContainerReader
-from veilset.dataset.spools import Spool, pieces
+from veilset.dataset.spools import Spool
 from veilset.dataset.tar_compare import find_difference
 from veilset.dataset.tar_index import (
     TarIndex,
     carried,
+    carried_over,
     end_mark,
-    image_header,
     padding,
     read_index,
     read_range,
+    released_header,
     released_images,
 )
 from veilset.errors import DatasetError, DecodeError
@@ -82,15 +83,13 @@ class OpenTar:
         source = self.descriptor
         for member, is_there in carried(self.index, images.ids()):
             if not is_there:
-                # Headers that hold for all that follows stay, whatever becomes of this one.
-                target.writelines(pieces(source, member.start, member.header))
-            elif member.record is None:
-                target.writelines(pieces(source, member.start, member.end))
+                continue
+            if member.record is None:
+                target.writelines(carried_over(source, member))
             else:
                 image_id = member.record.image_id
                 n_bytes = images.size(image_id)
-                target.writelines(pieces(source, member.start, member.header))
-                target.write(image_header(source, member, n_bytes))
+                target.write(released_header(source, member, n_bytes))
                 target.writelines(images.pieces(image_id))
                 target.write(padding(n_bytes))
         target.write(end_mark(target.tell()))
