@@ -48,8 +48,8 @@ Hashes: TypeAlias = NDArray[np.int64]
 _TELLS_OF_IMAGES = "tells of images"
 _BEFORE = b"\xef\xbb\xbf \t\r\n"
 _GROUP = 4096
-# Of a system, of another one, or an address.
-_ABSOLUTE = re.compile(r"/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://")
+# Of a system, of another one, of a home, or an address.
+_ABSOLUTE = re.compile(r"[/\\]|~[^/\\]*[/\\]|[A-Za-z][A-Za-z0-9+.-]*:[/\\]|data:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +156,19 @@ class CocoFile:
             name = str(self._field(piece, "file_name"))
         if _ABSOLUTE.match(name):
             self._refuse(piece, "its file_name is absolute: a release would name the original")
+        # Of another system, too: there the other slash leads upward as well.
+        if any(self._leads_out(each) for each in (name, name.replace("\\", "/"))):
+            self._refuse(
+                piece, "its file_name leads out of the data set: a release may name the original"
+            )
         paths = (posixpath.normpath(posixpath.join(each, name)) for each in self._folders)
         inside = dict.fromkeys(path for path in paths if path.split("/")[0] != "..")
         return JsonImage(self._field(piece, "id"), tuple(inside))
+
+    def _leads_out(self, name: str) -> bool:
+        """Whether a path leads out of the data set from the folder of the JSON."""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(self.name), name))
+        return path == ".." or path.startswith("../")
 
     def _field(self, piece: Piece, key: str) -> str | int | float:
         """Give a value that an entry has to have."""
