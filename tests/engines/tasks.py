@@ -20,6 +20,7 @@ from veilset.protocols import Places, Shard, ShardReport, ShardWork, Tick
 from veilset.types import ImageRecord
 
 PER_SHARD = 4
+MAX_BUILT = 6
 
 log = logging.getLogger("veilset.planted")
 
@@ -40,7 +41,8 @@ class WritingTask:
         bad_shard: Shard at whose second image something happens, -1 for none.
         n_deaths: How often the process is killed there.
         error: What is raised there: "", ``decode``, ``value`` or ``unpicklable``; or ``opening``
-            when the work is built, ``dies opening`` where it is the process that ends.
+            when the work is built, ``dies opening`` where it is the process that ends, and
+            ``dies closing`` where it ends once all work is done.
         reads: Paths to be checked on every node.
     """
 
@@ -66,6 +68,8 @@ class WritingTask:
         log.debug("not wanted")
         yield self._work
         (self.folder / f"closed-{os.getpid()}").touch()
+        if self.error == "dies closing" and len(list(self.folder.glob("built-*"))) < MAX_BUILT:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def _work(self, shard: Shard, tick: Tick) -> ShardReport:
         lines = []

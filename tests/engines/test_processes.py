@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import REPOSITORY
-from tests.engines.tasks import PER_SHARD, BusyTask, Tally, WritingTask, make_shards
+from tests.engines.tasks import MAX_BUILT, PER_SHARD, BusyTask, Tally, WritingTask, make_shards
 from veilset.engine import local
 from veilset.engine.local import LocalEngine
 from veilset.engine.shard_locks import FILE
@@ -87,6 +87,18 @@ def test_processes_that_do_not_start_are_given_up(engine: Engine, tmp_path: Path
     says = r"3 worker processes in a row died while they started \(killed by signal 9\).*memory"
     with pytest.raises(RunError, match=says):
         list(engine.run(WritingTask(tmp_path, error="dies opening"), make_shards(4), tick=Tally()))
+    assert not (tmp_path / FILE).exists()
+
+
+def test_one_that_dies_when_its_work_is_done_is_not_replaced(
+    engine: Engine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = WritingTask(tmp_path, error="dies closing")
+    reports = list(engine.run(task, make_shards(4), tick=Tally()))
+    assert sorted(report.index for report in reports) == [0, 1, 2, 3]
+    assert len(list(tmp_path.glob("built-*"))) == 2 < MAX_BUILT
+    said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert said == ["A worker process has died (killed by signal 9) after its work was done."] * 2
     assert not (tmp_path / FILE).exists()
 
 

@@ -237,9 +237,13 @@ class _Crew:
         hand.connection.close()
         code = hand.process.wait()
         self._hands.remove(hand)
-        if hand.is_told_to_end and not hand.open and not code:
-            return
         why = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+        if hand.is_told_to_end and not hand.open:
+            # All that it was given is done. Another in its place would be told to end too, and
+            # one of a library that crashes as it is taken down would follow the other for ever.
+            if code:
+                log.warning("A worker process has died (%s) after its work was done.", why)
+            return
         for index, (n_done, failed) in hand.ticked.items():
             self._tick(-n_done, -failed)
             self._deaths[index] += 1
