@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +102,26 @@ def test_one_that_dies_when_its_work_is_done_is_not_replaced(
     assert len(list(tmp_path.glob("built-*"))) == 2 < MAX_BUILT
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert said == ["A worker process has died (killed by signal 9) after its work was done."] * 2
+    assert not (tmp_path / FILE).exists()
+
+
+def test_those_hired_are_dismissed_if_another_cannot_be(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    plain = subprocess.Popen
+
+    def start(*args: Any, **options: Any) -> subprocess.Popen[bytes]:
+        if started:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        started.append(plain(*args, **options))
+        return started[0]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    says = r"worker process cannot be started \(Resource temporarily unavailable\).*--processes"
+    with pytest.raises(RunError, match=says):
+        list(engine.run(WritingTask(tmp_path), make_shards(4), tick=Tally()))
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
     assert not (tmp_path / FILE).exists()
 
 

@@ -60,7 +60,8 @@ def run_in_processes(
 
     Raises:
         Exception: The first that stops the work of a process.
-        RunError: If processes die over one shard, or one after the other while they start.
+        RunError: If processes die over one shard, or one after the other while they start, or
+            cannot be started.
     """
     places = task.places()
     with ShardLocks(places.run):
@@ -110,13 +111,13 @@ class _Crew:
         self._hands: list[_Hand] = []
         self._deaths: Counter[int] = Counter()
         self._n_start_deaths = 0
-        n_hands = len(self._waiting)
-        for number in range(n_hands):
-            more = number < n_cores % n_hands
-            self._hands.append(self._hire(n_cores // n_hands + more))
+        self._n_cores = n_cores
 
     def reports(self) -> Iterator[ShardReport]:
         """Have every shard done; give the reports as they come."""
+        n_hands = len(self._waiting)
+        for number in range(n_hands):
+            self._hire(self._n_cores // n_hands + (number < self._n_cores % n_hands))
         while self._hands:
             self._assign()
             for ready in wait([hand.connection for hand in self._hands]):
@@ -145,10 +146,15 @@ class _Crew:
             hand.process.wait()
         self._hands.clear()
 
-    def _hire(self, n_cores: int) -> _Hand:
+    def _hire(self, n_cores: int) -> None:
+        """Start a process and have it build what it needs.
+
+        Raises:
+            RunError: If the system starts no more.
+        """
         ours, theirs = Pipe()
         program = [spawn.get_executable(), "-c", _PROGRAM, str(theirs.fileno())]
-        # Ctrl+C is for this process, which ends the others in order.
+        # Ctrl+C is for this process, which ends the others in order: those that it knows.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process = subprocess.Popen(
@@ -156,13 +162,19 @@ class _Crew:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
+            hand = _Hand(process, ours, n_cores)
+            self._hands.append(hand)
+        except OSError as error:
+            ours.close()
+            raise RunError(
+                f"A worker process cannot be started ({error.strerror}). Give fewer --processes, "
+                "then run the same command again: it goes on from here."
+            ) from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
-        hand = _Hand(process, ours, n_cores)
         start = Start(self._task, n_cores, logging.getLogger("veilset").getEffectiveLevel())
         self._send(hand, start)
-        return hand
 
     def _send(self, hand: _Hand, order: Order) -> None:
         # To one that is gone: its end is heard, and what it had is done again.
@@ -264,7 +276,7 @@ class _Crew:
                     "same command again."
                 )
             self._waiting.appendleft(shard)
-        self._hands.append(self._hire(hand.n_cores))
+        self._hire(hand.n_cores)
 
     def _drain(self, hand: _Hand) -> None:
         """Wait a while until a process has ended, deaf to what it still tells."""
