@@ -204,7 +204,7 @@ class ListReader(FolderReader):
                 "relative to the folder of the list."
             )
         keys = pa.concat_arrays(chunks)
-        keys = keys.take(pc.sort_indices(keys))
+        keys = keys.take(_order(keys))
         twice = keys.slice(1).filter(pc.equal(keys.slice(1), keys.slice(0, len(keys) - 1)))
         if len(twice):
             self._refuse_twice(twice[0].as_py().replace(b"\0", b"/"))
@@ -218,6 +218,17 @@ class ListReader(FolderReader):
             f"The list {self.list_file.place} names {image_id!r} in the "
             f"lines {first:,} and {second:,}. Take one of them out."
         )
+
+
+def _order(keys: pa.LargeBinaryArray) -> pa.UInt64Array:
+    """Give the places of names in the order of data sets: by what they are listed by."""
+    try:
+        return pc.sort_indices(keys.cast(pa.large_string()))
+    except pa.ArrowInvalid:
+        # One that is not UTF-8 is listed by another name, which sorts elsewhere: see tree.named.
+        ids = (key.as_py().decode("utf-8", "backslashreplace") for key in keys)
+        table = pa.table({"id": pa.array(ids, pa.large_string()), "name": keys})
+        return pc.sort_indices(table, [("id", "ascending"), ("name", "ascending")])
 
 
 def _path_in(text: bytes) -> bytes:

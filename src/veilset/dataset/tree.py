@@ -82,7 +82,7 @@ class FileTree:
             raise DatasetError(
                 f"The folder {folder} cannot be listed ({error.strerror}). Check its permissions."
             ) from error
-        names.sort()
+        names.sort(key=_place)
         return names, folders, links
 
     def _reason_against(self, name: str, *, is_link: bool) -> str:
@@ -109,6 +109,14 @@ def named(image_id: str) -> ImageRecord:
         readable = image_id.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
         return ImageRecord(readable, "The file name is not valid UTF-8. Rename the file.")
     return ImageRecord(image_id)
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Give what a name in a folder is sorted by: first the name that it is listed by.
+
+    Tables are searched by that one, and one that is not UTF-8 sorts elsewhere by itself.
+    """
+    return named(name).image_id, name
 
 
 def list_everything(root: Path) -> Iterator[tuple[str, str]]:
@@ -140,7 +148,8 @@ def list_everything(root: Path) -> Iterator[tuple[str, str]]:
 def _scan(folder: str) -> list[tuple[str, str]]:
     """Give name and kind of everything in a folder, sorted."""
     with os.scandir(folder) as entries:
-        return sorted((entry.name, _kind(entry)) for entry in entries)
+        found = [(entry.name, _kind(entry)) for entry in entries]
+    return sorted(found, key=lambda each: _place(each[0]))
 
 
 def _kind(entry: os.DirEntry[str]) -> str:

@@ -291,8 +291,9 @@ def keyed(
 ) -> Iterator[tuple[_SortKey, ImageRecord | ImageOutcome]]:
     """Give each item with a key that rises along the stream.
 
-    Names that are not UTF-8 are listed by a readable form, which sorts elsewhere than the
-    name itself; such an item gets the place at which it came.
+    Names that are not UTF-8 are listed by a readable form. It may be the name of another file,
+    and earlier records have it where the name itself sorts: such an item gets the place at
+    which it came.
     """
     last: tuple[str, ...] = ()
     for item in items:

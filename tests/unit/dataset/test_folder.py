@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from veilset.dataset import stores
+from veilset.annotations.store import write_annotations
+from veilset.dataset import stores, tree
 from veilset.dataset.folder import FolderReader, FolderWriter, check_apart
 from veilset.errors import DatasetError, DecodeError, RunError
-from veilset.types import ImageRecord
+from veilset.tables import ShardedTable
+from veilset.types import Annotations, ImageRecord, Status
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
 
@@ -123,6 +125,36 @@ def test_a_name_that_is_not_utf8_is_listed_and_refused(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="Rename the file") as caught:
         reader.read(record)
     assert caught.value.reason == "unsupported"
+
+
+NOT_UTF8 = (b"c/1.png", b"m0.png", b"m1.png", b"\xe9/1.png", b"\xe9t.png", b"~.png", b"\\xe9u.png")
+
+
+def put_bytes(root: Path, *names: bytes) -> None:
+    put(root, *map(os.fsdecode, names))
+
+
+def test_names_that_are_not_utf8_stand_where_their_ids_belong(tmp_path: Path) -> None:
+    put_bytes(tmp_path / "in", *NOT_UTF8)
+    shards = list(FolderReader(tmp_path / "in").shards(2))
+    records = [record for shard in shards for record in shard.records]
+    assert records == sorted(records, key=lambda record: record.order_key)
+    assert [record.image_id for record in records if record.problem] == [
+        r"\xe9/1.png",
+        r"\xe9t.png",
+    ]
+    for shard in shards:
+        rows = [Annotations(record.image_id, Status.LOOKED) for record in shard.records]
+        write_annotations(tmp_path, shard.index, rows)
+    table = ShardedTable(tmp_path, len(shards))
+    assert [record for record in records if table.find(record) is None] == []
+
+
+def test_all_that_is_below_a_folder_comes_in_the_same_order(tmp_path: Path) -> None:
+    put_bytes(tmp_path, *NOT_UTF8)
+    found = [tree.named(name).order_key for name, _ in tree.list_everything(tmp_path)]
+    assert found == sorted(found)
+    assert len(found) == len(NOT_UTF8)
 
 
 def test_writer_writes_whole_files_and_discards(tmp_path: Path) -> None:

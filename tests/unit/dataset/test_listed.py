@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.dataset.test_folder import PNG, put
+from tests.unit.dataset.test_folder import NOT_UTF8, PNG, put, put_bytes
 from veilset.dataset import listed
 from veilset.dataset.folder import FolderReader, check_apart
 from veilset.dataset.listed import ListReader
@@ -65,6 +65,18 @@ def test_the_order_is_that_of_a_folder_whatever_the_list_says(tmp_path: Path) ->
     assert names(reader) == expected
     assert reader.count() == len(paths)
     assert [len(shard.records) for shard in reader.shards(3)] == [3, 3, 2]
+
+
+def test_names_that_are_not_utf8_stand_where_their_ids_belong(tmp_path: Path) -> None:
+    put_bytes(tmp_path, *NOT_UTF8)
+    reader = listing(tmp_path, b"\n".join(NOT_UTF8[::-1]))
+    found = [record for shard in reader.shards(3) for record in shard.records]
+    assert found == sorted(found, key=lambda record: record.order_key)
+    assert found == [
+        record for shard in FolderReader(tmp_path).shards() for record in shard.records
+    ]
+    with pytest.raises(DatasetError, match="in the lines 1 and 3"):
+        listing(tmp_path, b"\xe9.png\na.png\n\xe9.png").count()
 
 
 def test_a_list_longer_than_a_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
