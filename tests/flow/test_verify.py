@@ -32,6 +32,7 @@ from veilset.metadata.clean import clean_metadata
 from veilset.metadata.jpeg_segments import segment_bytes
 from veilset.records.verdicts import Verdict
 from veilset.types import Region
+from veilset.verify import checks
 
 LEAK, ERROR, REVIEW, ABSENT = Verdict.LEAK, Verdict.ERROR, Verdict.REVIEW, Verdict.ABSENT
 
@@ -269,6 +270,23 @@ def test_a_turned_orientation(release: Release) -> None:
     assert turned != plain
     forge(release, "c/turned.jpg", clean_metadata(turned))
     assert found_in(release) == {"c/turned.jpg": (LEAK, {"size-changed"})}
+
+
+def test_an_untouched_picture_that_cleaning_turns(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were the cleaner wrong of the orientation, what it writes would be as expected."""
+    original = (release.photos / "b/none.jpg").read_bytes()
+    turned = segment_bytes(0xE1, exif_bytes(orientation=3))
+
+    def clean(data: bytes, policy: str = "safe") -> bytes:
+        if data == original:
+            data = data[:2] + turned + clean_metadata(data, policy)[2:]
+        return clean_metadata(data, policy)
+
+    monkeypatch.setattr(checks, "clean_metadata", clean)
+    forge(release, "b/none.jpg", clean(original))
+    assert found_in(release) == {"b/none.jpg": (LEAK, {"size-changed"})}
 
 
 def test_hidden_pixels_written_by_hand_pass_only_where_they_belong(release: Release) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
 from veilset.errors import DecodeError
+from veilset.exif_orientation import stated_orientation
 from veilset.images.formats import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_PIXELS,
@@ -28,7 +29,7 @@ from veilset.images.formats import (
 )
 from veilset.images.jpeg_complete import check_complete
 from veilset.images.jpeg_markers import APP1, APP2, JpegFile, parse_jpeg
-from veilset.images.orientation import exif_orientation, orient, oriented_size
+from veilset.images.orientation import orient, oriented_size
 from veilset.images.pictures import (
     Native,
     native_pixels,
@@ -128,8 +129,8 @@ def decode_jpeg_header(jpeg: JpegFile, max_pixels: int) -> ImageInfo:
     """Check the header of a parsed JPEG and give what it says, as ``inspect_image``."""
     check_pixels(jpeg.size_wh, max_pixels)
     _refuse_equal_pictures(jpeg)
-    blocks = [p for p in jpeg.payloads(APP1) if p.startswith(b"Exif\0\0")]
-    orientation = exif_orientation(blocks[0]) if blocks else 1
+    blocks = [p for p in jpeg.header_payloads(APP1) if p.startswith(b"Exif\0\0")]
+    orientation = (stated_orientation(blocks[0]) if blocks else None) or 1
     return ImageInfo(
         format="JPEG",
         size_wh=oriented_size(jpeg.size_wh, orientation),

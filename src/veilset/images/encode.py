@@ -41,7 +41,8 @@ from veilset.types import Image, IntBoxes
 DEFAULT_QUALITY: Final = 90
 """Quality, 0..100, at which lossy WebP and AVIF files are encoded again."""
 
-_KEPT_TIFF_TAGS: Final = (271, 272, 274, 282, 283, 296, 305, 306, 34675)
+_KEPT_TIFF_TAGS: Final = (271, 272, 282, 283, 296, 305, 306, 34675)
+_ORIENTATION: Final = 274
 _MODE_OF: Final = {2: "LA", 3: "RGB", 4: "RGBA"}
 
 
@@ -140,13 +141,24 @@ def _carried(picture: ImageFile, info: ImageInfo) -> dict[str, Any]:
         if compression in ("group3", "group4", "tiff_ccitt"):
             compression = "tiff_adobe_deflate"
         kept = {tag: tags[tag] for tag in _KEPT_TIFF_TAGS if tag in tags}
+        # As it was read: of an odd form Pillow would make a plain one, which turns pixels.
+        kept |= {_ORIENTATION: info.orientation} if info.orientation > 1 else {}
         return {"tiffinfo": kept, "compression": compression}
     if info.format == "BMP":
         return {"dpi": picture.info["dpi"]} if "dpi" in picture.info else {}
     if info.format == "PNG":
         return {}
     names = ("icc_profile", "exif", "xmp")
-    return {name: picture.info[name] for name in names if picture.info.get(name)}
+    carried: dict[str, Any] = {n: picture.info[n] for n in names if picture.info.get(n)}
+    if info.format == "AVIF":
+        block = PillowImage.Exif()
+        block.load(carried.get("exif", b""))
+        block[_ORIENTATION] = info.orientation
+        carried["exif"] = block
+    elif "exif" in carried:
+        # Pillow takes one mark off; a block that already had one too many stays as it is.
+        carried["exif"] = b"Exif\0\0" + carried["exif"]
+    return carried
 
 
 def _save(

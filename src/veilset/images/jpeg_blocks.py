@@ -40,7 +40,7 @@ def _rounded_plane(pixels: NDArray[np.uint8], index: int) -> NDArray[np.float32]
     # As libjpeg: half a level of luma is rounded up, one of chroma down.
     plane += (1 << (_BITS - 1)) - (index > 0)
     plane *= np.float32(1 / (1 << _BITS))
-    return np.floor(plane, out=plane)
+    return np.asarray(np.floor(plane, out=plane))
 
 
 def _transform() -> NDArray[np.float64]:

@@ -123,14 +123,20 @@ class JpegFile:
         """Give the content of every segment with that marker, in the order of the file."""
         return [self.payload(s) for s in self.segments if s.marker == marker]
 
+    def header_payloads(self, marker: int) -> list[bytes]:
+        """Give the content of those before the first scan: decoders look no further."""
+        first = self.scans[0].segment.start if self.scans else len(self.data)
+        return [self.payload(s) for s in self.segments if s.marker == marker and s.start < first]
+
     @property
     def is_ycc(self) -> bool:
         """Whether three components mean YCbCr; decided as libjpeg does."""
         if len(self.components) != 3:
             return False
-        if any(len(p) >= 12 and p.startswith(b"JFIF\0") for p in self.payloads(APP0)):
+        if any(len(p) >= 12 and p.startswith(b"JFIF\0") for p in self.header_payloads(APP0)):
             return True
-        adobe = [p[11] for p in self.payloads(APP14) if len(p) >= 12 and p.startswith(b"Adobe")]
+        blocks = [p for p in self.header_payloads(APP14) if p.startswith(b"Adobe")]
+        adobe = [p[11] for p in blocks if len(p) >= 12]
         if adobe:
             return adobe[-1] != 0
         return tuple(c.ident for c in self.components) != (0x52, 0x47, 0x42)

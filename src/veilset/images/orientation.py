@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""EXIF orientation: find it, apply it to pixels, map boxes back to the stored pixels.
+"""Apply an orientation to pixels, and map boxes back to the stored pixels.
 
 Orientation numbers and their meaning: Exif 2.32 (CIPA DC-008), tag 0x0112.
 """
 
 from __future__ import annotations
 
-import struct
 from typing import TypeVar
 
 import numpy as np
@@ -14,37 +13,7 @@ from numpy.typing import NDArray
 
 from veilset.types import IntBoxes
 
-_TAG = 0x0112
-_SHORT, _LONG = 3, 4
 _Pixel = TypeVar("_Pixel", bound=np.generic)
-
-
-def exif_orientation(tiff: bytes) -> int:
-    """Find the orientation in an EXIF block, 1..8; 1 if absent or senseless.
-
-    Args:
-        tiff: The block from its ``II`` or ``MM`` on; a leading ``Exif\\0\\0`` is skipped.
-
-    Example:
-        >>> exif_orientation(b"MM\\0*\\0\\0\\0\\x08\\0\\1\\1\\x12\\0\\3\\0\\0\\0\\1\\0\\6\\0\\0")
-        6
-    """
-    tiff = tiff.removeprefix(b"Exif\0\0")
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    if order is None or len(tiff) < 8:
-        return 1
-    (start,) = struct.unpack_from(order + "I", tiff, 4)
-    if start + 2 > len(tiff):
-        return 1
-    (count,) = struct.unpack_from(order + "H", tiff, start)
-    for at in range(start + 2, min(start + 2 + 12 * count, len(tiff) - 11), 12):
-        tag, kind, n_values = struct.unpack_from(order + "HHI", tiff, at)
-        # Other types are senseless, and the metadata cleaner drops them: what is applied
-        # here has to be what the published file still says.
-        if tag == _TAG and kind in (_SHORT, _LONG) and n_values == 1:
-            value = struct.unpack_from(order + ("I" if kind == _LONG else "H"), tiff, at + 8)[0]
-            return value if 1 <= value <= 8 else 1
-    return 1
 
 
 def oriented_size(stored_wh: tuple[int, int], orientation: int) -> tuple[int, int]:

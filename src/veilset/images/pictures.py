@@ -21,8 +21,9 @@ from PIL import Image as PillowImage
 from PIL.ImageFile import ImageFile
 
 from veilset.errors import DecodeError, VeilsetError
+from veilset.exif_orientation import stated_orientation
 from veilset.images.formats import ImageInfo, animated_error, check_pixels
-from veilset.images.orientation import exif_orientation, oriented_size, unorient
+from veilset.images.orientation import oriented_size, unorient
 from veilset.images.png_pixels import split_chunks
 from veilset.types import Image
 
@@ -41,6 +42,7 @@ _TIFF_COMPRESSIONS: Final = frozenset(
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_COLOUR = 256, 257, 258, 262
 _ORIENTATION, _TIFF_TILE, _TIFF_EXTRA = 274, 322, 338
 _PREMULTIPLIED = 1
+_WEBP_EXIF = 0x08
 
 Native = NDArray[np.uint8] | NDArray[np.uint16]
 """Pixels as stored: ``(H, W)`` gray, or ``(H, W, C)`` with C of 2 (gray, alpha), 3, 4."""
@@ -119,11 +121,11 @@ def _describe(picture: ImageFile, data: bytes, name: str, max_pixels: int) -> Im
                 "The TIFF file holds several pictures. Split it into single pictures first.",
             )
         raise animated_error(name)
+    orientation = _orientation(picture, data, name)
     if name == "TIFF":
-        _check_tiff(picture)
+        _check_tiff(picture, orientation)
     if picture.mode not in _MODES:
         raise _unsupported(name, f"has pixels of the kind {picture.mode}")
-    orientation = _orientation(picture, data, name)
     return ImageInfo(
         format=name,
         size_wh=oriented_size(stored_wh, orientation),
@@ -135,13 +137,25 @@ def _describe(picture: ImageFile, data: bytes, name: str, max_pixels: int) -> Im
 
 
 def _orientation(picture: ImageFile, data: bytes, name: str) -> int:
+    """Give the orientation, 1..8; of the same block from which ``metadata`` writes it anew."""
+    if name == "AVIF":
+        # The file states it in properties, which Pillow gives as EXIF, by its own reading.
+        block = PillowImage.Exif()
+        block.load(picture.info.get("exif", b""))
+        value = block.get(_ORIENTATION, 1)
+        return int(value) if value in range(1, 9) else 1
     if name == "TIFF":
-        value = _tiff_tags(picture).get(_ORIENTATION, 1)
-        return value if value in range(1, 9) else 1
+        return stated_orientation(data) or 1
+    blocks: list[bytes] = []
     if name == "PNG":
         blocks = [chunk.content for chunk in split_chunks(data) if chunk.name == b"eXIf"]
-        return exif_orientation(blocks[0]) if blocks else 1
-    return exif_orientation(picture.info.get("exif", b""))
+    elif name == "WEBP":
+        chunks = webp_chunks(data)
+        # Without its flag in an extended header, which stands first, decoders pass it by.
+        header = chunks[b"VP8X"] if next(iter(chunks), b"") == b"VP8X" else b""
+        is_announced = bool(header) and bool(header[0] & _WEBP_EXIF)
+        blocks = [chunks[b"EXIF"]] if is_announced and b"EXIF" in chunks else []
+    return (stated_orientation(blocks[0]) if blocks else None) or 1
 
 
 def webp_chunks(data: bytes) -> dict[bytes, bytes]:
@@ -190,7 +204,7 @@ def _tiff_tags(picture: ImageFile) -> Any:
     return picture.tag_v2  # type: ignore[attr-defined]
 
 
-def _check_tiff(picture: ImageFile) -> None:
+def _check_tiff(picture: ImageFile, orientation: int) -> None:
     tags = _tiff_tags(picture)
     compression = picture.info.get("compression", "raw")
     if compression not in _TIFF_COMPRESSIONS:
@@ -205,6 +219,10 @@ def _check_tiff(picture: ImageFile) -> None:
     extra = tags.get(_TIFF_EXTRA, ())
     if _PREMULTIPLIED in (extra if isinstance(extra, tuple) else (extra,)):
         raise _unsupported("TIFF", "has colours multiplied by alpha")
+    # By its own reading Pillow sizes and turns what it loads.
+    stated = tags.get(_ORIENTATION)
+    if (stated if stated in range(1, 9) else 1) != orientation:
+        raise _unsupported("TIFF", "states its orientation in a form that readers take differently")
     if 16 in bits and picture.mode not in ("I;16", "I;16B"):
         raise _unsupported("TIFF", "has colours of 16 bits")
 
@@ -225,7 +243,7 @@ def native_pixels(picture: ImageFile, data: bytes) -> Native:
             into one there.
     """
     if picture.format == "TIFF":
-        return _tiff_pixels(picture)
+        return _tiff_pixels(picture, data)
     picture.load()
     if picture.format == "PNG":
         _refuse_cut_png(picture)
@@ -251,9 +269,9 @@ def _resolved(picture: ImageFile) -> Native:
     return np.array(converted)
 
 
-def _tiff_pixels(picture: ImageFile) -> Native:
+def _tiff_pixels(picture: ImageFile, data: bytes) -> Native:
     tags = _tiff_tags(picture)
-    orientation = _orientation(picture, b"", "TIFF")
+    orientation = _orientation(picture, data, "TIFF")
     # Pillow turns TIFF pixels as it loads them, by a tag in XMP if there is no other; the
     # answer is put in its way, and the turn undone.
     picture.getexif()[_ORIENTATION] = orientation

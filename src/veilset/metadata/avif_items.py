@@ -70,7 +70,7 @@ def clean_avif(data: bytes, policy: str) -> Cleaned:
     removed += writer.add_picture(found, kept)
     exif_items = [item for item in found.items.values() if item.type == b"Exif"]
     for item in exif_items[:1]:
-        block = clean_exif(exif_of(item), policy, with_orientation=False)
+        block = clean_exif(exif_of(item), policy, orientation=None)
         removed += block.removed
         if block.data:
             writer.add_exif(max(kept) + 1, block.data, found.primary)
@@ -177,7 +177,8 @@ class ItemWriter:
         for index, is_essential in item.properties:
             name, payload = found.properties[index]
             allowed = _allowed_property(name, payload)
-            if not allowed and is_essential:
+            # Those of a known name may turn or crop, whatever their length: none is dropped.
+            if not allowed and (is_essential or name in _LENGTHS):
                 raise unsupported("The AVIF needs a property that is not known.")
             if allowed != payload:
                 removed.append("item properties")

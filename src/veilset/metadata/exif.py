@@ -148,15 +148,13 @@ def name_of(tag: int) -> str:
     return NAMES.get(tag, "other EXIF tags")
 
 
-def orientation_of(directory: Directory, order: str) -> int | None:
-    """Give the orientation, 1 to 8, or None.
+def orientation_field(orientation: int, order: str) -> Field:
+    """Write an orientation in the plain form, which all readers read alike.
 
     XMP may state one too. It is not looked at, as browsers and Veilset's own decoder do
     not: carrying it over would turn pictures that were not turned before.
     """
-    value = directory.fields.get(ORIENTATION)
-    numbers = value.numbers(order) if value and value.count else ()
-    return int(numbers[0]) if numbers and numbers[0] in range(1, 9) else None
+    return Field(SHORT, 1, struct.pack(f"{order}H", orientation))
 
 
 def pick(
@@ -243,14 +241,15 @@ def clean_exif(
     tiff: bytes,
     policy: str,
     *,
-    with_orientation: bool = True,
+    orientation: int | None,
 ) -> Cleaned:
     """Rebuild an EXIF block under a policy.
 
     Args:
         tiff: The block from its TIFF header on, without a leading ``Exif``.
         policy: One of ``POLICIES``.
-        with_orientation: False for containers that state the orientation elsewhere.
+        orientation: What to write as orientation, 1 to 8: the one that decoding applies, by
+            ``stated_orientation`` of the block that decoding looks at. None for none.
 
     Returns:
         The new block from its TIFF header on, in the byte order of the old one; empty
@@ -259,7 +258,6 @@ def clean_exif(
     header = read_header(tiff)
     order, offset = header or (">", 0)
     first = read_directory(tiff, order, offset) or Directory({}, 0)
-    orientation = orientation_of(first, order)
     fields, removed = pick(first, order, _FIRST if policy == "safe" else {})
     settings, more = settings_tree(tiff, order, first)
     removed += more
@@ -270,9 +268,8 @@ def clean_exif(
         tree.children[EXIF_POINTER] = settings
     if first.next_offset:
         removed.append(f"{PREVIEW} (EXIF IFD1)")
-    if orientation and with_orientation:
-        raw = orientation.to_bytes(2, "little" if order == "<" else "big")
-        tree.fields[ORIENTATION] = Field(SHORT, 1, raw)
+    if orientation:
+        tree.fields[ORIENTATION] = orientation_field(orientation, order)
     if tree.is_empty():
         return cleaned([], removed)
     return cleaned([build_header(order), build_directory(tree, order, 8)], removed)

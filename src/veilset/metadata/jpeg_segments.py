@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from veilset.exif_orientation import stated_orientation
 from veilset.metadata.exif import clean_exif
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
@@ -254,7 +255,9 @@ def _build_header(header: _Header, policy: str) -> tuple[bytes, list[str]]:
         jfif = _jfif(header.jfif, policy)
         parts.append(segment_bytes(APP0, jfif))
         removed += ["resolution"] * (jfif[7:12] != header.jfif[7:12])
-    exif = clean_exif(b"".join(header.exif), policy)
+    # The further settings may be spread over several segments; decoders turn by the first.
+    orientation = stated_orientation(EXIF_ID + header.exif[0]) if header.exif else None
+    exif = clean_exif(b"".join(header.exif), policy, orientation=orientation)
     removed += exif.removed
     if exif.data:
         parts.append(segment_bytes(APP1, EXIF_ID + exif.data))

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from veilset.errors import DecodeError
+from veilset.exif_orientation import stated_orientation
 from veilset.metadata.exif import clean_exif, strip_exif_marks
 from veilset.metadata.icc_profile import MAX_BYTES, clean_profile
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short
@@ -90,7 +91,7 @@ class _Parts:
     transparency: bytes = b""
     optional: dict[bytes, bytes] = field(default_factory=dict)
     profile: bytes = b""
-    exif: bytes = b""
+    exif: bytes | None = None
     pixels: list[bytes] = field(default_factory=list)
     is_pixels_over: bool = False
     removed: list[str] = field(default_factory=list)
@@ -126,12 +127,16 @@ def clean_png(data: bytes, policy: str) -> Cleaned:
         chunks.append((b"pHYs", optional[b"pHYs"]))
     elif b"pHYs" in optional:
         parts.removed.append("resolution")
-    block = clean_exif(parts.exif, policy)
+    block = _clean_block(parts.exif or b"", policy)
     parts.removed += block.removed
     chunks += [(b"eXIf", block.data)] * bool(block.data)
     chunks += [(b"IDAT", piece) for piece in pixels]
     chunks.append((b"IEND", b""))
     return cleaned([SIGNATURE, *(chunk_bytes(*chunk) for chunk in chunks)], parts.removed)
+
+
+def _clean_block(block: bytes, policy: str) -> Cleaned:
+    return clean_exif(strip_exif_marks(block), policy, orientation=stated_orientation(block))
 
 
 def _note_chunk(parts: _Parts, chunk: Chunk) -> None:
@@ -155,7 +160,8 @@ def _note_chunk(parts: _Parts, chunk: Chunk) -> None:
     elif name == b"iCCP":
         parts.profile = payload
     elif name == b"eXIf":
-        parts.exif = strip_exif_marks(payload)
+        # Of several the first counts, as in decoding.
+        parts.exif = payload if parts.exif is None else parts.exif
     elif name in _TEXT:
         parts.removed.append("XMP" if payload.startswith(XMP_KEYWORD) else "PNG text")
     elif _fits(name, payload, parts.header[9]):

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from veilset.errors import DecodeError
+from veilset.exif_orientation import stated_orientation
 from veilset.metadata.exif import clean_exif, strip_exif_marks
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short
@@ -66,6 +67,9 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
             # libwebp takes the first of a repeated chunk, others may take the last.
             if name in kept:
                 raise broken("The WebP repeats a chunk that may stand there once.")
+            # libwebp passes such a header by, and would heed it at its right place.
+            if name == b"VP8X" and (kept or removed):
+                raise broken("The WebP has its extended header behind other chunks.")
             kept[name] = payload
         else:
             removed.append("XMP" if name == b"XMP " else "other WebP chunks")
@@ -74,7 +78,11 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
     if riff_end(data) < len(data):
         removed.append("bytes after the end of the WebP")
     profile = clean_profile(kept[b"ICCP"]) if b"ICCP" in kept else Cleaned(b"")
-    exif = clean_exif(strip_exif_marks(kept.get(b"EXIF", b"")), policy)
+    block = kept.get(b"EXIF", b"")
+    # Without its flag in the extended header decoders pass the block by.
+    flags = kept.get(b"VP8X", b"")[:1] or b"\0"
+    orientation = stated_orientation(block) if flags[0] & _EXIF_FLAG else None
+    exif = clean_exif(strip_exif_marks(block), policy, orientation=orientation)
     chunks: list[tuple[bytes, bytes]] = []
     if b"VP8X" in kept:
         chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))

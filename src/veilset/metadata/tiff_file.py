@@ -13,6 +13,7 @@ import struct
 from collections.abc import Mapping, Sequence
 
 from veilset.errors import DecodeError
+from veilset.exif_orientation import stated_orientation
 from veilset.metadata.exif import (
     EXIF_POINTER,
     ORIENTATION,
@@ -20,7 +21,7 @@ from veilset.metadata.exif import (
     RESOLUTION,
     Allowed,
     name_of,
-    orientation_of,
+    orientation_field,
     pick,
     settings_tree,
 )
@@ -277,9 +278,9 @@ def _add_allowed(
     tree: Tree, data: bytes, order: str, first: Directory, policy: str, removed: list[str]
 ) -> None:
     """Add what the policy keeps although decoding does not need it."""
-    orientation = orientation_of(first, order)
+    orientation = stated_orientation(data)
     if orientation:
-        tree.fields[ORIENTATION] = Field(SHORT, 1, struct.pack(f"{order}H", orientation))
+        tree.fields[ORIENTATION] = orientation_field(orientation, order)
     if _ICC in first.fields:
         profile = clean_profile(first.fields[_ICC].raw)
         removed += profile.removed

@@ -15,7 +15,7 @@ from veilset.engine.steps import Steps
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.compare import find_outside_changes
-from veilset.images.decode import decode_image
+from veilset.images.decode import decode_image, inspect_image
 from veilset.images.formats import ImageInfo
 from veilset.images.renderings import decode_renderings
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
@@ -31,6 +31,7 @@ from veilset.verify.redetect import is_sampled
 from veilset.verify.trees import Container, Entry, Found, Trees
 
 NO_BOXES: IntBoxes = np.zeros((0, 4), dtype=np.int64)
+_OTHER_FORM = "Size, orientation or format are not the original's. Obfuscate again."
 
 
 @dataclass(slots=True)
@@ -260,7 +261,9 @@ class Examiner:
             if clean_metadata(source, self.contract.metadata) != data:
                 message = "Not the original with cleaned metadata. Obfuscate again."
                 exam.add("not-justified", Level.LEAK, message)
-            # Also where the bytes are as expected: the cleaning may be wrong.
+            # Where the bytes are as expected, the cleaning itself may be wrong.
+            elif self._form_of(source) != self._form_of(data):
+                exam.add("size-changed", Level.LEAK, _OTHER_FORM)
             self._check_metadata(exam, data)
         exam.looked_again = self._why_look_again(exam.entry.image_id, is_touched=False)
         if exam.looked_again:
@@ -282,8 +285,7 @@ class Examiner:
         with steps("metadata"):
             self._check_metadata(exam, data)
         if _form(info) != _form(info_after):
-            message = "Size, orientation or format are not the original's. Obfuscate again."
-            exam.add("size-changed", Level.LEAK, message)
+            exam.add("size-changed", Level.LEAK, _OTHER_FORM)
             return
         exam.cores = self.obfuscator.core(regions, info.size_wh)
         exam.drawn = exam.cores[self._is_drawn(regions, info.size_wh)]
@@ -343,6 +345,9 @@ class Examiner:
                 )
                 exam.add("shows-through", Level.LEAK, message, region=region, score=left)
         exam.max_survival = worst
+
+    def _form_of(self, data: bytes) -> tuple[object, ...]:
+        return _form(inspect_image(data, max_pixels=self.config.max_pixels))
 
     def _renderings(self, data: bytes) -> tuple[tuple[Image, ...], ImageInfo]:
         return decode_renderings(data, max_pixels=self.config.max_pixels)
