@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from veilset.errors import DecodeError
+from veilset.jpeg_progress import ScanProgress
 
 SOI: Final = b"\xff\xd8"
 EOI: Final = b"\xff\xd9"
@@ -174,6 +175,7 @@ def parse_jpeg(data: bytes, *, header_only: bool = False) -> JpegFile:
     segments: list[Segment] = []
     scans: list[Scan] = []
     frame: tuple[int, tuple[int, int], tuple[Component, ...]] | None = None
+    progress = ScanProgress(is_progressive=False)
     at, end = 2, 0
     while True:
         segment = _next_segment(data, at)
@@ -188,6 +190,7 @@ def parse_jpeg(data: bytes, *, header_only: bool = False) -> JpegFile:
             if frame is not None:
                 raise _broken("it has two frames")
             frame = (segment.marker, *_parse_frame(segment.marker, data[segment.start + 4 : at]))
+            progress = ScanProgress(is_progressive=segment.marker == 0xC2)
         elif segment.marker in (DQT, DHT, DRI):
             _check_table(segment.marker, data[segment.start + 4 : at])
         elif segment.marker == DNL:
@@ -197,8 +200,12 @@ def parse_jpeg(data: bytes, *, header_only: bool = False) -> JpegFile:
                 raise _broken("a scan comes before the frame")
             if header_only:
                 break
-            scans.append(_parse_scan(data, segment, frame[2], progressive=frame[0] == 0xC2))
-            at = scans[-1].data_end
+            scan = _parse_scan(data, segment, frame[2], progressive=frame[0] == 0xC2)
+            wrong = progress.note([index for index, _, _ in scan.members], scan.band, scan.bits)
+            if wrong:
+                raise _broken(f"it {wrong}")
+            scans.append(scan)
+            at = scan.data_end
         elif segment.marker < APP0:
             raise _broken(f"marker 0x{segment.marker:02X} has no place in it")
     if frame is None:

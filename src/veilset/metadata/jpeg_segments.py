@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from veilset.exif_orientation import stated_orientation
+from veilset.jpeg_progress import ScanProgress
 from veilset.metadata.exif import clean_exif
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
@@ -24,6 +25,7 @@ SOI, EOI, SOS, DQT, DNL, DRI, DHT, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xC
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
 """Start-of-frame markers of one-picture JPEG: baseline, extended, progressive, lossless."""
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
 _TABLES = frozenset({DQT, DHT, DRI, DAC})
 _RESTARTS = range(0xD0, 0xD8)
 
@@ -123,13 +125,12 @@ def clean_jpeg(data: bytes, policy: str) -> Cleaned:
     Raises:
         DecodeError: As ``iterate_segments``; "unsupported" for hierarchical JPEG and for
             one that states its height after the first scan; "unreadable" for tables of
-            impossible length, two frames or a scan that no decoder would reach.
+            impossible length, two frames or a scan that brings again what an earlier one brought.
     """
     header = _Header()
     picture: list[bytes] = []
     removed: list[str] = []
-    frame: list[Segment] = []
-    scanned: set[int] = set()
+    checks = _Checks()
     end = 0
     for segment in iterate_segments(data):
         if segment.gap.strip(b"\xff"):
@@ -138,19 +139,19 @@ def clean_jpeg(data: bytes, policy: str) -> Cleaned:
         if marker in (SOI, EOI):
             end = segment.start + 2
         elif APP0 <= marker <= 0xEF or marker == COM:
-            removed += _note_application(header, segment, bool(scanned))
+            removed += _note_application(header, segment, checks.has_scans)
         elif marker in FRAMES or marker in _TABLES or marker == SOS:
-            _check_segment(segment, frame, scanned)
+            checks.check(segment)
             picture += [
                 data[segment.start : segment.start + 4 + len(segment.payload)],
                 segment.scan,
             ]
-        elif marker == DNL and scanned:
-            # Read by no decoder, since the frame has its height (_check_segment).
+        elif marker == DNL and checks.has_scans:
+            # Read by no decoder, since the frame has its height (_Checks).
             removed.append("repeated JPEG height")
         else:
             raise unsupported(f"The JPEG uses marker FF{marker:02X}, which cannot be judged.")
-    if not scanned:
+    if not checks.has_scans:
         raise broken("The JPEG holds no picture.")
     if end < len(data):
         removed.append(_trailer_name(data, end))
@@ -163,36 +164,61 @@ def clean_tables(data: bytes) -> bytes:
     parts = [b"\xff\xd8"]
     for segment in iterate_segments(data):
         if segment.marker in _TABLES:
-            _check_segment(segment, [], set())
+            _Checks().check(segment)
             parts.append(data[segment.start : segment.start + 4 + len(segment.payload)])
     return b"".join([*parts, b"\xff\xd9"])
 
 
-def _check_segment(segment: Segment, frame: list[Segment], scanned: set[int]) -> None:
-    """Refuse what could carry more than it should; libjpeg refuses the same lengths."""
-    body, marker = segment.payload, segment.marker
-    fits = True
-    if marker in FRAMES:
-        fits = not frame and len(body) > 6 and len(body) == 6 + 3 * body[5]
-        frame.append(segment)
-        if fits and body[1:3] == b"\0\0":
+class _Checks:
+    """Refuses what could carry more than it should; libjpeg refuses the same lengths."""
+
+    def __init__(self) -> None:
+        self._frame: Segment | None = None
+        self._progress = ScanProgress(is_progressive=False)
+
+    @property
+    def has_scans(self) -> bool:
+        return self._progress.n_scans > 0
+
+    def check(self, segment: Segment) -> None:
+        body, marker = segment.payload, segment.marker
+        if marker in FRAMES:
+            fits = self._check_frame(segment)
+        elif marker == SOS:
+            fits = self._check_scan(body)
+        elif marker == DRI:
+            fits = len(body) == 2
+        elif marker == DAC:
+            fits = 0 < len(body) <= 64 and len(body) % 2 == 0
+        else:
+            fits = _tables_fit(body, quantisation=marker == DQT)
+        if not fits:
+            raise broken(f"The JPEG segment FF{marker:02X} at byte {segment.start} is malformed.")
+
+    def _check_frame(self, segment: Segment) -> bool:
+        body = segment.payload
+        if self._frame or len(body) <= 6 or len(body) != 6 + 3 * body[5]:
+            return False
+        if body[1:3] == b"\0\0":
             raise unsupported("The JPEG does not state its height in the frame header.")
-    elif marker == SOS:
-        fits = bool(frame and body) and 0 < body[0] < 5 and len(body) == 4 + 2 * body[0]
-        names = set(body[1 : 1 + 2 * body[0] : 2]) if fits else set()
-        # A decoder stops once a sequential picture is complete: what a later scan
-        # holds would be seen by nobody but the one who put it there.
-        if fits and frame[0].marker not in (0xC2, 0xCA) and names & scanned:
-            raise broken("The JPEG scans a component twice.")
-        scanned |= names
-    elif marker == DRI:
-        fits = len(body) == 2
-    elif marker == DAC:
-        fits = 0 < len(body) <= 64 and len(body) % 2 == 0
-    else:
-        fits = _tables_fit(body, quantisation=marker == DQT)
-    if not fits:
-        raise broken(f"The JPEG segment FF{marker:02X} at byte {segment.start} is malformed.")
+        self._frame = segment
+        self._progress = ScanProgress(is_progressive=segment.marker in _PROGRESSIVE)
+        return True
+
+    def _check_scan(self, body: bytes) -> bool:
+        if not self._frame or not body or not 0 < body[0] < 5 or len(body) != 4 + 2 * body[0]:
+            return False
+        names = body[1 : 1 + 2 * body[0] : 2]
+        if any(name not in self._frame.payload[6::3] for name in names):
+            return False
+        first, last, bits = body[-3:]
+        is_band = first <= last < 64 and (last == 0 if first == 0 else len(names) == 1)
+        if self._frame.marker in _PROGRESSIVE and not is_band:
+            return False
+        wrong = self._progress.note(names, (first, last), (bits >> 4, bits & 15))
+        if wrong:
+            raise broken(f"The JPEG {wrong}.")
+        return True
 
 
 def _tables_fit(body: bytes, *, quantisation: bool) -> bool:
