@@ -12,22 +12,26 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from veilset.errors import DecodeError
 from veilset.exif_orientation import stated_orientation
 from veilset.jpeg_progress import ScanProgress
 from veilset.metadata.exif import clean_exif
 from veilset.metadata.icc_profile import clean_profile
+from veilset.metadata.jpeg_tables import DAC, DHT, DQT, DRI, Table, TableUse, split_tables
 from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, cut_short, unsupported
 
-SOI, EOI, SOS, DQT, DNL, DRI, DHT, DAC = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xC4, 0xCC
+SOI, EOI, SOS, DNL = 0xD8, 0xD9, 0xDA, 0xDC
 APP0, APP1, APP2, APP13, APP14, COM = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA, 0xCB})
 """Start-of-frame markers of one-picture JPEG: baseline, extended, progressive, lossless."""
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _TABLES = frozenset({DQT, DHT, DRI, DAC})
 _RESTARTS = range(0xD0, 0xD8)
+
+_Defined = tuple[int, list[Table]]
 
 EXIF_ID = b"Exif\0\0"
 XMP_ID = b"http://ns.adobe.com/xap/1.0/\0"
@@ -117,7 +121,7 @@ class _Header:
 
 
 def clean_jpeg(data: bytes, policy: str) -> Cleaned:
-    """Clean a JPEG file; scans and tables are copied byte for byte.
+    """Clean a JPEG file; scans and the tables that they use are copied byte for byte.
 
     The output is SOI, JFIF, EXIF, ICC, Adobe, then frame, tables and scans in their
     order, then EOI. Everything after the first end marker is cut off.
@@ -128,7 +132,7 @@ def clean_jpeg(data: bytes, policy: str) -> Cleaned:
             impossible length, two frames or a scan that brings again what an earlier one brought.
     """
     header = _Header()
-    picture: list[bytes] = []
+    picture: list[bytes | _Defined] = []
     removed: list[str] = []
     checks = _Checks()
     end = 0
@@ -140,7 +144,9 @@ def clean_jpeg(data: bytes, policy: str) -> Cleaned:
             end = segment.start + 2
         elif APP0 <= marker <= 0xEF or marker == COM:
             removed += _note_application(header, segment, checks.has_scans)
-        elif marker in FRAMES or marker in _TABLES or marker == SOS:
+        elif marker in _TABLES:
+            picture.append((marker, checks.check_tables(segment)))
+        elif marker in FRAMES or marker == SOS:
             checks.check(segment)
             picture += [
                 data[segment.start : segment.start + 4 + len(segment.payload)],
@@ -156,24 +162,42 @@ def clean_jpeg(data: bytes, policy: str) -> Cleaned:
     if end < len(data):
         removed.append(_trailer_name(data, end))
     head, more = _build_header(header, policy)
-    return cleaned([b"\xff\xd8", head, *picture, b"\xff\xd9"], removed + more)
+    body = _join(picture, removed)
+    return cleaned([b"\xff\xd8", head, body, b"\xff\xd9"], removed + more)
 
 
-def clean_tables(data: bytes) -> bytes:
-    """Clean the shared tables of a TIFF (tag 347): a JPEG stream without a picture."""
-    parts = [b"\xff\xd8"]
+def clean_tables(data: bytes, strips: Sequence[bytes]) -> Cleaned:
+    """Clean the shared tables of a TIFF (tag 347): a JPEG stream without a picture.
+
+    Args:
+        data: The stream.
+        strips: The JPEG streams that may use its tables.
+    """
+    shared = TableUse()
+    parts: list[bytes | _Defined] = []
     for segment in iterate_segments(data):
         if segment.marker in _TABLES:
-            _Checks().check(segment)
-            parts.append(data[segment.start : segment.start + 4 + len(segment.payload)])
-    return b"".join([*parts, b"\xff\xd9"])
+            tables = split_tables(segment.marker, segment.payload)
+            if tables is None:
+                raise _malformed(segment)
+            parts.append((segment.marker, shared.define(tables)))
+    for strip in filter(None, strips):
+        checks = _Checks(shared)
+        for segment in iterate_segments(strip):
+            if segment.marker in _TABLES:
+                checks.check_tables(segment)
+            elif segment.marker in FRAMES or segment.marker == SOS:
+                checks.check(segment)
+    removed: list[str] = []
+    return cleaned([b"\xff\xd8", _join(parts, removed), b"\xff\xd9"], removed)
 
 
 class _Checks:
     """Refuses what could carry more than it should; libjpeg refuses the same lengths."""
 
-    def __init__(self) -> None:
+    def __init__(self, tables: TableUse | None = None) -> None:
         self._frame: Segment | None = None
+        self._tables = TableUse(tables)
         self._progress = ScanProgress(is_progressive=False)
 
     @property
@@ -182,18 +206,16 @@ class _Checks:
 
     def check(self, segment: Segment) -> None:
         body, marker = segment.payload, segment.marker
-        if marker in FRAMES:
-            fits = self._check_frame(segment)
-        elif marker == SOS:
-            fits = self._check_scan(body)
-        elif marker == DRI:
-            fits = len(body) == 2
-        elif marker == DAC:
-            fits = 0 < len(body) <= 64 and len(body) % 2 == 0
-        else:
-            fits = _tables_fit(body, quantisation=marker == DQT)
+        fits = self._check_scan(body) if marker == SOS else self._check_frame(segment)
         if not fits:
-            raise broken(f"The JPEG segment FF{marker:02X} at byte {segment.start} is malformed.")
+            raise _malformed(segment)
+
+    def check_tables(self, segment: Segment) -> list[Table]:
+        """Give the tables of a segment; once all scans are checked, those in use are marked."""
+        tables = split_tables(segment.marker, segment.payload)
+        if tables is None:
+            raise _malformed(segment)
+        return self._tables.define(tables)
 
     def _check_frame(self, segment: Segment) -> bool:
         body = segment.payload
@@ -218,18 +240,26 @@ class _Checks:
         wrong = self._progress.note(names, (first, last), (bits >> 4, bits & 15))
         if wrong:
             raise broken(f"The JPEG {wrong}.")
+        self._tables.note_scan(self._frame.marker, self._frame.payload, body)
         return True
 
 
-def _tables_fit(body: bytes, *, quantisation: bool) -> bool:
-    """Tell whether quantisation or Huffman tables fill their segment exactly."""
-    place = 0
-    while place < len(body):
-        if quantisation:
-            place += 129 if body[place] >> 4 else 65
-        else:
-            place += 17 + sum(body[place + 1 : place + 17])
-    return bool(body) and place == len(body)
+def _malformed(segment: Segment) -> DecodeError:
+    return broken(f"The JPEG segment FF{segment.marker:02X} at byte {segment.start} is malformed.")
+
+
+def _join(picture: list[bytes | _Defined], removed: list[str]) -> bytes:
+    """Join the parts of a picture, with the tables that are in use."""
+    parts: list[bytes] = []
+    for part in picture:
+        if isinstance(part, bytes):
+            parts.append(part)
+            continue
+        marker, tables = part
+        kept = b"".join(table.content for table in tables if table.is_used)
+        parts.append(segment_bytes(marker, kept) if kept else b"")
+        removed += ["unused JPEG tables"] * any(not table.is_used for table in tables)
+    return b"".join(parts)
 
 
 def _note_application(header: _Header, segment: Segment, after_scan: bool) -> list[str]:

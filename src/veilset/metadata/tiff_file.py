@@ -121,7 +121,7 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
         strips = _write_fax_anew(tree, order, tags, strips)
         removed.append("fax codes")
     _keep_needed_palette(tree, order, first, removed)
-    _add_tables(tree, order, first)
+    _add_tables(tree, order, first, strips, removed)
     _add_allowed(tree, data, order, first, policy, removed)
     removed += [
         name_of(tag)
@@ -245,11 +245,14 @@ def _keep_needed_palette(tree: Tree, order: str, first: Directory, removed: list
         raise broken("The colour map of the TIFF has a wrong length.")
 
 
-def _add_tables(tree: Tree, order: str, first: Directory) -> None:
+def _add_tables(
+    tree: Tree, order: str, first: Directory, strips: Sequence[bytes], removed: list[str]
+) -> None:
     tables = first.fields.get(_JPEG_TABLES)
-    if tables and _is_compressed_by(first, order, JPEG):
-        raw = clean_tables(tables.raw)
-        tree.fields[_JPEG_TABLES] = Field(UNDEFINED, len(raw), raw)
+    if tables and strips and _is_compressed_by(first, order, JPEG):
+        shared = clean_tables(tables.raw, strips)
+        removed += shared.removed
+        tree.fields[_JPEG_TABLES] = Field(UNDEFINED, len(shared.data), shared.data)
 
 
 def _is_compressed_by(first: Directory, order: str, *compressions: int) -> bool:
