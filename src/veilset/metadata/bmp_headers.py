@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+import numpy as np
+
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.policy import Cleaned, broken, cleaned, cut_short, unsupported
 
@@ -32,7 +34,7 @@ class _Layout:
 
 
 def clean_bmp(data: bytes, policy: str) -> Cleaned:
-    """Clean a BMP file; palette and pixels are copied byte for byte.
+    """Clean a BMP file; palette and pixels are copied, bits without a meaning become zero.
 
     Raises:
         DecodeError: "unreadable", "truncated" or "unsupported" (JPEG or PNG inside).
@@ -40,7 +42,10 @@ def clean_bmp(data: bytes, policy: str) -> Cleaned:
     layout = _read_layout(data)
     removed: list[str] = []
     size = _pixel_bytes(data, layout)
-    pixels = data[layout.pixels_at : layout.pixels_at + size]
+    stored = data[layout.pixels_at : layout.pixels_at + size]
+    pixels = _without_unused_bits(data, layout, stored)
+    if pixels != stored:
+        removed.append("unused bits of pixels")
     middle = data[layout.masks_at : layout.palette_at + layout.palette_bytes]
     if data[layout.palette_at + layout.palette_bytes : layout.pixels_at].strip(b"\0"):
         removed.append("bytes between header and pixels")
@@ -85,6 +90,8 @@ def _read_layout(data: bytes) -> _Layout:
         (n_colours,) = struct.unpack_from("<L", header, 32)
     if width <= 0 or not height or bits not in (1, 2, 4, 8, 16, 24, 32):
         raise broken("The BMP header states a form that does not exist.")
+    if compression == _MASKS and bits < 16:
+        raise broken("The BMP has masks for the colours of a palette.")
     if compression > _MASKS or (compression and header_size in (12, 64)):
         raise unsupported("The BMP uses a compression that cannot be judged.")
     masks_at = 14 + header_size
@@ -130,6 +137,33 @@ def _run_length_bytes(data: bytes, layout: _Layout) -> int:
             size = code if layout.compression == _RLE8 else (code + 1) // 2
             place += size + size % 2
     raise cut_short("The BMP ends before the code that ends its pixels.")
+
+
+def _without_unused_bits(data: bytes, layout: _Layout, pixels: bytes) -> bytes:
+    """Zero what belongs to no colour: a byte of each pixel can hold a picture that few show."""
+    if layout.compression in (_RLE8, _RLE4):
+        return pixels
+    n_bits = layout.width * layout.bits
+    if layout.bits >= 16:
+        row = _colour_bits(data, layout).to_bytes(layout.bits // 8, "little") * layout.width
+    else:
+        row = ((1 << n_bits) - 1 << -n_bits % 8).to_bytes((n_bits + 7) // 8, "big")
+    used = np.frombuffer(row.ljust((n_bits + 31) // 32 * 4, b"\0"), np.uint8)
+    rows = np.frombuffer(pixels, np.uint8).reshape(layout.n_rows, -1)
+    return (rows & used).tobytes()
+
+
+def _colour_bits(data: bytes, layout: _Layout) -> int:
+    """Give the bits of a pixel of 16, 24 or 32 bits that are part of a colour or of alpha."""
+    whole = (1 << layout.bits) - 1
+    if layout.compression == _PLAIN:
+        return min(whole, 0x7FFF if layout.bits == 16 else 0xFFFFFF)
+    # The shortest header has its three masks behind it, others have them inside.
+    n_masks = 4 if len(layout.header) >= 56 else 3
+    masks = struct.unpack_from(f"<{n_masks}L", data, 14 + 40)
+    if not all(mask & whole for mask in masks[:3]):
+        raise broken("The BMP has a mask without a bit for one of its colours.")
+    return int(np.bitwise_or.reduce(np.array(masks, np.uint64))) & whole
 
 
 def _read_profile(data: bytes, header: bytes) -> Cleaned:
