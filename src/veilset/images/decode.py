@@ -29,6 +29,7 @@ from veilset.images.formats import (
 )
 from veilset.images.jpeg_complete import check_complete
 from veilset.images.jpeg_markers import APP1, APP2, JpegFile, parse_jpeg
+from veilset.images.jpeg_surplus import check_surplus
 from veilset.images.orientation import orient, oriented_size
 from veilset.images.pictures import (
     Native,
@@ -80,7 +81,11 @@ PNG or JPEG first.
 
 
 def decode_image(
-    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = DEFAULT_MAX_BYTES
+    data: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    check_end: bool = True,
 ) -> tuple[Image, ImageInfo]:
     """Decode an image file to RGB pixels as people see them.
 
@@ -92,6 +97,8 @@ def decode_image(
         data: The file.
         max_pixels: Most pixels, checked before decoding.
         max_bytes: Most bytes, checked before anything.
+        check_end: Whether a JPEG is refused that holds more than it shows. False saves time
+            where its picture data is not published.
 
     Returns:
         ``(H, W, 3)`` uint8 RGB after EXIF orientation, contiguous and writable; and what
@@ -100,12 +107,18 @@ def decode_image(
     Raises:
         DecodeError: With the reason why the image cannot be processed.
     """
-    stored, info = decode_stored(data, max_pixels=max_pixels, max_bytes=max_bytes)
+    stored, info = decode_stored(
+        data, max_pixels=max_pixels, max_bytes=max_bytes, check_end=check_end
+    )
     return np.ascontiguousarray(orient(rgb_pixels(stored), info.orientation)), info
 
 
 def decode_stored(
-    data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, max_bytes: int = DEFAULT_MAX_BYTES
+    data: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    max_bytes: int = DEFAULT_MAX_BYTES,
+    check_end: bool = True,
 ) -> tuple[Native, ImageInfo]:
     """Decode an image file to its pixels as stored; arguments and errors as ``decode_image``.
 
@@ -122,6 +135,8 @@ def decode_stored(
     info = decode_jpeg_header(jpeg, max_pixels)
     stored = _jpeg_pixels(data)
     check_complete(jpeg, stored)
+    if check_end:
+        check_surplus(jpeg)
     return stored, info
 
 

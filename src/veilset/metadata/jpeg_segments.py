@@ -4,8 +4,8 @@
 Marker syntax after ITU-T T.81, annex B; JFIF after ITU-T T.871; Adobe APP14 after
 Adobe's Technical Note 5116; ICC in APP2 after ICC.1:2022, annex B.4.
 
-Entropy-coded data is copied, never looked into. One thing is therefore out of reach:
-bytes that an encoder put behind the last coded block of a scan.
+Entropy-coded data is copied, never looked into: bytes behind the last coded block of a scan
+are out of reach here. Decoding finds them where it can (``images.jpeg_surplus``).
 """
 
 from __future__ import annotations

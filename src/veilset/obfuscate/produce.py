@@ -83,7 +83,8 @@ def produce(
     # it is decoded to see that it is whole, as detection would have done.
     if regions or not known.sha256:
         with steps("decode"):
-            image, info = decode_image(data, max_pixels=treatment.max_pixels)
+            # With regions the picture data is written anew, and what stood behind it goes.
+            image, info = decode_image(data, max_pixels=treatment.max_pixels, check_end=not regions)
             size_wh = info.size_wh
     else:
         with steps("decode"):
