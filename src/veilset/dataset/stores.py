@@ -314,7 +314,7 @@ class LocalStore:
         check_name(name)
         folder = (self.root / name).parent
         if folder not in self._made:
-            folder.mkdir(parents=True, exist_ok=True)
+            _make_with_parents(folder)
             if len(self._made) >= _N_FOLDERS_KEPT:
                 self._made.clear()
             self._made.add(folder)
@@ -352,3 +352,13 @@ def open_place(location: Location) -> tuple[Store, str]:
 
 def _numbers(facts: os.stat_result) -> tuple[int, ...]:
     return facts.st_mode, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
+
+
+def _make_with_parents(folder: Path) -> None:
+    """Make a folder and those above it; ``Path.mkdir`` calls itself for each, a tree is deeper."""
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)

@@ -44,21 +44,25 @@ class FileTree:
         Raises:
             DatasetError: If a folder cannot be listed.
         """
-        yield from self._records(self._root, "")
-
-    def _records(self, folder: Path, prefix: str) -> Iterator[ImageRecord]:
-        names, folders, links = self._scan(folder)
-        for name in names:
-            if name in folders:
-                yield from self._records(folder / name, f"{prefix}{name}/")
-                continue
-            reason = self._reason_against(prefix + name, is_link=name in links)
-            if reason:
+        # A stack instead of recursion: a tree may be deeper than Python's stack.
+        stack = [self._entries("")]
+        while stack:
+            name, is_folder, is_link = next(stack[-1], ("", False, False))
+            if not name:
+                stack.pop()
+            elif is_folder:
+                stack.append(self._entries(f"{name}/"))
+            elif reason := self._reason_against(name, is_link=is_link):
                 self._ignored[reason] += 1
             else:
-                yield named(prefix + name)
+                yield named(name)
 
-    def _scan(self, folder: Path) -> tuple[list[str], set[str], set[str]]:
+    def _entries(self, prefix: str) -> Iterator[tuple[str, bool, bool]]:
+        """Give the path of each entry of a folder, whether it is a folder, and whether a link."""
+        names, folders, links = self._scan(f"{self._root}/{prefix}")
+        return ((prefix + name, name in folders, name in links) for name in names)
+
+    def _scan(self, folder: str) -> tuple[list[str], set[str], set[str]]:
         """Give the sorted visible names of a folder, and which are folders and links."""
         names: list[str] = []
         folders: set[str] = set()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +199,17 @@ def test_output_inside_the_input_is_refused(tmp_path: Path, source: str, target:
     with pytest.raises(DatasetError, match="lie in each other"):
         check_apart(tmp_path / source, tmp_path / target)
     check_apart(tmp_path / "x", tmp_path / "xy")
+
+
+def test_a_tree_deeper_than_the_stack_of_python(tmp_path: Path) -> None:
+    name = "d/" * (sys.getrecursionlimit() + 100) + "x.png"
+    (tmp_path / "in").mkdir()
+    FolderWriter(tmp_path / "in").write(ImageRecord(name), PNG)
+    reader = FolderReader(tmp_path / "in")
+    (shard,) = reader.shards()
+    assert [record.image_id for record in shard.records] == [name]
+    assert reader.read(shard.records[0]) == PNG
+    FolderWriter(tmp_path / "in").discard(shard.records[0])
+    # What cleans up after the tests calls itself for each folder, too.
+    for at in range(len(name) - len("/x.png"), 0, -2):
+        (tmp_path / "in" / name[:at]).rmdir()
