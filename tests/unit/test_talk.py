@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import tarfile
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
+from tests.flow.command import command
 from tests.s3 import put_files
-from veilset.cli.talk import _text
+from veilset.cli.talk import _text, say
 from veilset.dataset.webdataset import WebDatasetReader
 from veilset.engine.drive import Progress
 
@@ -40,3 +42,16 @@ def test_containers_at_a_url_are_not_fetched_to_be_counted(monkeypatch: pytest.M
 
     monkeypatch.setattr(WebDatasetReader, "open_container", refuse)
     assert reader.count() == 0
+
+
+def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\nOK\x1b[2K\u202e")
+    assert capsys.readouterr().err == "a\\x0aOK\\x1b[2K\\u202e\n"
+
+
+def test_an_error_is_one_line(tmp_path: Path) -> None:
+    done = command(
+        "detect", tmp_path / "a\nveilset: all is well\x1b[2K", "-o", tmp_path / "ann", code=1
+    )
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr

@@ -15,19 +15,19 @@ def main() -> None:
     from veilset.cli.missing import say_missing
     from veilset.cli.unusable import say_unusable
     from veilset.errors import VeilsetError
+    from veilset.pages.markup import visible
 
     try:
         app()
+        return
     except VeilsetError as error:
-        print(f"veilset: {error}", file=sys.stderr)  # noqa: T201  the one place that talks
-        sys.exit(1)
+        message, code = str(error), 1
     except ModuleNotFoundError as error:
-        print(f"veilset: {say_missing(error, sys.argv[1:])}", file=sys.stderr)  # noqa: T201  this too
-        sys.exit(1)
+        message, code = say_missing(error, sys.argv[1:]), 1
     except OSError as error:
-        print(f"veilset: {say_unusable(error)}", file=sys.stderr)  # noqa: T201  and this
-        sys.exit(1)
+        message, code = say_unusable(error), 1
     except KeyboardInterrupt:
-        message = "veilset: stopped. Run the same command again to go on."
-        print(message, file=sys.stderr)  # noqa: T201  so does this
-        sys.exit(130)
+        message, code = "stopped. Run the same command again to go on.", 130
+    # A name in it must not forge a line, nor tell the terminal what to do.
+    print(visible(f"veilset: {message}"), file=sys.stderr)  # noqa: T201  the one place that talks
+    sys.exit(code)

@@ -85,12 +85,15 @@ def _read_names(path: Path) -> list[str]:
 
 def _tell(summary: RemovalSummary, *, as_json: bool) -> None:
     """Give the result, and say what it means."""
+    from veilset.pages.markup import visible
+
     if as_json:
         places = {"out": str(summary.out), "record": str(summary.record)}
         give(asdict(summary) | places | {"because_of": dict(summary.because_of)})
     else:
         for name in (*summary.image_ids, *(name for name, _ in summary.because_of)):
-            give(name)
+            # A name that ends a line would forge the next; --json has it as it is.
+            give(visible(name))
     n, n_more, n_already = map(len, (summary.image_ids, summary.because_of, summary.already))
     if summary.is_dry_run:
         say(f"remove: {n:,} images would go, {n_already:,} are gone already; nothing was changed")

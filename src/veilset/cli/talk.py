@@ -16,6 +16,7 @@ import typer
 from veilset.engine.drive import Progress
 from veilset.engine.steps import find_slow_step
 from veilset.files import finite
+from veilset.pages.markup import visible
 from veilset.runs import RunSummary
 
 EXIT_INCOMPLETE = 3
@@ -26,8 +27,8 @@ _EVERY_S_FILE = 10.0
 
 
 def say(text: str) -> None:
-    """Tell people something."""
-    print(text, file=sys.stderr)  # noqa: T201  where verbs talk
+    """Tell people something, in one line: a name in it cannot forge another."""
+    print(visible(text), file=sys.stderr)  # noqa: T201  where verbs talk
 
 
 def give(data: object) -> None:

@@ -107,6 +107,7 @@ def _compare(
     manifest: Path, folders: list[str], *, workers: int | None, as_json: bool, quiet: bool
 ) -> None:
     """Compare an output with its manifest."""
+    from veilset.pages.markup import visible
     from veilset.verify.manifest import verify_manifest
 
     if len(folders) != 1:
@@ -117,7 +118,8 @@ def _compare(
         give(asdict(result))
     else:
         for finding in result.findings:
-            give(f"{finding.code}\t{finding.image_id}")
+            # A name that ends a line would forge the next; --json has it as it is.
+            give(f"{finding.code}\t{visible(finding.image_id)}")
     found = counts_line(result.counts) or "nothing differs"
     say(f"verify: {result.n_files:,} files listed, {found}; release {result.overall}")
     if not result.is_intact:

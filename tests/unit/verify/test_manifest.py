@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.flow.command import command
 from tests.unit.verify.drawn import Release, make_release, planted_detectors
 from veilset.engine.drive import Progress
 from veilset.errors import DatasetError, RunError
@@ -226,3 +227,15 @@ def test_missing_pieces_are_told_apart(release: Release, tmp_path: Path) -> None
     (record_of(release) / "manifest.json").write_text("{")
     with pytest.raises(DatasetError, match="not valid JSON"):
         verify_manifest(record_of(release), release.out)
+
+
+def test_a_name_forges_no_line_of_what_the_verb_says(release: Release) -> None:
+    forged = "evil\nOK: all files intact\x1b[2K.jpg"
+    (release.out / forged).write_bytes(b"")
+    words = ("verify", "--manifest", release.record / "verify", release.out, "--quiet")
+    done = command(*words, code=3)
+    assert "\nOK" not in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert r"unexpected	evil\x0aOK: all files intact\x1b[2K.jpg" in done.stdout
+    told = json.loads(command(*words, "--json", code=3).stdout)
+    assert forged in [each["image_id"] for each in told["findings"]]
