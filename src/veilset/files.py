@@ -84,6 +84,17 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder, with its parents, that its owner alone may read; narrow one that is there.
+
+    Raises:
+        OSError: If it cannot be made, or the rights of one that is there not be changed.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
 def finite(value: Any) -> Any:
     """Give a value as JSON can hold it: None for numbers that are not finite, at any depth.
 

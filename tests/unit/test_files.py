@@ -6,12 +6,15 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from veilset.attack.views import PRIVATE, write_seen
 from veilset.errors import RunError
 from veilset.files import (
+    make_private,
     ordered_name,
     part_path,
     read_object,
@@ -19,6 +22,8 @@ from veilset.files import (
     sha256_hex,
     write_atomically,
 )
+from veilset.study.kept import KeptFolder
+from veilset.synthesize.contact_sheet import write_sheet
 
 
 def test_digests_agree(tmp_path: Path) -> None:
@@ -82,3 +87,30 @@ def test_names_of_numbers_sort_as_the_numbers_do(numbers: set[int]) -> None:
         f"shard-{ordered_name(number)}.parquet" for number in ordered
     ]
     assert len({ordered_name(number) for number in numbers}) == len(numbers)
+
+
+def rights(folder: Path) -> int:
+    return folder.stat().st_mode & 0o777
+
+
+def test_a_private_folder_is_private_also_if_it_was_there(tmp_path: Path) -> None:
+    make_private(tmp_path / "a" / "new")
+    assert rights(tmp_path / "a" / "new") == 0o700
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old").chmod(0o755)
+    make_private(tmp_path / "old")
+    assert rights(tmp_path / "old") == 0o700
+    (tmp_path / "narrow").mkdir(mode=0o500)
+    make_private(tmp_path / "narrow")
+    assert rights(tmp_path / "narrow") == 0o500
+
+
+def test_folders_that_hold_faces_are_narrowed(tmp_path: Path) -> None:
+    for name in (PRIVATE, "sheets", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name).chmod(0o755)
+    write_seen(tmp_path, {}, 0, [])
+    write_sheet(tmp_path / "sheets" / "x.png", [np.zeros((1, 4, 3, 3), np.uint8)])
+    with KeptFolder(tmp_path / "kept", 0):
+        found = {name: rights(tmp_path / name) for name in (PRIVATE, "sheets", "kept")}
+    assert set(found.values()) == {0o700}

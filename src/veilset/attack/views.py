@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from veilset.attack.identities import STRANGER
 from veilset.errors import DatasetError
-from veilset.files import part_path, sha256_hex
+from veilset.files import make_private, part_path, sha256_hex, writing
 from veilset.tables import ShardedTable, write_table
 from veilset.types import Image
 
@@ -120,7 +120,8 @@ def write_seen(folder: Path, slugs: Mapping[str, str], index: int, rows: list[Se
     """
     digests = [_write(folder / FACES, index, [_face_row(row) for row in rows], _FACES_SCHEMA)]
     private = folder / PRIVATE
-    private.mkdir(mode=0o700, exist_ok=True)
+    with writing(private):
+        make_private(private)
     for name, slug in slugs.items():
         seen = [(row.image_id, row.glimpses[name]) for row in rows if name in row.glimpses]
         lines = [_view_row(image_id, glimpse) for image_id, glimpse in seen]

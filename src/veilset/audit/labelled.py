@@ -33,7 +33,7 @@ from veilset.audit.contact_sheets import (
 from veilset.audit.label_drawing import draw_labels
 from veilset.engine.threads import ordered_map
 from veilset.errors import DecodeError, RunError
-from veilset.files import sha256_hex, write_atomically
+from veilset.files import make_private, sha256_hex, write_atomically
 from veilset.images.decode import decode_image
 from veilset.types import Annotations, Image, ImageRecord, Region, Status
 
@@ -105,8 +105,7 @@ def write_labelled(
     """
     try:
         for folder in (private, private / PICTURES, private / SHEETS):
-            folder.mkdir(mode=0o700, exist_ok=True)
-            folder.chmod(0o700)
+            make_private(folder)
         _write(private / README, _ABOUT.encode("utf-8"))
         return _write_all(private, images, config, workers, on_picture)
     except OSError as error:
@@ -200,7 +199,7 @@ def _draw(
         return error.reason
     regions = _regions(row, config)
     path = folder / picture_name(record.image_id)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path.parent)
     _write(path, _jpeg(PilImage.fromarray(draw_labels(image, regions))))
     side = tile_side_px((image.shape[1], image.shape[0]))
     small = draw_labels(image, regions, long_side_px=side)

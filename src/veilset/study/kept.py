@@ -21,7 +21,7 @@ import pyarrow as pa
 from PIL import Image as PillowImage
 
 from veilset.errors import DatasetError, RunError
-from veilset.files import discard_part, part_path, sha256_hex, writing
+from veilset.files import discard_part, make_private, part_path, sha256_hex, writing
 from veilset.images.pictures import reader_errors
 from veilset.study.pictures import FileSource, PictureSource, named_errors
 from veilset.types import Image
@@ -114,7 +114,7 @@ class KeptFolder:
     def __enter__(self) -> Self:
         with writing(self.folder):
             while self._lock < 0:
-                self.folder.mkdir(mode=0o700, exist_ok=True)
+                make_private(self.folder)
                 self._lock = _shared_lock(self.folder / "lock")
         return self
 

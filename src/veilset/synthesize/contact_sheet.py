@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from veilset.errors import ConfigError
-from veilset.files import write_atomically
+from veilset.files import make_private, write_atomically, writing
 from veilset.synthesize.inputs import Pictures
 from veilset.types import Image
 
@@ -53,7 +53,8 @@ def write_sheet(path: Path, columns: Sequence[Pictures]) -> None:
     Raises:
         ConfigError, RunError: If there is nothing to be seen, or it cannot be written.
     """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with writing(path.parent):
+        make_private(path.parent)
     sink = io.BytesIO()
     PillowImage.fromarray(contact_sheet(columns)).save(sink, "PNG")
     write_atomically(path, sink.getvalue())

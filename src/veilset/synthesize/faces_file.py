@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from veilset.files import ordered_name, sha256_hex
+from veilset.files import make_private, ordered_name, sha256_hex
 from veilset.networks.landmarks import N_LANDMARKS, Points
 from veilset.synthesize.celeba import Attributes
 from veilset.synthesize.prepared import (
@@ -113,7 +113,7 @@ def write_faces(folder: Path, index: int, rows: Sequence[FaceRow]) -> str:
         Digest of everything that was written.
     """
     for name in (TABLE, PICTURES):
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        make_private(folder / name)
     cuts = [row.cut for row in rows if row.cut is not None]
     digests = [
         write_pictures(_pictures_path(folder, kind, index), pictures)

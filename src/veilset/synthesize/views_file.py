@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from veilset.files import ordered_name, sha256_hex
+from veilset.files import make_private, ordered_name, sha256_hex
 from veilset.synthesize.prepared import (
     PICTURES,
     TABLE,
@@ -120,7 +120,7 @@ def write_views(folder: Path, index: int, photographs: Sequence[PhotoRows]) -> s
         Digest of everything that was written.
     """
     for name in (TABLE, PICTURES):
-        (folder / name).mkdir(mode=0o700, exist_ok=True)
+        make_private(folder / name)
     rows = [row for each in photographs for row in each.rows]
     cuts = [row.cut.picture for row in rows if row.cut is not None]
     pictures = write_pictures(_pictures_path(folder, index), cuts)

@@ -18,7 +18,7 @@ from veilset.attack.people.secret import Secret
 from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import Location, location_of
 from veilset.errors import ConfigError
-from veilset.files import PART_PREFIX, sha256_hex, write_atomically, writing
+from veilset.files import PART_PREFIX, make_private, sha256_hex, write_atomically, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,7 @@ def write_questions(material: Material, plan: Plan, out: Path, *, contact: str =
     )
     folder = out / PAGES_NAME
     with writing(out):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        make_private(folder)
         if not (out / KEY_NAME).exists():
             _delete_pages(folder)
     begin_key(out / KEY_NAME, begun)
