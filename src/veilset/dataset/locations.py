@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 from veilset.errors import ConfigError
 
@@ -18,19 +20,32 @@ def location_of(place: Location) -> Location:
     """Give a path for a text that is no URL; a URL stays as it is.
 
     Raises:
-        ConfigError: If it is a path that was a URL before.
+        ConfigError: If it is a path that was a URL before, or a ``file://`` URL of another machine.
 
     Example:
         >>> location_of("photos"), location_of("s3://bucket/photos")
         (PosixPath('photos'), 's3://bucket/photos')
+        >>> location_of("file:///my%20photos")
+        PosixPath('/my photos')
     """
     if isinstance(place, Path):
         if is_url(place):
             raise ConfigError(f"{place} was a URL before it became a path. Give it as a text.")
         return place
     if place.startswith(_LOCAL_URL):
-        return Path(place.removeprefix(_LOCAL_URL))
+        return _local_path_of(place)
     return place if is_url(place) else Path(place)
+
+
+def _local_path_of(url: str) -> Path:
+    host, slash, path = url.removeprefix(_LOCAL_URL).partition("/")
+    if not slash or host not in ("", "localhost"):
+        raise ConfigError(
+            f"{url} is no path of this machine (it names the machine {host!r}). Give the whole "
+            "path after three slashes, as in file:///data/photos."
+        )
+    # By bytes: names need not be UTF-8.
+    return Path(os.fsdecode(unquote_to_bytes(os.fsencode(slash + path))))
 
 
 def local_path(place: Location, what: str) -> Path:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import urllib.request
@@ -18,6 +19,7 @@ from fsspec.registry import _registry
 from tests.s3 import put_files
 from tests.unit.dataset.remote_places import names, place, s3, server
 from veilset.dataset.folder import FolderReader, check_apart
+from veilset.dataset.locations import location_of
 from veilset.dataset.stores import LocalStore, open_store
 from veilset.dataset.urls import answers, connect
 from veilset.errors import ConfigError, DatasetError, DecodeError, MissingExtraError, RunError
@@ -146,6 +148,21 @@ def test_what_cannot_be_a_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     local = open_store(f"file://{tmp_path}")
     assert isinstance(local, LocalStore)
     assert local.root == tmp_path
+
+
+def test_a_file_url_is_a_path_that_was_quoted(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"a b#\xe9%41")
+    folder.mkdir()
+    assert "%20b" in folder.as_uri()
+    for host in ("", "localhost"):
+        local = open_store(folder.as_uri().replace("file://", f"file://{host}"))
+        assert local.root == folder
+        assert local.is_there()
+    # What nobody quoted stays as it is.
+    assert location_of("file:///a b#c?d") == Path("/a b#c?d")
+    for url, host in (("file://nas/photos", "nas"), ("file://photos", "photos"), ("file://", "")):
+        with pytest.raises(ConfigError, match=f"{url} is no path .*'{host}'.*three slashes"):
+            open_store(url)
 
 
 def test_places_that_lie_in_each_other(tmp_path: Path) -> None:
