@@ -58,14 +58,38 @@ def test_the_same_generator_gives_the_same_interval_and_nothing_gives_nothing():
     assert paired_drop(a[:, :0], b[:, :0], [], n_resamples=1000, rng=_rng()) is None
 
 
-def test_a_drop_without_any_chance_is_resolved():
+def test_seeds_that_agree_by_coincidence_resolve_nothing():
+    # Two trainings are wrong on as many images, and on others.
+    a, b = np.ones((2, 400)), np.ones((2, 400))
+    b[0, :12] = b[1, 50:62] = 0
+    found = paired_drop(a, b, np.arange(400) % 10, n_resamples=500, rng=_rng(1))
+    assert found is not None
+    assert found.drop == pytest.approx(0.03)
+    assert found.over_images is not None
+    assert found.over_images.excludes_zero
+    assert (found.over_trainings, found.p, found.is_resolved) == (None, None, False)
+
+
+def test_images_that_cannot_be_drawn_otherwise_resolve_nothing():
+    # Of each class there is one image.
+    a, b = np.ones((3, 4)), np.array([[0, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1]])
+    found = paired_drop(a, b, range(4), n_resamples=100, rng=_rng())
+    assert found is not None
+    assert found.over_trainings is not None
+    assert found.over_images is not None
+    assert found.over_images.low == found.over_images.high == pytest.approx(1 / 3)
+    assert not found.over_images.excludes_zero
+    assert not found.is_resolved
+
+
+def test_a_drop_that_is_the_same_in_every_training_is_not_resolved():
     # All images of one class fail, in every training.
     a, b = np.ones((3, 20)), np.tile([0.0] * 5 + [1.0] * 15, (3, 1))
     found = paired_drop(a, b, [0] * 5 + [1] * 15, n_resamples=1000, rng=_rng())
     assert found is not None
     assert found.drop == 0.25
     assert found.p is None
-    assert found.is_resolved
+    assert not found.is_resolved
 
 
 def test_what_each_interval_covers():

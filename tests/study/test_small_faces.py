@@ -86,6 +86,22 @@ def test_the_least_that_would_have_shown_is_that_of_the_closed_form():
     assert found.verdict == "cannot tell"
 
 
+def test_seeds_that_agree_and_images_that_cannot_vary_tell_nothing():
+    difference = np.zeros((2, N))
+    difference[0, :400] = difference[1, 400:800] = 1
+    everything = np.ones(N, dtype=bool)
+    rng = np.random.default_rng(0)
+    found = contrast(difference, STRATA, everything, n_resamples=500, rng=rng)
+    assert found is not None
+    assert found.over_images.excludes_zero
+    assert (found.over_trainings, found.verdict) == (None, "cannot tell")
+    # One image of each class: every draw is the same.
+    one, groups = np.ones((2, 4)), {SMALL: np.ones(4, bool), "faces": np.ones(4, bool)}
+    share = explained(one, one, 0 * one, range(4), groups, n_resamples=100, rng=rng)
+    assert share is not None
+    assert (share.whole, share.share, share.interval) == (1.0, None, None)
+
+
 def test_a_group_without_images_gives_nothing():
     nobody = np.zeros(N, dtype=bool)
     difference = np.zeros((SEEDS, N))

@@ -116,7 +116,9 @@ def sentence(studied: Studied) -> str:
     if images is not None:
         text += f" 95 % interval of the loss over images: {_ends(images)} points."
     if trainings is None or trainings["low"] is None:
-        return f"{text} With {count(row['n_seeds'], 'seed')}, other trainings are not covered."
+        agree = " that agree" if row["n_seeds"] > 1 else ""
+        seeds = count(row["n_seeds"], "seed")
+        return f"{text} With {seeds}{agree}, other trainings are not covered."
     text += f" Over trainings: {_ends(trainings)} points."
     # From this size on the interval shows a loss 4 times of 5; older studies do not tell it.
     detectable = row.get("detectable_trainings")

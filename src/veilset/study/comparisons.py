@@ -41,9 +41,10 @@ HOW = (
     "Δ is accuracy on the reference minus accuracy on the setting; positive is worse. Over "
     "trainings: Student's t over seeds, what other trainings would have given. Over images: "
     "bootstrap within class, what other images of the same classes would have given. A drop is "
-    "resolved if both exclude 0. Detectable: the least drop that this interval would have shown "
-    "4 times of 5, from the same standard error; of a smaller one that is not resolved nothing "
-    "is known. p: paired t test over seeds, corrected by Holm{}."
+    "resolved if both exclude 0. With one seed, or where all seeds agree, there is none over "
+    "trainings; one of images without width excludes nothing. Detectable: the least drop that "
+    "this interval would have shown 4 times of 5, from the same standard error; of a smaller one "
+    "that is not resolved nothing is known. p: paired t test over seeds, corrected by Holm{}."
 )
 
 

@@ -47,7 +47,7 @@ class Bin:
         high: Upper end; the last bin includes it.
         n: How many categories.
         mean: Their mean drop; None without any.
-        interval: Student's over categories; None for fewer than two.
+        interval: Student's over categories; None for fewer than two, or if all are alike.
     """
 
     low: float

@@ -5,7 +5,8 @@ Over trainings: other seeds would have given other weights. With three seeds thi
 wide, and it is the honest one for "training on these pictures costs so much". Over images:
 other test images of the same classes would have been other tests. It says nothing of other
 trainings, and is too narrow by itself where seeds differ. A drop is called resolved only if
-both exclude 0.
+both exclude 0. Seeds that all agree, and images of which every draw is the same, do not tell how
+much is left to chance: then it is not.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Drop:
 
     Attributes:
         drop: Accuracy of the reference minus that of the setting, in [-1, 1].
-        over_trainings: Student's interval over seeds; None with a single seed.
+        over_trainings: Student's interval over seeds; None with a single seed, or if all drops
+            are alike.
         p: Of a paired t test over seeds; None with one seed, or if all drops are alike.
         over_images: Bootstrap interval over images, within class; None without images.
         detectable_trainings: The least drop that the interval over trainings would have shown
@@ -56,7 +58,7 @@ class Drop:
 
     @property
     def is_resolved(self) -> bool:
-        """Whether both intervals are there and exclude 0."""
+        """Whether both intervals are there and exclude 0; then there is a p too."""
         both = (self.over_trainings, self.over_images)
         return all(each is not None and each.excludes_zero for each in both)
 

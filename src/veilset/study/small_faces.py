@@ -34,7 +34,7 @@ class Contrast:
     Attributes:
         value: The estimate.
         over_images: Bootstrap interval over images.
-        over_trainings: Student's over seeds; None for one seed.
+        over_trainings: Student's over seeds; None for one seed, or if all seeds agree.
         detectable: The least difference that the interval over images would have shown 4 times
             of 5; None where no image differs from another.
         detectable_trainings: Likewise for the interval over seeds; None where it is not known.

@@ -47,8 +47,12 @@ class Interval:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether all of it lies on one side of 0."""
-        return self.low > 0 or self.high < 0
+        """Whether all of it lies on one side of 0.
+
+        One without width excludes nothing: what it was made of did not vary, so that it
+        does not say how far off the value may be.
+        """
+        return self.high - self.low > ALL_ALIKE and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +104,14 @@ def mean_sem(values: ArrayLike, ddof: int = 1) -> MeanSem:
 
 
 def t_interval(values: ArrayLike) -> Interval | None:
-    """Give Student's 95 % interval of the mean; None for a single value.
+    """Give Student's 95 % interval of the mean; None for a single value, or if all are alike.
+
+    Shares of a few hundred images are whole multiples of 1 over their number, so that two or
+    three of them often coincide though what they measure varies. How much it does they cannot
+    tell: the width of a multiple would be a lower bound of what they hide, no interval.
 
     Args:
-        values: ``(n,)``, at least one; independent, about normal. If all are alike the
-            interval is that one number.
+        values: ``(n,)``, at least one; independent, about normal.
 
     Example:
         >>> found = t_interval([1.0, 2.0, 3.0])
@@ -113,11 +120,9 @@ def t_interval(values: ArrayLike) -> Interval | None:
     """
     numbers = _finite(values)
     n = numbers.size
-    if n < 2:
-        return None
-    mean, spread = float(numbers.mean()), float(numbers.std(ddof=1))
+    mean, spread = float(numbers.mean()), float(numbers.std(ddof=1)) if n > 1 else 0.0
     if spread < ALL_ALIKE:
-        return Interval(mean, mean)
+        return None
     reach = float(stats.t.ppf(0.975, n - 1) * spread / np.sqrt(n))
     return Interval(mean - reach, mean + reach)
 

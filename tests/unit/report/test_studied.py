@@ -149,6 +149,7 @@ def test_without_a_study_nothing_is_told(release: DrawnRelease) -> None:
         ),
         (drop(drop=-0.004, over_trainings=None, n_seeds=1), "rose by 0.4 points"),
         (drop(over_trainings=None, n_seeds=1), "With 1 seed, other trainings are not covered."),
+        (drop(over_trainings=None, n_seeds=2), "With 2 seeds that agree, other trainings are not"),
         (drop(detectable_trainings=None), "Over trainings: -0.4 to 2.9 points.</p>"),
         (drop(drop=None), "nothing can be said"),
         (drop(metric="Top-5 accuracy"), "nothing can be said"),
