@@ -13,10 +13,13 @@ protocol of ``veilset.protocols``. Nothing is imported before it is asked for by
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from math import isnan
+from numbers import Real
 from typing import Any
 
 from veilset.errors import ConfigError, PluginError, UnknownPluginError
@@ -218,11 +221,41 @@ def _converted(
             )
         wanted = type(defaults[key])
         try:
-            if wanted is bool and isinstance(value, str):
-                value = {"true": True, "false": False}[value.lower()]
-            result[key] = wanted(value)
-        except (KeyError, ValueError) as error:
+            result[key] = _TYPES.get(wanted, wanted)(value)
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"Parameter {key!r} of the {where} is {value!r}. Give a {wanted.__name__}."
+                f"Parameter {key!r} of the {where} is {value!r}. "
+                f"Give {_NAMES.get(wanted, f'a {wanted.__name__}')}."
             ) from error
     return result
+
+
+def _whole(value: object) -> int:
+    """Convert to a whole number what is one; int would cut off what is behind the point."""
+    if isinstance(value, bool):
+        raise TypeError("a truth value is no number")
+    if isinstance(value, str):
+        return int(value)
+    # JSON has one kind of number: 6.0 is 6.
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return operator.index(value)  # type: ignore[arg-type]  # TypeError is the answer
+
+
+def _number(value: object) -> float:
+    """Convert to a number what is one; float would take a truth value for 0 or 1."""
+    if isinstance(value, bool) or not isinstance(value, str | Real):
+        raise TypeError("it is no number")
+    number = float(value)
+    if isnan(number):
+        raise ValueError("nothing can be compared with it")
+    return number
+
+
+def _truth(value: object) -> bool:
+    """Convert to a truth value; bool would take any text, and any number but 0, for true."""
+    return value if isinstance(value, bool) else {"true": True, "false": False}[str(value).lower()]
+
+
+_TYPES: Mapping[type, Callable[[object], Any]] = {int: _whole, float: _number, bool: _truth}
+_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}

@@ -47,7 +47,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Album]:
         ({"recogniser": "headless"}, ConfigError, "It has no weights"),
         ({"settings": (method_setting("feebl"),)}, UnknownPluginError, "Did you mean 'feeble'"),
         ({"settings": (method_setting("feeble:level=3"),)}, ConfigError, "no parameter 'level'"),
-        ({"settings": (method_setting("feeble:levels=x"),)}, ConfigError, "Give a int"),
+        ({"settings": (method_setting("feeble:levels=x"),)}, ConfigError, "Give a whole number"),
         ({"settings": (Setting("gone", release="/no/such/folder"),)}, DatasetError, "no/such"),
         ({"identities": "/no/such/file"}, ConfigError, "cannot be read"),
         ({"least_side_px": 500}, DatasetError, "face below 500 px"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any
 
+import numpy as np
 import pytest
 
 from veilset import plugins
@@ -34,6 +35,7 @@ class NoObfuscator:
     cells: int = 6
     soft: bool = True
     colour: str = "red"
+    reach: float = 0.5
 
 
 def test_the_built_ins_are_announced_by_the_package() -> None:
@@ -80,23 +82,50 @@ def NoDetector(settings: DetectorSettings) -> object:
     [
         ({"cells": "8"}, {"cells": 8}),
         ({"cells": 8}, {"cells": 8}),
+        ({"cells": 8.0}, {"cells": 8}),
+        ({"cells": np.int64(8)}, {"cells": 8}),
+        ({"reach": 1}, {"reach": 1.0}),
+        ({"reach": "0.25"}, {"reach": 0.25}),
+        ({"reach": np.float32(0.25)}, {"reach": 0.25}),
+        ({"soft": False}, {"soft": False}),
         ({"soft": "false"}, {"soft": False}),
         ({"soft": "TRUE"}, {"soft": True}),
         ({"colour": "#112233"}, {"colour": "#112233"}),
     ],
 )
 def test_parameters_are_converted(given: dict[str, Any], expected: dict[str, object]) -> None:
-    assert plugins._converted("method 'x'", NoObfuscator, given) == expected
+    found = plugins._converted("method 'x'", NoObfuscator, given)
+    assert found == expected
+    assert [type(each) for each in found.values()] == [type(each) for each in expected.values()]
 
 
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"cels": 8}, "has no parameter 'cels'. It takes: cells, colour, soft"),
-        ({"cells": "many"}, "'cells' of the method 'x' is 'many'. Give a int"),
-        ({"soft": "perhaps"}, "'soft' of the method 'x' is 'perhaps'. Give a bool"),
+        ({"cels": 8}, "has no parameter 'cels'. It takes: cells, colour, reach, soft"),
+        ({"cells": "many"}, "'cells' of the method 'x' is 'many'. Give a whole number"),
+        ({"cells": "6.9"}, "'cells' of the method 'x' is '6.9'. Give a whole number"),
+        ({"cells": 6.9}, "'cells' of the method 'x' is 6.9. Give a whole number"),
+        ({"cells": np.inf}, "'cells' of the method 'x' is inf. Give a whole number"),
+        ({"cells": True}, "'cells' of the method 'x' is True. Give a whole number"),
+        ({"cells": None}, "'cells' of the method 'x' is None. Give a whole number"),
+        ({"cells": [6]}, "is .6.. Give a whole number"),
+        ({"reach": True}, "'reach' of the method 'x' is True. Give a number"),
+        ({"reach": np.True_}, "'reach' of the method 'x' is .*True.*. Give a number"),
+        ({"reach": np.nan}, "'reach' of the method 'x' is nan. Give a number"),
+        ({"reach": "nan"}, "'reach' of the method 'x' is 'nan'. Give a number"),
+        ({"reach": 10**400}, "Give a number"),
+        ({"reach": None}, "'reach' of the method 'x' is None. Give a number"),
+        ({"soft": "perhaps"}, "'soft' of the method 'x' is 'perhaps'. Give true or false"),
+        ({"soft": 1}, "'soft' of the method 'x' is 1. Give true or false"),
+        ({"soft": None}, "'soft' of the method 'x' is None. Give true or false"),
     ],
 )
 def test_bad_parameters_are_named(given: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         plugins._converted("method 'x'", NoObfuscator, given)
+
+
+def test_a_built_in_method_takes_no_part_of_a_cell() -> None:
+    with pytest.raises(ConfigError, match=r"'cells' of the method 'veil' is 6\.9\. Give a whole"):
+        plugins.make_obfuscator("veil", {"cells": 6.9})
