@@ -10,6 +10,7 @@
       BoxError (ValueError)               boxes of the wrong shape, order or value
       PluginError                         a plugin that cannot be loaded
         UnknownPluginError (KeyError)     a name that no plugin carries
+        BrokenPluginError                 a plugin that does not do what its protocol says
         LicenceError                      weights whose licence forbids the stated use
       MissingExtraError (ImportError)     an optional library that is not installed
       RunError                            a run that cannot start or go on
@@ -89,6 +90,10 @@ class PluginError(VeilsetError):
 
 class UnknownPluginError(PluginError, KeyError):
     """No plugin carries that name."""
+
+
+class BrokenPluginError(PluginError):
+    """A plugin breaks its contract whatever it is given: nothing it says can be relied on."""
 
 
 class LicenceError(PluginError):

@@ -20,7 +20,7 @@ from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
-from veilset.errors import DecodeError, RunError
+from veilset.errors import BrokenPluginError, DecodeError, RunError
 from veilset.files import sha256_hex
 from veilset.images.decode import DEFAULT_MAX_PIXELS
 from veilset.images.renderings import decode_renderings
@@ -258,9 +258,10 @@ def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:
     images = [renderings for _, renderings in opened if renderings]
     try:
         found = iter(search_renderings(detector, images) if images else [])
-    except RunError:
+    except (RunError, BrokenPluginError):
         # A service is out of reach or refuses the account: every further image would be
-        # written down as one that could not be looked at, and a resumed run passes over it.
+        # written down as one that could not be looked at, and a resumed run passes over it. So
+        # would those of a detector that does not answer for each of them.
         raise
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
         if len(opened) > 1:

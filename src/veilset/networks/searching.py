@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from veilset.boxes import iou
+from veilset.errors import BrokenPluginError
 from veilset.protocols import Detector
 from veilset.types import Image, Region
 
@@ -26,9 +27,19 @@ def search_renderings(
         For each image its regions, strongest first.
 
     Raises:
+        BrokenPluginError: If it does not give one answer to each picture: then nobody knows
+            which belongs to which.
         Exception: Whatever the detector raises.
     """
-    answers = iter(detector.detect([each for renderings in images for each in renderings]))
+    pictures = [each for renderings in images for each in renderings]
+    found = list(detector.detect(pictures))
+    if len(found) != len(pictures):
+        raise BrokenPluginError(
+            f"The detector {detector.card.name!r} gave {len(found)} answers to {len(pictures)} "
+            "pictures, so that nobody knows which belongs to which. Use another detector. "
+            "Tell its author."
+        )
+    answers = iter(found)
     return [join_regions([next(answers) for _ in renderings]) for renderings in images]
 
 

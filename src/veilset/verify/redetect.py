@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from veilset.boxes import outer_pixels
-from veilset.errors import LicenceError, VeilsetError
+from veilset.errors import BrokenPluginError, LicenceError, VeilsetError
 from veilset.files import sha256_hex
 from veilset.networks.searching import search_renderings
 from veilset.plugins import list_plugins, make_detector
@@ -129,9 +129,14 @@ def search(
     """Search images, each in its renderings, together; one by one if that fails.
 
     So each has its own answer.
+
+    Raises:
+        BrokenPluginError: If the detector does not answer for each: it is of no use here.
     """
     try:
         return list(search_renderings(detector, images)) if images else []
+    except BrokenPluginError:
+        raise
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
         if len(images) > 1:
             return [answer for image in images for answer in search(detector, [image])]

@@ -13,6 +13,7 @@ from PIL import Image as PilImage
 import veilset
 from veilset.annotations.store import AnnotationSet
 from veilset.engine.held import held
+from veilset.errors import BrokenPluginError
 from veilset.types import Annotations, Image, ModelCard, Region, Status
 
 SIDE_PX = 20
@@ -87,3 +88,23 @@ def test_a_score_that_is_no_number_is_a_failure_and_not_a_face_to_be_shown(
     rows = found_by(Unsure(), tmp_path, monkeypatch)
     assert {(row.status, row.regions) for row in rows} == {(Status.COULD_NOT_LOOK, ())}
     assert "BoxError" in rows[0].message
+
+
+class Miscounting(Batching):
+    """Answers once too often, or too rarely."""
+
+    def __init__(self, surplus: int) -> None:
+        super().__init__()
+        self.surplus = surplus
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        return [*super().detect(images), ()][: len(images) + self.surplus]
+
+
+@pytest.mark.parametrize("surplus", [1, -1])
+def test_a_detector_that_does_not_answer_for_each_picture_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, surplus: int
+) -> None:
+    with pytest.raises(BrokenPluginError, match=r"'batching'.*Tell its author"):
+        found_by(Miscounting(surplus), tmp_path, monkeypatch)
+    assert not (tmp_path / "set" / "run.json").exists()

@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.verify.drawn import Planted
 from veilset.boxes import iou
+from veilset.errors import BrokenPluginError
 from veilset.networks.searching import SAME_IOU, join_regions, search_renderings
 from veilset.types import Image, Region
 
@@ -33,6 +35,25 @@ def test_each_image_gets_what_is_in_its_own_renderings() -> None:
     images = [[shown(1, 50)], [shown(0, 0), shown(2, 70)], [shown(0, 0)]]
     found = search_renderings(Told("fast"), images)
     assert [[region.score for region in regions] for regions in found] == [[0.5], [0.7, 0.7], []]
+
+
+class Miscounting(Told):
+    """Gives so many answers more than it was shown pictures."""
+
+    def __init__(self, surplus: int) -> None:
+        super().__init__("fast")
+        self.surplus = surplus
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        return ([*super().detect(images), ()])[: len(images) + self.surplus]
+
+
+@pytest.mark.parametrize(("surplus", "n_answers"), [(1, 4), (-1, 2), (-3, 0)])
+def test_answers_that_belong_to_no_picture_are_refused(surplus: int, n_answers: int) -> None:
+    images = [[shown(1, 50)], [shown(0, 0), shown(2, 70)]]
+    said = f"'planted'.*gave {n_answers} answers to 3 pictures"
+    with pytest.raises(BrokenPluginError, match=said):
+        search_renderings(Miscounting(surplus), images)
 
 
 def test_kinds_are_kept_apart_and_regions_without_a_score_come_first() -> None:

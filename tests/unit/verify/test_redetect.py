@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.verify.drawn import Failing, Planted
 from veilset.boxes import union_mask
-from veilset.errors import ConfigError
+from veilset.errors import BrokenPluginError, ConfigError
 from veilset.records.verdicts import Level
 from veilset.types import Image, Region
 from veilset.verify.config import VerifyConfig, effort_above
@@ -68,6 +68,19 @@ def test_a_failing_detector_answers_for_each_picture() -> None:
     assert [isinstance(answer, ValueError) for answer in answers] == [False, True, False]
     images: list[list[Image]] = []
     assert search(Planted("fast"), images) == []
+
+
+class Silent(Planted):
+    """Gives no answer at all."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        return []
+
+
+def test_a_detector_that_does_not_answer_stops_the_run() -> None:
+    picture = np.zeros((50, 50, 3), np.uint8)
+    with pytest.raises(BrokenPluginError, match="gave 0 answers to 2 pictures"):
+        search(Silent("fast"), [[picture], [picture]])
 
 
 def test_the_sample_depends_on_seed_and_name_only() -> None:
