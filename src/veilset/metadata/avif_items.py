@@ -3,8 +3,7 @@
 
 Kept are the primary item, the tiles of a grid, their alpha planes and, under ``safe``,
 a rebuilt EXIF item. Thumbnails, gain maps, depth maps, XMP, names and whatever no item
-refers to are not copied. Item properties and brands after the AVIF specification 1.1,
-OBUs after the AV1 specification, section 5.3.
+refers to are not copied. Item properties and brands after the AVIF specification 1.1.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from veilset.errors import DecodeError
+from veilset.metadata.av1_units import clean_obus
 from veilset.metadata.exif import clean_exif
 from veilset.metadata.icc_profile import clean_profile
 from veilset.metadata.isobmff import Cursor, Item, Items, box_bytes, iterate_boxes, read_items
@@ -31,8 +31,6 @@ _LENGTHS: Mapping[bytes, tuple[int, ...]] = {
     b"a1lx": (7, 13),
 }  # fmt: skip
 _HANDLER = b"\0\0\0\0\0\0\0\0pict" + b"\0" * 13
-_METADATA_OBU = 5
-_PICTURE_OBUS = frozenset({1, 2, 3, 4, 6, 7})
 
 
 def read_avif(data: bytes) -> tuple[list[bytes], Items, list[bytes]]:
@@ -107,6 +105,7 @@ def picture_items(found: Items) -> set[int]:
             # A tone-mapped picture is derived from two others: the tiles of a grid only.
             elif kind == b"dimg" and source in kept and found.items[source].type == b"grid":
                 kept.update(targets)
+    _check_counts(found, kept)
     for item_id in kept:
         item = found.items.get(item_id)
         if item is None or item.type not in (b"av01", b"grid"):
@@ -114,6 +113,23 @@ def picture_items(found: Items) -> set[int]:
         if item_id > 0xFFF0:
             raise unsupported("The AVIF numbers its items too high.")
     return kept
+
+
+def _check_counts(found: Items, kept: set[int]) -> None:
+    """Refuse a second alpha plane, and grids of more or fewer tiles than they have places."""
+    alphas = [source for kind, source, _ in found.references if kind == b"auxl" and source in kept]
+    if len(alphas) > 1:
+        raise unsupported("The AVIF has several alpha planes.")
+    for item_id in kept:
+        item = found.items.get(item_id)
+        if item is None or item.type != b"grid":
+            continue
+        tiles = [
+            to for kind, source, to in found.references if (kind, source) == (b"dimg", item_id)
+        ]
+        n_places = (item.data[2] + 1) * (item.data[3] + 1) if len(item.data) > 3 else 0
+        if len(tiles) != 1 or len(tiles[0]) != n_places:
+            raise unsupported("The AVIF has a grid of another number of tiles than it states.")
 
 
 def _is_alpha(found: Items, item_id: int) -> bool:
@@ -250,37 +266,3 @@ def _allowed_property(name: bytes, payload: bytes) -> bytes:
         profile = clean_profile(payload[4:]).data
         return payload[:4] + profile if profile else b""
     return payload if len(payload) in _LENGTHS.get(name, ()) else b""
-
-
-def clean_obus(stream: bytes) -> bytes:
-    """Take padding, reserved units and metadata other than HDR light levels out of AV1.
-
-    Raises:
-        DecodeError: "unreadable" if a unit is malformed, "truncated" if one goes beyond
-            the end.
-    """
-    cursor = Cursor(stream)
-    kept: list[bytes] = []
-    while cursor.place < len(stream):
-        start = cursor.place
-        head = cursor.number(1)
-        kind = head >> 3 & 15
-        if head & 0x80:
-            raise broken("The AV1 stream holds a malformed unit.")
-        cursor.take(1 if head & 4 else 0)
-        size = _leb128(cursor) if head & 2 else len(stream) - cursor.place
-        body = cursor.take(size)
-        is_light_level = kind == _METADATA_OBU and body[:1] in (b"\1", b"\2") and size <= 28
-        if kind in _PICTURE_OBUS or is_light_level:
-            kept.append(stream[start : cursor.place])
-    return b"".join(kept)
-
-
-def _leb128(cursor: Cursor) -> int:
-    value = 0
-    for shift in range(0, 56, 7):
-        byte = cursor.number(1)
-        value |= (byte & 0x7F) << shift
-        if not byte & 0x80:
-            return value
-    raise broken("The AV1 stream holds a malformed unit.")

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 
 from veilset.errors import DecodeError
+from veilset.metadata.av1_units import clean_obus
 from veilset.metadata.avif_items import exif_of, extract_picture, picture_items, read_avif
 from veilset.metadata.bmp_headers import pixel_range
 from veilset.metadata.jpeg_segments import (
@@ -252,6 +253,8 @@ def _search_avif(data: bytes) -> Iterator[Preview]:
     for item_id, item in found.items.items():
         if item.type in (b"av01", b"grid") and len(item.data) > 16:
             rest = rest.replace(item.data, b"")
+        if item.type == b"av01" and item_id in {*kept, *tiles} and not _is_one_frame(item.data):
+            yield Preview("AVIF stream", item.data)
         if item.type == b"Exif":
             yield from _search_exif(exif_of(item), "AVIF EXIF")
         # A tile of another picture shows up as part of that picture.
@@ -263,6 +266,14 @@ def _search_avif(data: bytes) -> Iterator[Preview]:
                 # A picture that we cannot write alone is there all the same.
                 yield Preview(where, item.data)
     yield from find_pictures("AVIF data", rest[32:])
+
+
+def _is_one_frame(stream: bytes) -> bool:
+    try:
+        clean_obus(stream)
+    except DecodeError:
+        return False
+    return True
 
 
 _SEARCHES: Mapping[str, Callable[[bytes], Iterator[Preview]]] = {
