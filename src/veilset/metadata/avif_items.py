@@ -16,7 +16,7 @@ from veilset.errors import DecodeError
 from veilset.metadata.av1_units import clean_obus
 from veilset.metadata.exif import clean_exif
 from veilset.metadata.icc_profile import clean_profile
-from veilset.metadata.isobmff import Cursor, Item, Items, box_bytes, iterate_boxes, read_items
+from veilset.metadata.isobmff import Item, Items, box_bytes, iterate_boxes, read_items
 from veilset.metadata.policy import PREVIEW, Cleaned, broken, cleaned, unsupported
 
 _BRANDS = frozenset({b"avif", b"mif1", b"miaf", b"MA1A", b"MA1B"})

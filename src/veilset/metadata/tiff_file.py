@@ -34,6 +34,7 @@ from veilset.metadata.tiff_layout import (
     BITS,
     COLOUR,
     COMPRESSION,
+    EXTRA,
     FILL_ORDER,
     HEIGHT,
     JPEG,
@@ -47,6 +48,7 @@ from veilset.metadata.tiff_layout import (
     TILE_WIDTH,
     TILES,
     WIDTH,
+    count_extra_samples,
     number,
     numbers,
     unpacked_sizes,
@@ -89,7 +91,7 @@ _STRUCTURE: Mapping[int, tuple[tuple[int, ...], int]] = {
     TILE_WIDTH: (_WHOLE, 1),
     TILE_HEIGHT: (_WHOLE, 1),
     0x014C: (_WHOLE, 1),  # InkSet
-    0x0152: (_WHOLE, 16),  # ExtraSamples
+    EXTRA: (_WHOLE, 16),
     0x0153: (_WHOLE, 16),  # SampleFormat
     0x0211: ((RATIONAL,), 3),  # YCbCrCoefficients
     SUBSAMPLING: (_WHOLE, 2),
@@ -116,6 +118,9 @@ def clean_tiff(data: bytes, policy: str) -> Cleaned:
         if rule:
             tree.fields[tag] = value
     tags = TILES if TILES[0] in first.fields else STRIPS
+    if not count_extra_samples(first, order) and EXTRA in tree.fields:
+        del tree.fields[EXTRA]
+        removed.append("kinds of samples that are not there")
     strips = _read_strips(data, order, first, removed)
     if _is_compressed_by(first, order, *FAX):
         strips = _write_fax_anew(tree, order, tags, strips)

@@ -7,17 +7,21 @@ the first, another the last. So there have to be exactly as many as it takes.
 
 from __future__ import annotations
 
+from typing import Final
+
 from veilset.metadata.policy import broken, unsupported
 from veilset.metadata.tiff_tags import Directory
 
 WIDTH, HEIGHT, BITS, COMPRESSION = 0x0100, 0x0101, 0x0102, 0x0103
 COLOUR, FILL_ORDER, SAMPLES, ROWS_PER_STRIP, PLANAR = 0x0106, 0x010A, 0x0115, 0x0116, 0x011C
-TILE_WIDTH, TILE_HEIGHT, SUBSAMPLING = 0x0142, 0x0143, 0x0212
+TILE_WIDTH, TILE_HEIGHT, EXTRA, SUBSAMPLING = 0x0142, 0x0143, 0x0152, 0x0212
 STRIPS, TILES = (0x0111, 0x0117), (0x0144, 0x0145)
 """Tags of the offsets and of the lengths."""
 NO_COMPRESSION, JPEG = 1, 7
 
-_YCBCR = 6
+_RGB, _YCBCR = 2, 6
+_N_COLOURS: Final = {0: 1, 1: 1, _RGB: 3, 3: 1, 4: 1, 5: 4, _YCBCR: 3, 8: 3, 9: 3, 10: 3}
+_ALPHAS: Final = ((1,), (2,))
 _MAX_STRIPS = 1 << 20
 
 
@@ -65,6 +69,27 @@ def unpacked_sizes(first: Directory, order: str) -> list[int]:
         return [0] * n_listed  # each is a file with a size and an end of its own
     sizes = {each: _unpacked_size(first, order, width, each) for each in {*heights}}
     return [sizes[each] for each in heights for _ in range(across)] * n_planes
+
+
+def count_extra_samples(first: Directory, order: str) -> int:
+    """Give 1 if the pixels have an alpha besides their colours, else 0.
+
+    Raises:
+        DecodeError: "unsupported" for other samples: viewers leave them out, so that a
+            picture could lie there that few see; "unreadable" if there are too few.
+    """
+    colour = number(first, order, COLOUR, 0)
+    if colour not in _N_COLOURS:
+        raise unsupported(f"The TIFF has colours of a kind that is not known ({colour}).")
+    n_extra = number(first, order, SAMPLES, 1) - _N_COLOURS[colour]
+    if n_extra < 0:
+        raise broken("The TIFF has too few samples for its kind of colours.")
+    stated = numbers(first, order, EXTRA)
+    # Four samples of which nothing is said are read as RGB and alpha.
+    is_alpha = stated in _ALPHAS or (EXTRA not in first.fields and colour == _RGB)
+    if n_extra > 1 or (n_extra and not is_alpha):
+        raise unsupported("The TIFF has samples that are neither a colour nor alpha.")
+    return n_extra
 
 
 def _grid(first: Directory, order: str, *, is_tiled: bool) -> tuple[int, int, int, int]:

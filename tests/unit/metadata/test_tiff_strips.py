@@ -97,7 +97,7 @@ def test_as_many_tiles_as_the_picture_needs_and_no_strips_beside_them():
 
 @pytest.mark.parametrize("more", [
     [shorts(ROWS, 0)], [shorts(0x0100, 0)], [shorts(SAMPLES, 0)], [shorts(PLANES, 3)],
-    [shorts(BITS, 0)], [shorts(SAMPLES, 2), shorts(BITS, 8, 4)],
+    [shorts(BITS, 0)], [shorts(BITS, 8, 4)],
 ])  # fmt: skip
 def test_sizes_that_cannot_be_are_refused(more):
     assert reason_of(gray([FACE], *more)) == "unreadable"
@@ -293,3 +293,35 @@ def test_compressed_data_with_bits_turned_round_is_refused():
     turned = (shorts(COMPRESSION, 32773), shorts(0x010A, 2))
     assert reason_of(gray([b"\x7f" + FACE], *turned)) == "unsupported"
     assert clean_metadata(gray([FACE], shorts(0x010A, 2)))
+
+
+def channels(colour: int, n_samples: int, *more: tuple[int, int, int, bytes]) -> bytes:
+    size = (shorts(COLOUR, colour), shorts(SAMPLES, n_samples), shorts(BITS, *[8] * n_samples))
+    return gray([FACE * n_samples], *size, *more)
+
+
+@pytest.mark.parametrize(("colour", "n_samples"), [(0, 2), (1, 2), (2, 4), (5, 5), (6, 4)])
+@pytest.mark.parametrize("extra", [(), (0,), (3,), (2, 0), (0, 2)])
+def test_samples_that_are_no_alpha_are_refused(extra, colour, n_samples):
+    # Viewers leave them out: a whole picture would lie there that few see.
+    more = [shorts(0x0152, *extra)] if extra else []
+    if (colour, extra) == (2, ()):  # four samples of which nothing is said are read as RGBA
+        assert clean_metadata(channels(colour, n_samples))
+        return
+    assert reason_of(channels(colour, n_samples, *more)) == "unsupported"
+
+
+@pytest.mark.parametrize(("colour", "n_samples"), [(1, 2), (2, 4), (5, 5)])
+def test_one_alpha_is_kept(colour, n_samples):
+    for kind in (1, 2):
+        out = clean_metadata(channels(colour, n_samples, shorts(0x0152, kind)))
+        assert fields_of(out)[0x0152].raw == bytes((kind, 0))
+        assert FACE * n_samples in out
+        two = channels(colour, n_samples + 1, shorts(0x0152, kind, kind))
+        assert reason_of(two) == "unsupported"
+
+
+def test_what_is_said_of_samples_that_are_not_there_goes():
+    assert 0x0152 not in fields_of(clean_metadata(channels(2, 3, shorts(0x0152, *[7] * 9))))
+    assert reason_of(channels(2, 2)) == "unreadable"
+    assert reason_of(channels(32803, 1)) == "unsupported"
