@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Remove from an image file what is not the picture. Start here; ``policy.py`` says what.
 
-Everything works on bytes: no pixel is decoded, the compressed picture comes out as it
-went in, and cleaning twice gives what cleaning once gave.
+Everything works on bytes: the compressed picture comes out as it went in, and cleaning twice
+gives what cleaning once gave. Pixels are decoded only to see where those of a WebP end, and
+for fax codes, which are written anew.
 """
 
 from __future__ import annotations
