@@ -83,6 +83,8 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
     flags = kept.get(b"VP8X", b"")[:1] or b"\0"
     orientation = stated_orientation(block) if flags[0] & _EXIF_FLAG else None
     exif = clean_exif(strip_exif_marks(block), policy, orientation=orientation)
+    picture = b"VP8 " if b"VP8 " in kept else b"VP8L"
+    check_picture(picture, kept[picture])
     chunks: list[tuple[bytes, bytes]] = []
     if b"VP8X" in kept:
         chunks.append((b"VP8X", _extended_header(kept[b"VP8X"], profile.data, exif.data)))
@@ -96,8 +98,6 @@ def clean_webp(data: bytes, policy: str) -> Cleaned:
             chunks.append((b"ALPH", kept[b"ALPH"]))
     elif len(kept) > 1:
         removed.append("chunks that need an extended header")
-    picture = b"VP8 " if b"VP8 " in kept else b"VP8L"
-    check_picture(picture, kept[picture])
     chunks.append((picture, kept[picture]))
     if b"VP8X" in kept and exif.data:
         chunks.append((b"EXIF", exif.data))

@@ -29,8 +29,8 @@ def check_picture(name: bytes, payload: bytes) -> None:
     """Refuse the payload of a chunk ``VP8 `` or ``VP8L`` that holds more than its picture.
 
     Raises:
-        DecodeError: "unreadable" or "truncated" if it cannot be decoded, "unsupported" if
-            it holds more.
+        DecodeError: "unreadable" or "truncated" if it cannot be decoded, "over-limit" if that
+            takes too much memory, "unsupported" if it holds more.
     """
     _refuse_slack(_shortened(payload) if name == b"VP8 " else [payload[:-SLACK]], name)
     if not _decodes(riff_bytes((name, payload))):
@@ -44,6 +44,10 @@ def _refuse_slack(payloads: Iterator[bytes] | list[bytes], name: bytes) -> None:
 
 def check_alpha(alpha: bytes, picture: bytes) -> None:
     """Refuse the payload of a chunk ``ALPH`` that holds more than the alpha of a ``VP8 ``.
+
+    Args:
+        alpha: The payload.
+        picture: Payload of the other chunk, which ``check_picture`` has let through.
 
     Raises:
         DecodeError: As ``check_picture``.
@@ -74,11 +78,15 @@ def _decodes(webp: bytes) -> bool:
     reader: Any = importlib.import_module("PIL.WebPImagePlugin")
     if not reader.SUPPORTED:
         raise unsupported("Pillow reads no WebP here.")
+    pillow: Any = importlib.import_module("PIL.Image")
     try:
-        # The reader itself, as Pillow's ``open`` has limits that other code may change.
         with reader.WebPImageFile(io.BytesIO(webp)) as picture:
             picture.load()
-    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError, MemoryError):
+    except (pillow.DecompressionBombError, MemoryError) as error:
+        raise DecodeError(
+            "over-limit", "The WebP file needs more memory than is allowed. Leave it out."
+        ) from error
+    except (OSError, SyntaxError, ValueError, EOFError, RuntimeError):
         return False
     return True
 

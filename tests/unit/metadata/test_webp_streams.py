@@ -118,6 +118,21 @@ def test_pixels_that_end_too_early_are_refused(name):
         assert refusal(changed(plain, name, picture[:stop])) in ("unreadable", "truncated")
 
 
+def test_a_picture_of_no_width_is_refused():
+    for plain in (saved("WEBP", quality=80), saved("WEBP", "RGBA", quality=80)):
+        picture = picture_of(plain, b"VP8 ")
+        for size in (b"\0\0\x28\0", b"\x30\0\0\0"):
+            none = picture[:6] + size + picture[10:]
+            assert refusal(changed(plain, b"VP8 ", none)) == "unreadable"
+
+
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded():
+    plain = saved("WEBP", quality=80)
+    picture = picture_of(plain, b"VP8 ")
+    huge = picture[:6] + struct.pack("<HH", 16383, 16383) + picture[10:]
+    assert refusal(changed(plain, b"VP8 ", huge)) == "over-limit"
+
+
 def with_plain_alpha(extra: bytes = b"") -> bytes:
     data = saved("WEBP", "RGBA", quality=80)
     return changed(data, b"ALPH", b"\0" + bytes(range(48)) * 40 + extra)
