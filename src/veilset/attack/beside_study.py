@@ -8,8 +8,6 @@ and with the same parameters: the records of both say so, names are not asked.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from veilset.records.attacks import AttackResults, read_attack
 from veilset.records.places import record_folder
 from veilset.records.studies import StudyResults, read_results
 from veilset.runs import make_folder
+from veilset.spreadsheets import csv_text
 
 BESIDE_CSV, BESIDE_MD = "cost.csv", "cost.md"
 BESIDE = (BESIDE_CSV, BESIDE_MD)
@@ -150,18 +149,17 @@ def _estimate(value: float, ends: Mapping[str, float] | None) -> Estimate:
 
 
 def _csv(rows: list[Beside]) -> str:
-    sink = io.StringIO()
-    writer = csv.writer(sink, lineterminator="\n")
     ends = ("", "_low", "_high")
     names = [f"{name}{end}" for name in ("named", "drop", "drop_trainings") for end in ends]
     counts = ("n_probes", "n_images", "n_seeds")
-    writer.writerow(("setting", "studied_as", "worst_attack", *names, "ssim", *counts))
+    header = ("setting", "studied_as", "worst_attack", *names, "ssim", *counts)
+    lines = []
     for row in rows:
         estimates = (row.named, row.drop, row.drop_trainings)
         shares = [value for each in estimates for value in (each.value, each.low, each.high)]
         told = (row.setting, row.studied_as, row.attack)
-        writer.writerow((*told, *shares, row.ssim, row.n_probes, row.n_images, row.n_seeds))
-    return sink.getvalue()
+        lines.append((*told, *shares, row.ssim, row.n_probes, row.n_images, row.n_seeds))
+    return csv_text(header, lines)
 
 
 def _markdown(rows: list[Beside], studied: StudyResults) -> str:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,6 +30,7 @@ from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
 from veilset.plugins import make_obfuscator
 from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, read_manifest
+from veilset.spreadsheets import csv_text
 
 RESULTS_CSV, RESULTS_PARQUET = "results.csv", "results.parquet"
 SUMMARY_CSV, SUMMARY_MD, FRONTIER = "summary.csv", "summary.md", "frontier.svg"
@@ -287,16 +286,7 @@ def _write_results(folder: Path, rows: Sequence[Row]) -> None:
 
 
 def _write_csv(path: Path, header: Sequence[str], lines: Sequence[Sequence[Any]]) -> None:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows([[_safe(cell) for cell in line] for line in lines])
-    write_atomically(path, stream.getvalue().encode())
-
-
-def _safe(cell: Any) -> Any:
-    # A setting called "=1+1" must not become a formula where the file is opened.
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
+    write_atomically(path, csv_text(header, lines).encode())
 
 
 def _made(outcomes: Sequence[Outcome]) -> list[str]:

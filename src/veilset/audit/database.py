@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from veilset.errors import DatasetError, MissingExtraError, RunError
+from veilset.files import writing
+from veilset.spreadsheets import make_file_safe
 
 if TYPE_CHECKING:
     import duckdb
@@ -135,6 +137,10 @@ class Database:
             else "FORMAT parquet, COMPRESSION zstd"
         )
         self._execute(f"COPY ({sql}) TO {quoted(str(path))} ({form})", ())
+        if path.suffix == ".csv":
+            columns = self._execute(f"DESCRIBE {sql}", ()).fetchall()
+            with writing(path):
+                make_file_safe(path, {at for at, row in enumerate(columns) if row[1] == "VARCHAR"})
 
     def read(self, sql: str, what: str) -> list[Row]:
         """Run a statement that reads somebody's files; what is wrong with them is told.

@@ -134,6 +134,7 @@ def write_categories(folder: Path, n_shards: int, path: Path) -> None:
     part = part_path(path)
     try:
         with part.open("w", newline="", encoding="utf-8") as stream:
+            # Names stay exact, also one that a spreadsheet takes for a formula: this is read back.
             lines = csv.writer(stream, lineterminator="\n")
             lines.writerow(("image_id", "category", "score"))
             for row in _rows(folder, n_shards):

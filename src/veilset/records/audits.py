@@ -13,6 +13,7 @@ from typing import Any
 from veilset.errors import RunError
 from veilset.files import sha256_file, sha256_hex
 from veilset.runs import read_manifest
+from veilset.spreadsheets import text_of_cell
 from veilset.types import Measurement
 
 FORMAT = "veilset-audit/1"
@@ -122,4 +123,4 @@ def read_categories(
         for row in csv.DictReader(stream):
             if row["share"]:
                 share, low, high = (float(row[key]) for key in ("share", "low", "high"))
-                yield row["name"], share, low, high, int(row["n_looked"])
+                yield text_of_cell(row["name"]), share, low, high, int(row["n_looked"])

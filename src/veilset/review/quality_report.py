@@ -7,8 +7,6 @@ false positives and false negatives of the detector alone and of the corrected b
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +21,7 @@ from veilset.review.rules.gold import score_gold
 from veilset.review.rules.match import match_boxes
 from veilset.review.settings import JobSettings
 from veilset.review.values import Drawn
+from veilset.spreadsheets import csv_text
 from veilset.types import Annotations, Direction, ImageRecord, Measurement, Region, Status
 
 RULES = ("iou", "covered")
@@ -269,12 +268,9 @@ _TITLES = {
 
 def write_quality_csv(table: QualityTable, path: Path) -> None:
     """Write the rows of the table as CSV, a line for each category; whole or not at all."""
-    sink = io.StringIO(newline="")
-    writer = csv.writer(sink, lineterminator="\n")
     names = ["category", "n_images", "n_regions", *_COUNTS]
-    writer.writerow(names)
-    writer.writerows([getattr(row, name) for name in names] for row in table.rows)
-    write_atomically(path, sink.getvalue().encode())
+    rows = ([getattr(row, name) for name in names] for row in table.rows)
+    write_atomically(path, csv_text(names, rows).encode())
 
 
 def quality_markdown(table: QualityTable) -> str:

@@ -7,8 +7,6 @@ number of seeds, an interval for its ends. Markdown and LaTeX round, for people.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ import pyarrow as pa
 from veilset.files import write_atomically
 from veilset.pages.markup import visible
 from veilset.runs import make_folder
+from veilset.spreadsheets import csv_text
 from veilset.study.layout import write_table
 from veilset.study.tables import Cell, Column, Table
 
@@ -49,21 +48,13 @@ def csv_of(table: Table) -> str:
         >>> csv_of(Table("t", "T", "", columns, rows))
         'a [%],b.low,b.high\\n12.5,0,1\\n'
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
     flat = _all_parts(table)
-    writer.writerow([f"{name} [{unit}]" if unit else name for name, _, _, unit in flat])
-    for row in table.rows:
-        values = [_part(row.get(column.key), part, unit) for _, column, part, unit in flat]
-        writer.writerow(["" if value is None else _safe(value) for value in values])
-    return stream.getvalue()
-
-
-def _safe(value: object) -> object:
-    # A folder called "=1+1" must not become a formula where the file is opened.
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
-        return f"'{value}"
-    return value
+    header = [f"{name} [{unit}]" if unit else name for name, _, _, unit in flat]
+    rows = (
+        [_part(row.get(column.key), part, unit) for _, column, part, unit in flat]
+        for row in table.rows
+    )
+    return csv_text(header, rows)
 
 
 def parquet_of(table: Table) -> pa.Table:

@@ -7,8 +7,6 @@ begin with other seeds.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from veilset.errors import RunError
 from veilset.files import finite, write_atomically
 from veilset.runs import json_bytes, make_folder
+from veilset.spreadsheets import csv_text
 from veilset.synthesize.inputs import AttributePlanes
 from veilset.synthesize.machine import Machine
 from veilset.synthesize.reconstruction_measures import L1_HIDDEN, NAMES, TITLES, measure_scores
@@ -116,12 +115,11 @@ def _measure(
 
 def _write(folder: Path, variants: Sequence[Variant]) -> None:
     write_atomically(folder / f"{TABLE}.json", json_bytes([asdict(each) for each in variants]))
-    sink = io.StringIO()
-    rows = csv.writer(sink, lineterminator="\n")
-    rows.writerow(["loss", "planes", "measure", "value", "low", "high", "n_people"])
+    header = ("loss", "planes", "measure", "value", "low", "high", "n_people")
+    rows = []
     for each in variants:
         for measured in (*each.measured, *each.compared):
             ends = (measured.value, measured.low, measured.high)
             numbers = ("" if finite(end) is None else f"{end:.6f}" for end in ends)
-            rows.writerow([each.loss, each.planes, measured.name, *numbers, measured.n])
-    write_atomically(folder / f"{TABLE}.csv", sink.getvalue().encode())
+            rows.append([each.loss, each.planes, measured.name, *numbers, measured.n])
+    write_atomically(folder / f"{TABLE}.csv", csv_text(header, rows).encode())

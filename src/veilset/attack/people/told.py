@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from typing import Any
 
 from veilset.attack.people.counting import Count, SettingCount
+from veilset.spreadsheets import csv_text
 from veilset.types import Measurement
 
 
@@ -21,12 +20,7 @@ def as_json(count: Count) -> dict[str, Any]:
 def as_csv(count: Count) -> str:
     """Give a row for each setting; shares in [0, 1], empty where nothing is known."""
     rows = [_row(each, count.chance) for each in count.settings]
-    sink = io.StringIO()
-    if rows:
-        writer = csv.DictWriter(sink, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-    return sink.getvalue()
+    return csv_text(rows[0], (row.values() for row in rows)) if rows else ""
 
 
 def _row(each: SettingCount, chance: float) -> dict[str, str | int | float]:
