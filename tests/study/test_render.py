@@ -64,7 +64,7 @@ def test_programs_read_every_digit(tmp_path):
 def test_a_name_is_no_formula_no_cell_and_no_command():
     assert "'=1+1" in csv_of(TABLE)
     lines = markdown_of(TABLE).splitlines()
-    assert r"a\_b\|c&\<i\>" in lines[4]
+    assert r"a\_b\|c\&\<i\>" in lines[4]
     assert {line.replace(r"\|", "").count("|") for line in lines[2:6]} == {7}
     assert r"a\_b|c\&<i>" in latex_of(TABLE)
     assert r"\caption{Title 100 \%.}" in latex_of(TABLE)

@@ -16,6 +16,7 @@ from typing import Any
 
 from veilset.errors import RunError
 from veilset.files import write_atomically
+from veilset.pages.markdown import plain
 from veilset.records.attacks import AttackResults, read_attack
 from veilset.records.places import record_folder
 from veilset.records.studies import StudyResults, read_results
@@ -171,8 +172,9 @@ def _markdown(rows: list[Beside], studied: StudyResults) -> str:
         "|---|---|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {row.setting} | {row.attack} | {row.named.in_percent} | {row.drop.in_percent} "
-        f"| {row.drop_trainings.in_percent} | {'' if row.ssim is None else f'{row.ssim:.3f}'} |"
+        f"| {plain(row.setting)} | {plain(row.attack)} | {row.named.in_percent} "
+        f"| {row.drop.in_percent} | {row.drop_trainings.in_percent} "
+        f"| {'' if row.ssim is None else f'{row.ssim:.3f}'} |"
         for row in rows
     ]
     first = rows[0]
@@ -180,7 +182,7 @@ def _markdown(rows: list[Beside], studied: StudyResults) -> str:
         "",
         f"95 % intervals. Named: by the worst attack at the first try, n = {first.n_probes:,} "
         "photographs of named people. Lost: networks trained and evaluated on the setting instead "
-        f"of {studied.reference}, mean over networks, n = {first.n_images:,} images and "
+        f"of {plain(studied.reference)}, mean over networks, n = {first.n_images:,} images and "
         f"{first.n_seeds} trainings of each network; an interval over images says what other "
         "images would have given, one over trainings what other trainings would have.",
         "",

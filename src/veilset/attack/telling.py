@@ -28,6 +28,7 @@ from veilset.files import sha256_hex, write_atomically
 from veilset.packages import package_versions
 from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
+from veilset.pages.markdown import plain
 from veilset.plugins import make_obfuscator
 from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, read_manifest
 from veilset.spreadsheets import csv_text
@@ -191,7 +192,7 @@ def summary_markdown(standings: Sequence[Standing], advice: str, n_strangers: in
     lines = [
         "# Attacks",
         "",
-        advice,
+        plain(advice),
         "",
         "Share of people's photographs that are named at the first try (rank 1, mean over people), "
         "in percent. * marks the settings that no other beats in both protection and SSIM.",
@@ -202,7 +203,7 @@ def summary_markdown(standings: Sequence[Standing], advice: str, n_strangers: in
     for each in standings:
         beyond = each.beyond_filled
         cells = [
-            f"{each.setting}{' *' if each.is_frontier else ''}",
+            f"{plain(each.setting)}{' *' if each.is_frontier else ''}",
             f"{each.ssim.value:.3f}" if each.ssim and each.ssim.value is not None else "",
             *(
                 f"{100 * (each.by_attack[name].value or 0):.1f}" if name in each.by_attack else ""

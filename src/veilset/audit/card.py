@@ -8,6 +8,7 @@ from typing import Any
 
 from veilset.audit.config import DataCard
 from veilset.pages.audit_figures import PEOPLE_LIMIT
+from veilset.pages.markdown import plain
 from veilset.pages.parts import count, told
 
 LIMITS = (
@@ -124,11 +125,12 @@ def missing_fields(card: DataCard) -> list[str]:
 
 def render_card(card: DataCard, found: Mapping[str, Any]) -> str:
     """Give the section on people for the card of a data set, in Markdown."""
-    noun = found["noun"]
-    lines = [f"## People in {found['data_set']}", ""]
+    noun = plain(found["noun"])
+    lines = [f"## People in {plain(found['data_set'])}", ""]
+    # The owner's own words, which may be Markdown. All else here comes from the data.
     if card.description:
         lines += [card.description, ""]
-    lines += [summarize(found), ""]
+    lines += [plain(summarize(found)), ""]
     sizes = found["sizes"]
     if sizes["covered"]["mean"]:
         lines += [
@@ -139,18 +141,20 @@ def render_card(card: DataCard, found: Mapping[str, Any]) -> str:
     most = found["categories"]["most"]
     if len(most) > 1:
         lines += [f"Categories with the largest share of images with a {noun}:", ""]
-        lines += [f"- {each['name']}: {told(each | {'value': each['share']})}" for each in most[:5]]
+        lines += [
+            f"- {plain(each['name'])}: {told(each | {'value': each['share']})}" for each in most[:5]
+        ]
         lines.append("")
     lines += _people_lines(found)
     models = (found["look"] or {}).get("models", ())
     if models:
-        used = "; ".join(f"{m['name']} ({m['licence']}) for {m['used_for']}" for m in models)
+        used = "; ".join(plain(f"{m['name']} ({m['licence']}) for {m['used_for']}") for m in models)
         lines += [f"Estimated with {used}.", ""]
     lines += ["Limits:", "", *(f"- {each}" for each in limits_of(found)), ""]
     source = found["annotations"]
     lines.append(
         f"Counted by Veilset {found['veilset']} from the annotation set "
-        f"`{source['outputs_sha256'][:16]}` of the stage {source['stage']}."
+        f"`{source['outputs_sha256'][:16]}` of the stage {plain(source['stage'])}."
     )
     return "\n".join(lines) + "\n"
 
@@ -162,9 +166,11 @@ def _people_lines(found: Mapping[str, Any]) -> list[str]:
     lines = []
     for name in ("age", "gender"):
         if people[name]:
-            groups = "; ".join(f"{g['group']} {told(g['share'])}" for g in people[name]["groups"])
+            groups = "; ".join(
+                f"{plain(g['group'])} {told(g['share'])}" for g in people[name]["groups"]
+            )
             lines += [
-                f"Estimated {name}, of {people[name]['n']:,} {found['plural']}: {groups}.",
+                f"Estimated {name}, of {people[name]['n']:,} {plain(found['plural'])}: {groups}.",
                 "",
             ]
     return lines

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 
 from veilset.boxes import region_boxes
 from veilset.errors import AnnotationError, ConfigError
 from veilset.files import write_atomically
 from veilset.intervals import clustered_rate
+from veilset.pages.markdown import plain
 from veilset.review.rules.gold import score_gold
 from veilset.review.rules.match import match_boxes
 from veilset.review.settings import JobSettings
@@ -309,5 +309,4 @@ def write_quality_markdown(table: QualityTable, path: Path) -> None:
 
 def _cell(text: str) -> str:
     # A folder can have any name; in Markdown it must stay text, and one cell.
-    plain = escape(" ".join(text.split()), quote=False)
-    return plain.replace("\\", "\\\\").replace("|", "\\|") or "(root)"
+    return plain(text) or "(root)"

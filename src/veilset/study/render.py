@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from veilset.files import write_atomically
+from veilset.pages.markdown import plain
 from veilset.pages.markup import visible
 from veilset.runs import make_folder
 from veilset.spreadsheets import csv_text
@@ -30,7 +31,6 @@ _LATEX = {
     "{": r"\{", "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "Δ": r"$\Delta$", "−": r"$-$", "≥": r"$\geq$",  # noqa: RUF001  as shown
 }  # fmt: skip
-_MARKDOWN = {letter: f"\\{letter}" for letter in "\\`*_{}[]<>|#"}
 _PARTS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "mean_sem": (("mean", ""), ("sem", ".sem"), ("n", ".n")),
     "interval": (("low", ".low"), ("high", ".high")),
@@ -103,13 +103,13 @@ def _part(cell: Cell, part: str, unit: str) -> Any:
 
 def markdown_of(table: Table) -> str:
     """Give a table as Markdown: title, table, note."""
-    labels = [_escaped(_label(column), _MARKDOWN) for column in table.columns]
+    labels = [plain(_label(column)) for column in table.columns]
     rules = [":---" if column.kind == "text" else "---:" for column in table.columns]
-    lines = [f"### {_escaped(table.title, _MARKDOWN)}", ""]
+    lines = [f"### {plain(table.title)}", ""]
     lines += [_line(labels), _line(rules)]
-    lines += [_line([_escaped(each, _MARKDOWN) for each in row]) for row in shown_rows(table)]
+    lines += [_line([plain(each) for each in row]) for row in shown_rows(table)]
     if table.note:
-        lines += ["", _escaped(table.note, _MARKDOWN)]
+        lines += ["", plain(table.note)]
     return "\n".join([*lines, ""])
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from veilset.pages.markdown import plain
+
 _FORMS = {
     "clear": "the originals",
     "synthesize": "this generator",
@@ -83,16 +85,17 @@ def _data(n: Mapping[str, Mapping[str, int]], licence: str, named: tuple[int, in
         who = f"The list of identities names {some:,} of {n_all:,} photographs with a face"
     return (
         f"{shares}. {who}; a photograph that is not named counts as a person of its own. Nobody is "
-        f"in two of the three. Licence of the photographs: {licence}."
+        f"in two of the three. Licence of the photographs: {plain(licence)}."
     )
 
 
 def _looked_through(network: Mapping[str, Any] | None) -> str:
     if network is None:
         return "Its critics saw pixels alone."
+    told = {key: plain(str(network[key])) for key in ("name", "origin", "licence", "note")}
     return (
-        f"Its critics saw pixels, and what {network['name']} sees ({network['origin']}; licence: "
-        f"{network['licence']}). {network['note']} The Fréchet and kernel distances below are "
+        f"Its critics saw pixels, and what {told['name']} sees ({told['origin']}; licence: "
+        f"{told['licence']}). {told['note']} The Fréchet and kernel distances below are "
         "taken from another size of that network and flatter it: look at faces."
     )
 
@@ -109,7 +112,7 @@ def _started_from(start: Mapping[str, Any] | None) -> str:
     return (
         f"\n\nIts first weights were those of a generator (SHA-256 {start['sha256']}) that learned "
         f"from {n['faces']:,} faces of {n['people']:,} people in {start['epochs']} epochs; licence "
-        f"of their photographs: {start['data_licence']}. {whom} "
+        f"of their photographs: {plain(start['data_licence'])}. {whom} "
         + _looked_through(start["looked_through"])
         + _started_from(start["started_from"])
     )

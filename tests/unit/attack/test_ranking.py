@@ -127,6 +127,13 @@ def test_the_table_has_a_line_for_each_setting() -> None:
     assert any(line.startswith("| strong * | 0.800 | 2.0 | 1.0 |") for line in lines)
 
 
+def test_a_name_of_a_setting_stays_text() -> None:
+    some = {"clear": (1.0, 1.0), "filled": (0.2, 0.7), "<script>|": (0.02, 0.8)}
+    told = summary_markdown(ranked(some), "It is '<script>|'.")
+    assert told.count("<script>|") == 0
+    assert told.count(r"\<script\>\|") == 2
+
+
 def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
     kept = outcome("a", "recognise", 0.25)
     path = tmp_path / "new" / "recognise.json"

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,18 @@ def test_names_come_through_whatever_they_hold(tmp_path: Path) -> None:
     con = duckdb.connect()
     path = tmp_path / "audit" / "tables" / "categories.csv"
     assert con.execute("SELECT category FROM read_csv(?)", [str(path)]).fetchall() == [(name,)]
+
+
+def test_names_are_no_markup_and_no_formula(tmp_path: Path) -> None:
+    names = ("<script>alert(1)", '=HYPERLINK("http:evil","x")', "@SUM(1)", "\t+1")
+    found = audit(tmp_path, [looked(f"{name}/1.jpg", face()) for name in names])
+    assert {each["category"] for each in found["categories"]["most"]} == set(names)
+    card = (tmp_path / "audit" / "card.md").read_text()
+    assert "<script>" not in card
+    with (tmp_path / "audit" / "tables" / "categories.csv").open(newline="") as stream:
+        told = {cell for row in csv.reader(stream) for cell in row}
+    assert {"'@SUM(1)", "'\t+1"} <= told
+    assert not any(cell.startswith(("=", "@", "\t")) for cell in told)
 
 
 def test_the_result_does_not_depend_on_threads(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from veilset.attack.people.counting import Count, SettingCount
+from veilset.pages.markdown import plain
 from veilset.spreadsheets import csv_text
 from veilset.types import Measurement
 
@@ -59,7 +60,7 @@ def as_markdown(count: Count) -> str:
     lines = [head, "|---|" + "--:|" * 9 + "---|"]
     for each in count.settings:
         cells = [
-            each.setting.replace("|", "\\|"),
+            plain(each.setting),
             _share(each.right),
             _share(each.right_if_named),
             _share(each.cannot_tell),
@@ -72,7 +73,7 @@ def as_markdown(count: Count) -> str:
             "yes" if each.is_above_chance else "not shown",
         ]
         lines.append("| " + " | ".join(cells) + " |")
-    notes = [f"- {note}" for note in ("In brackets: 95 % intervals.", *count.notes)]
+    notes = [f"- {plain(note)}" for note in ("In brackets: 95 % intervals.", *count.notes)]
     return "\n".join([*lines, "", *notes, ""])
 
 
