@@ -21,6 +21,7 @@ from veilset.dataset.sentences import unwritable
 from veilset.dataset.spools import Shelf, Spool
 from veilset.dataset.stores import Store, open_place, open_store
 from veilset.errors import DatasetError, DecodeError
+from veilset.faults import stop_at_fault
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
 
@@ -256,6 +257,7 @@ class ContainerReader(ABC, Generic[_Index, _Open]):
             try:
                 stream = stack.enter_context(self.store.open(name))
             except OSError as error:
+                stop_at_fault(error, place)
                 raise DatasetError(
                     f"{place} cannot be opened ({error.strerror}). Check that it is there and may "
                     "be read, then run the same command again."

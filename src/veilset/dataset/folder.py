@@ -12,6 +12,7 @@ from typing import Self
 from veilset.dataset.locations import Location, is_url
 from veilset.dataset.stores import open_store
 from veilset.errors import DatasetError, DecodeError
+from veilset.faults import stop_at_fault
 from veilset.images.first_bytes import looks_like_a_picture
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
@@ -122,7 +123,8 @@ class FolderReader:
         try:
             # A photograph must not be left behind because of its name.
             is_image = looks_like_a_picture(self.store.head(name))
-        except OSError:
+        except OSError as error:
+            stop_at_fault(error, self.store.place(name))
             # It may be an image: let it be listed, fail to open, and be recorded.
             return ""
         return "" if is_image else "not an image"

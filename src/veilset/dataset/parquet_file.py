@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from veilset.dataset.parquet_footer import check_footer
 from veilset.errors import DatasetError
+from veilset.faults import stop_at_fault
 
 ARROW_KEY = b"ARROW:schema"
 """Key of the metadata under which pyarrow stores types that Parquet itself does not have."""
@@ -56,10 +57,12 @@ def reading(place: str) -> Iterator[None]:
 
     Raises:
         DatasetError: For any of it.
+        RunError: If not the file is at fault, but the machine.
     """
     try:
         yield
     except (pa.ArrowException, OSError, ValueError) as error:
+        stop_at_fault(error, place)
         if isinstance(error, OSError) and error.errno:
             why = error.strerror or type(error).__name__
             raise DatasetError(f"{place} cannot be read ({why}). Check the disk.") from error

@@ -20,6 +20,7 @@ from veilset.dataset.sentences import check_name, check_size, unreadable, unwrit
 from veilset.dataset.tree import WhyNot
 from veilset.dataset.urls import Listed, answers, connect, facts_of, listed_entry, public_url
 from veilset.errors import ConfigError, DatasetError, RunError
+from veilset.faults import stop_at_fault
 from veilset.images.first_bytes import HEAD_BYTES
 from veilset.types import ImageRecord
 
@@ -173,6 +174,7 @@ class RemoteStore:
                 check_size(int(self._info(name)["size"]), max_bytes)
             return data
         except OSError as error:
+            stop_at_fault(error, self.place(name))
             raise unreadable(error) from error
 
     def head(self, name: str) -> bytes:

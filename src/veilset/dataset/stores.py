@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import BinaryIO, Protocol, cast, runtime_checkable
 
 from veilset.dataset.locations import Location, location_of
+from veilset.dataset.patience import check_disk, read_again, read_from_disk
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
 from veilset.errors import DatasetError
+from veilset.faults import stop_at_fault
 from veilset.files import PART_PREFIX, discard_part, part_path, write_atomically
 from veilset.images.first_bytes import HEAD_BYTES
 from veilset.types import ImageRecord
@@ -112,6 +114,7 @@ class Store(Protocol):
 
         Raises:
             DecodeError: If it is gone, cannot be read, or has more than ``max_bytes``.
+            RunError: If not the file is at fault, but the machine or the whole place.
         """
 
     def head(self, name: str) -> bytes:
@@ -168,6 +171,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._made: set[Path] = set()
+        self._last_read = ""
 
     def describe(self) -> str:
         """Give the real path of the folder."""
@@ -238,12 +242,20 @@ class LocalStore:
 
     def read(self, name: str, max_bytes: int, *, follow: bool = True) -> bytes:
         """Give all of a file."""
-        try:
+
+        def whole() -> bytes:
             with self.open(name, follow=follow) as stream:
                 check_size(os.fstat(stream.fileno()).st_size, max_bytes)
                 return stream.read()
+
+        try:
+            data = read_again(whole)
         except OSError as error:
+            stop_at_fault(error, self.place(name))
+            check_disk(error, str(self.root), self._read_other)
             raise unreadable(error) from error
+        self._last_read = name
+        return data
 
     def head(self, name: str) -> bytes:
         """Give the first bytes of a file."""
@@ -308,6 +320,14 @@ class LocalStore:
             (self.root / name).unlink(missing_ok=True)
         except OSError as error:
             raise unwritable(self.place(name), error) from error
+
+    def _read_other(self) -> None:
+        """Read from the disk what could be read before."""
+        with os.scandir(self.root) as entries:
+            next(entries, None)
+        if self._last_read:
+            with self.open(self._last_read) as stream:
+                read_from_disk(stream.fileno())
 
     def _folder_for(self, name: str) -> Path:
         """Give the folder of a file, which is there afterwards."""

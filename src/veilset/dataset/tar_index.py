@@ -21,6 +21,7 @@ from veilset.dataset.spools import pieces
 from veilset.dataset.tar_headers import BLOCK, FOR_ALL, written_anew
 from veilset.dataset.tree import named
 from veilset.errors import DatasetError
+from veilset.faults import stop_at_fault
 from veilset.images.first_bytes import HEAD_BYTES, looks_like_a_picture
 from veilset.types import ImageRecord
 
@@ -105,6 +106,7 @@ def read_index(stream: BinaryIO, container: str, place: str) -> TarIndex:
     except (tarfile.TarError, ValueError) as error:
         raise _damaged(place, str(error) or type(error).__name__) from error
     except OSError as error:
+        stop_at_fault(error, place)
         raise DatasetError(f"{place} cannot be read ({error.strerror}). Check the disk.") from error
     _check_end(stream.fileno(), end, n_bytes, place)
     _check_unique(members, place)

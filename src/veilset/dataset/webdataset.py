@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from veilset.dataset.containers import ContainerReader
+from veilset.dataset.patience import check_disk, read_again, read_from_disk
+from veilset.dataset.sentences import unreadable
 from veilset.dataset.spools import Spool
 from veilset.dataset.tar_compare import find_difference
 from veilset.dataset.tar_index import (
@@ -27,6 +29,7 @@ from veilset.dataset.tar_index import (
     released_images,
 )
 from veilset.errors import DatasetError, DecodeError
+from veilset.faults import stop_at_fault
 from veilset.types import ImageRecord
 
 TAR_SUFFIX = ".tar"
@@ -57,6 +60,7 @@ class OpenTar:
 
         Raises:
             DecodeError: If it cannot be used, is not there, or is larger than the limit.
+            RunError: If not the file is at fault, but the machine or the whole disk.
         """
         member = self._members.get(record.image_id)
         if member is None or member.record is None:
@@ -69,7 +73,15 @@ class OpenTar:
                 f"The image has {member.size:,} bytes, the limit is "
                 f"{self.max_file_bytes:,}. Make it smaller.",
             )
-        data = read_range(self.descriptor, member.data, member.data + member.size)
+        try:
+            data = read_again(
+                lambda: read_range(self.descriptor, member.data, member.data + member.size)
+            )
+        except OSError as error:
+            stop_at_fault(error, record.image_id)
+            container = record.image_id.removesuffix(f"/{member.name}")
+            check_disk(error, container, lambda: read_from_disk(self.descriptor))
+            raise unreadable(error) from error
         if len(data) != member.size:
             raise DecodeError("truncated", "The tar file was cut while it was read.")
         return data

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import traceback
 from collections import Counter
@@ -19,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from veilset.engine.cores import cores_for
 from veilset.engine.steps import Steps
 from veilset.engine.threads import Item, ordered_map
-from veilset.errors import RunError
+from veilset.faults import stop_at_fault
 from veilset.protocols import Shard, ShardReport, ShardWork, Tick
 from veilset.types import ImageRecord
 
@@ -30,10 +29,6 @@ Row = TypeVar("Row")
 # An image that takes a hundred times as long as its neighbours must not stop the other
 # threads. What waits is a row of a table, never pixels, so that a long window costs little.
 WINDOW_PER_THREAD = 64
-
-_NOTHING_LEFT = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EMFILE, errno.ENFILE}
-)
 
 REUSED = "reused"
 """Count of the images whose rows were taken over from an earlier run."""
@@ -199,14 +194,10 @@ def describe_failure(image_id: str, error: Exception) -> str:
     The text of a foreign exception stays out of both: it may hold what is in the file.
 
     Raises:
-        RunError: If it is not the image: the system has no room or no files to give. A run
+        RunError: If it is not the image: the system has no room, memory or files to give. A run
             that is resumed would pass over what was written down as failed.
     """
-    if isinstance(error, OSError) and error.errno in _NOTHING_LEFT:
-        raise RunError(
-            f"{image_id} could not be worked on: {error.strerror}. Make room, for temporary files "
-            "too (TMPDIR), then run the same command again: it goes on from here."
-        ) from error
+    stop_at_fault(error, image_id)
     place = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s: unexpected %s\n%s", image_id, type(error).__name__, place)
     return (

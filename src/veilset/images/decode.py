@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from veilset.errors import DecodeError
 from veilset.exif_orientation import stated_orientation
+from veilset.faults import is_fault
 from veilset.images.formats import (
     DEFAULT_MAX_BYTES,
     DEFAULT_MAX_PIXELS,
@@ -202,7 +203,10 @@ def _jpeg_pixels(data: bytes) -> Image:
     flags = opencv.IMREAD_COLOR_RGB | opencv.IMREAD_IGNORE_ORIENTATION
     try:
         stored = opencv.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except opencv.error:
+    except opencv.error as error:
+        short = MemoryError()
+        if error.code == opencv.Error.StsNoMem and is_fault(short):
+            raise short from error
         stored = None
     if stored is None:
         raise DecodeError("unreadable", "The JPEG file cannot be decoded. Replace the file.")

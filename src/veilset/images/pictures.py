@@ -22,6 +22,7 @@ from PIL.ImageFile import ImageFile
 
 from veilset.errors import DecodeError, VeilsetError
 from veilset.exif_orientation import stated_orientation
+from veilset.faults import is_fault
 from veilset.images.formats import ImageInfo, animated_error, check_pixels
 from veilset.images.orientation import oriented_size, unorient
 from veilset.images.png_pixels import split_chunks
@@ -50,12 +51,17 @@ Native = NDArray[np.uint8] | NDArray[np.uint16]
 
 @contextmanager
 def reader_errors(name: str) -> Iterator[None]:
-    """Turn what a reader raises on a broken file into a ``DecodeError``."""
+    """Turn what a reader raises on a broken file into a ``DecodeError``.
+
+    What is the machine's fault, as a want of memory, passes through: it is not the file's.
+    """
     try:
         yield
     except VeilsetError:
         raise
     except (PillowImage.DecompressionBombError, MemoryError) as error:
+        if is_fault(error):
+            raise
         raise DecodeError(
             "over-limit", f"The {name} file needs more memory than is allowed. Leave it out."
         ) from error
@@ -65,6 +71,9 @@ def reader_errors(name: str) -> Iterator[None]:
         *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError),
         *(ArithmeticError, RuntimeError, struct.error, zlib.error, Warning),
     ) as error:
+        # Readers are imported when they are needed, and a process may have no file left for that.
+        if is_fault(error):
+            raise
         text = str(error).lower()
         if "too large" in text:
             reason, what = "over-limit", "holds a text that unpacks to more than is allowed"

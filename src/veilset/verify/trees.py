@@ -23,6 +23,7 @@ from veilset.dataset.locations import Location
 from veilset.dataset.sidecars import Sidecar, SidecarReader, find_difference
 from veilset.dataset.stores import Store, open_store
 from veilset.errors import DatasetError, DecodeError, RunError
+from veilset.faults import stop_at_fault
 from veilset.protocols import Reader, Shard
 from veilset.records.outcomes import ImageOutcome, OutcomeTable, not_released
 from veilset.runs import read_manifest
@@ -180,7 +181,7 @@ class Trees:
                 with self._containers.open_container(container) as source:
                     return source.find_difference(other, written)
         except OSError as error:
-            raise _unreadable(error) from error
+            raise _unreadable(error, self.out.place(container)) from error
 
     def written_into(self, container: str) -> dict[str, int]:
         """Give the number of bytes of each image that the run wrote into a container, by name."""
@@ -333,10 +334,11 @@ def digest_file(store: Store, name: str) -> tuple[str, int]:
             digest = hashlib.file_digest(stream, "sha256")  # type: ignore[arg-type]
             return digest.hexdigest(), stream.tell()
     except OSError as error:
-        raise _unreadable(error) from error
+        raise _unreadable(error, store.place(name)) from error
 
 
-def _unreadable(error: OSError) -> DecodeError:
+def _unreadable(error: OSError, place: str) -> DecodeError:
+    stop_at_fault(error, place)
     return DecodeError(
         "unreadable", f"The file cannot be read ({error.strerror}). Check its permissions."
     )

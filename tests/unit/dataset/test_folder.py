@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import resource
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from veilset.annotations.store import write_annotations
-from veilset.dataset import stores, tree
+from veilset.dataset import patience, stores, tree
 from veilset.dataset.folder import FolderReader, FolderWriter, check_apart
 from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.tables import ShardedTable
@@ -114,6 +117,95 @@ def test_reading_says_why_it_could_not(tmp_path: Path) -> None:
     with pytest.raises(DecodeError, match="gone") as caught:
         reader.read(ImageRecord("b.png"))
     assert caught.value.reason == "missing"
+
+
+def test_a_want_of_files_is_no_fault_of_the_image(tmp_path: Path) -> None:
+    put(tmp_path, "a.png")
+    reader = FolderReader(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    next_free = os.dup(0)
+    os.close(next_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (next_free, hard))
+    try:
+        with pytest.raises(
+            RunError, match=r"a.png could .*Too many open files\. .*ulimit.*goes on"
+        ):
+            reader.read(ImageRecord("a.png"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert reader.read(ImageRecord("a.png")) == PNG
+
+
+class Failing:
+    """Files that fail to open with some error: ``numbers`` of each, one for each time."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **numbers: list[int]) -> None:
+        self.numbers = numbers
+        monkeypatch.setattr(stores, "open", self.open, raising=False)
+        monkeypatch.setattr(patience, "_PAUSES_S", (0, 0))
+
+    def open(self, path: str, mode: str) -> IO[bytes]:
+        if left := self.numbers.get(Path(path).stem):
+            number = left.pop(0)
+            raise OSError(number, os.strerror(number), path)
+        return open(path, mode)  # noqa: PTH123  as the store does
+
+
+@pytest.mark.parametrize(
+    "name", ["ENFILE", "ENOMEM", "ESTALE", "ETIMEDOUT", "EHOSTDOWN", "ENOTCONN"]
+)
+def test_what_the_machine_or_a_mount_lacks_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    put(tmp_path, "a.png")
+    number = getattr(errno, name)
+    Failing(monkeypatch, a=[number])
+    with pytest.raises(RunError, match=rf"a.png could not be worked on: {os.strerror(number)}\."):
+        FolderReader(tmp_path).read(ImageRecord("a.png"))
+
+
+@pytest.mark.parametrize("name", ["EACCES", "EPERM", "EISDIR", "ELOOP", "ENAMETOOLONG", "ENXIO"])
+def test_what_is_wrong_with_one_file_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    put(tmp_path, "a.png")
+    Failing(monkeypatch, a=[getattr(errno, name)])
+    with pytest.raises(DecodeError, match="The file cannot be read") as caught:
+        FolderReader(tmp_path).read(ImageRecord("a.png"))
+    assert caught.value.reason == "unreadable"
+
+
+def test_a_bad_sector_is_one_bad_file_and_a_dead_disk_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "a.png", "b.png", "c.png")
+    reader = FolderReader(tmp_path)
+    bad = Failing(monkeypatch, a=[errno.EIO] * 2, b=[errno.EIO] * 9)
+    # It comes and goes.
+    assert reader.read(ImageRecord("a.png")) == PNG
+    with pytest.raises(DecodeError, match=r"cannot be read \(Input/output error\)") as caught:
+        reader.read(ImageRecord("b.png"))
+    assert caught.value.reason == "unreadable"
+    assert len(bad.numbers["b"]) == 6
+    bad.numbers["a"] = [errno.EIO]
+    says = rf"{tmp_path} cannot be read any more \(Input/output error\).*it goes on from here"
+    with pytest.raises(RunError, match=says):
+        reader.read(ImageRecord("b.png"))
+    # What was read before is gone: that is no disk that fails.
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DecodeError, match="cannot be read"):
+        reader.read(ImageRecord("b.png"))
+    assert reader.read(ImageRecord("c.png")) == PNG
+
+
+def test_whether_it_is_an_image_is_not_guessed_where_files_are_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "unnamed")
+    Failing(monkeypatch, unnamed=[errno.EMFILE])
+    with pytest.raises(RunError, match="Too many open files"):
+        ids(tmp_path)
+    assert ids(tmp_path) == ["unnamed"]
 
 
 def test_a_name_that_is_not_utf8_is_listed_and_refused(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -11,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit.dataset.test_folder import PNG, put
+from veilset.dataset import patience, stores
 from veilset.dataset.containers import ContainerWriter
 from veilset.dataset.folder import FolderReader, FolderWriter
 from veilset.dataset.places import open_folder, open_reader, open_writer
 from veilset.dataset.webdataset import WebDatasetReader
-from veilset.errors import ConfigError, DatasetError, DecodeError
+from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
 from veilset.types import ImageRecord
 
 
@@ -101,3 +104,44 @@ def test_names_that_are_not_utf8_are_listed_and_fail(tmp_path: Path) -> None:
     assert [bool(record.problem) for record in shard.records] == [False, True]
     with reader.open_shard(shard) as tar, pytest.raises(DecodeError, match="UTF-8"):
         tar.read(shard.records[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "error", "says"),
+    [
+        ("EIO", 2, DecodeError, r"cannot be read \(Input/output error\)"),
+        ("EIO", 0, RunError, r"x.tar cannot be read any more .*it goes on from here"),
+        ("ENOTCONN", 0, RunError, r"x.tar/a.png could not .*endpoint is not connected\. .*goes on"),
+    ],
+)
+def test_an_image_of_a_tar_file_that_the_disk_does_not_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, least: int, error: type[Exception], says: str,
+) -> None:  # fmt: skip
+    put_tar(tmp_path / "x.tar", "a.png")
+    plain, number = os.pread, getattr(errno, name)
+
+    def fail(descriptor: int, n_bytes: int, offset: int) -> bytes:
+        if n_bytes >= least:
+            raise OSError(number, os.strerror(number))
+        return plain(descriptor, n_bytes, offset)
+
+    monkeypatch.setattr(patience, "_PAUSES_S", (0, 0))
+    with WebDatasetReader(tmp_path).open_container("x.tar") as container:
+        monkeypatch.setattr(os, "pread", fail)
+        with pytest.raises(error, match=says):
+            container.read(ImageRecord("x.tar/a.png"))
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE])
+def test_a_container_that_the_machine_cannot_open_is_no_unreadable_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: str) -> None:
+        raise OSError(number, os.strerror(number))
+
+    put_tar(tmp_path / "x.tar", "a.png")
+    reader = WebDatasetReader(tmp_path)
+    monkeypatch.setattr(stores, "open", fail, raising=False)
+    with pytest.raises(RunError, match=rf"x.tar could not .*{os.strerror(number)}\. .*it goes on"):
+        reader.read(ImageRecord("x.tar/a.png"))

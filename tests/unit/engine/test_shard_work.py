@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,8 +13,9 @@ from threading import Barrier, Event, Lock, current_thread
 
 import pytest
 
+from veilset import faults
 from veilset.engine.local import LocalEngine
-from veilset.engine.shard_work import Body, OpenShard, shard_worker
+from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.errors import RunError
 from veilset.protocols import Places, Shard, ShardWork
@@ -168,3 +171,22 @@ def test_a_tick_that_fails_stops_the_work() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         Task(2, lambda record, steps: None).run(shard(0, 9), shard(1, 9), tick=tick)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM, errno.ESTALE])
+def test_what_the_machine_lacks_is_not_written_down_as_a_failed_image(number: int) -> None:
+    with pytest.raises(
+        RunError, match=rf"a.jpg .*: {os.strerror(number)}\. .*it goes on from here"
+    ):
+        describe_failure("a.jpg", OSError(number, os.strerror(number)))
+    assert "unexpected error" in describe_failure("a.jpg", OSError(errno.EACCES, "no"))
+
+
+def test_a_want_of_memory_is_told_from_a_file_that_asks_for_too_much(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert "(MemoryError)" in describe_failure("a.jpg", MemoryError())
+    # More than any machine has.
+    monkeypatch.setattr(faults, "_ROOM_FOR_AN_IMAGE", 1 << 60)
+    with pytest.raises(RunError, match=r"a.jpg .*not enough memory\. .*fewer --workers"):
+        describe_failure("a.jpg", MemoryError())

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import errno
 import io
+import os
 import struct
 import warnings
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageFile, ImageOps
 
 from tests.unit.images.jpeg_samples import drawn, encoded, exif_block, pillow_pixels, sampled
+from veilset import faults
 from veilset.errors import DecodeError
 from veilset.exif_orientation import stated_orientation
 from veilset.images import decode
@@ -172,6 +176,34 @@ def test_bombs_are_refused_whatever_pillows_own_limit_says(monkeypatch):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             decode_image(encoded(drawn(20, 20), file_format))
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
+def test_a_want_of_memory_is_no_fault_of_the_file(file_format, monkeypatch):
+    def fail(*_args, **_options):
+        if file_format == "JPEG":
+            error = cv2.error("Insufficient memory")
+            error.code = cv2.Error.StsNoMem
+            raise error
+        raise MemoryError
+
+    data = encoded(drawn(20, 20), file_format)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    assert reason_of(data) == ("unreadable" if file_format == "JPEG" else "over-limit")
+    monkeypatch.setattr(faults, "_ROOM_FOR_AN_IMAGE", 1 << 60)
+    with pytest.raises(MemoryError):
+        decode_image(data)
+
+
+def test_a_reader_that_cannot_be_loaded_is_no_fault_of_the_file(monkeypatch):
+    def fail(_name):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    data = encoded(drawn(20, 20), "PNG")
+    monkeypatch.setattr("veilset.images.pictures.importlib.import_module", fail)
+    with pytest.raises(OSError, match="Too many open files"):
+        decode_image(data)
 
 
 def test_lenient_pillow_settings_do_not_let_a_cut_png_pass(monkeypatch):

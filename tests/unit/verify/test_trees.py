@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import tarfile
@@ -21,7 +22,7 @@ from veilset.protocols import ShardReport
 from veilset.records.outcomes import ImageOutcome, Outcome, write_outcomes
 from veilset.runs import Run
 from veilset.types import ImageRecord
-from veilset.verify.trees import Trees, keyed, list_tree
+from veilset.verify.trees import Trees, digest_file, keyed, list_tree
 
 
 def make(base: Path, photos: list[bytes], out: list[bytes], recorded: list[str]) -> Trees:
@@ -95,6 +96,18 @@ def make_photos(base: Path, names: list[bytes]) -> Path:
     for name in names:
         (folder / os.fsdecode(name)).write_bytes(b"\xff\xd8\xff")
     return folder
+
+
+def test_a_want_of_files_is_no_damage_to_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    (tmp_path / "a.jpg").touch()
+    monkeypatch.setattr(os, "open", fail)
+    with pytest.raises(RunError, match=r"a.jpg could not .*Too many open files\. .*it goes on"):
+        digest_file(LocalStore(tmp_path), "a.jpg")
 
 
 @given(st.lists(st.text("ab/.", min_size=1, max_size=6), max_size=12))
