@@ -9,7 +9,6 @@ with the shards that the ledger lacks; with other settings it is refused.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -25,6 +24,7 @@ from typing import Any, Self
 from veilset.changes import telling_change
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import finite, ordered_name, read_object, write_atomically
+from veilset.locks import LOCK, lock_folder
 from veilset.packages import package_versions
 from veilset.protocols import Shard, ShardReport
 from veilset.types import ModelCard
@@ -33,7 +33,6 @@ FORMAT = "veilset-run/1"
 STARTED = "started.json"
 FINISHED = "run.json"
 LEDGER = "ledger"
-LOCK = "lock"
 _RESTORE = "Restore it, or start a new run in another folder."
 
 Settings = Mapping[str, Any]
@@ -126,7 +125,7 @@ class Run:
         Raises:
             ResumeMismatchError: If the folder holds a run of another stage, or with other
                 settings or inputs; the message names the first that differs, with both values.
-            RunError: If the folder is in use, or holds something else.
+            RunError: If the folder is in use, cannot be locked, or holds something else.
         """
         started = {
             "format": FORMAT,
@@ -364,31 +363,6 @@ def refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
             f"The folder {folder} is not empty (it holds {names[0]!r}) and is no run of Veilset "
             "that can be resumed. Choose another folder, or empty it."
         )
-
-
-def lock_folder(folder: Path) -> int:
-    """Hold the folder of a run for this process, until the descriptor that it gives is closed.
-
-    The system lets go of it however the process ends.
-
-    Raises:
-        RunError: If another process holds it, or it cannot be written to.
-    """
-    try:
-        lock_fd = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    except OSError as error:
-        raise RunError(
-            f"The folder {folder} cannot be written to ({error.strerror}). "
-            "Choose a place where you may write."
-        ) from error
-    try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock_fd)
-        raise RunError(
-            f"Another process is working on the run in {folder}. Wait for it, or stop it."
-        ) from error
-    return lock_fd
 
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import importlib
+import os
 import pickle
 import pkgutil
 import subprocess
@@ -54,6 +57,19 @@ def test_a_shard_is_held_by_one_process_at_a_time(
         holder.kill()
         with locks.shard(3, patience_s=5):
             pass
+
+
+def test_shards_are_done_where_parts_of_files_cannot_be_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with ShardLocks(tmp_path) as locks, locks.shard(3, patience_s=0):
+        assert "parts of files cannot be locked" in caplog.text
+    await_earlier_workers(tmp_path, patience_s=0)
+    assert not (tmp_path / FILE).exists()
 
 
 def test_a_new_command_waits_for_the_workers_of_a_killed_one(

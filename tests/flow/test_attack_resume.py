@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY, times
 from tests.flow.killed_attack import CONFIG, digest
 from tests.unit.attack.drawn_attack import Album, draw_album, planted_plugins
 from veilset.errors import RunError
-from veilset.runs import lock_folder, make_folder
+from veilset.locks import lock_folder
+from veilset.runs import make_folder
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import subprocess
@@ -16,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests.study.drawn_runs import TINY, drawn_study
-from veilset.errors import ConfigError, ResumeMismatchError
+from veilset.errors import ConfigError, ResumeMismatchError, RunError
 from veilset.files import sha256_file
 from veilset.study import records
 from veilset.study.claims import claim
@@ -231,6 +233,21 @@ assert claim(Path(sys.argv[1]))
 print("held", flush=True)
 time.sleep(60)
 """
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("ENOSYS", "lies where files cannot be locked"), ("EIO", r"cannot be locked \(Input/output")],
+)
+def test_no_run_is_claimed_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunError, match=says):
+        claim(tmp_path / "run")
 
 
 def test_a_killed_process_frees_its_run(tmp_path: Path) -> None:

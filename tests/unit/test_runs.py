@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import re
 import subprocess
 import sys
@@ -173,6 +176,29 @@ def test_a_second_process_is_kept_out(tmp_path: Path) -> None:
             [sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True
         )
     assert "Another process is working on the run" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ENOLCK", r"lies where files cannot be locked, .*Choose a place on a local disk"),
+        ("ENOSYS", r"lies where files cannot be locked, .*Choose a place on a local disk"),
+        ("EOPNOTSUPP", r"lies where files cannot be locked, .*Choose a place on a local disk"),
+        ("EIO", r"lock cannot be locked \(Input/output error\)\. Mend that"),
+        ("EAGAIN", r"Another process is working on the run in .*Wait for it"),
+        ("EACCES", r"Another process is working on the run in .*Wait for it"),
+    ],
+)
+def test_no_process_is_looked_for_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, says: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(RunError, match=says):
+        Run.open(tmp_path, "detect", {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:

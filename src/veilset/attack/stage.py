@@ -42,17 +42,10 @@ from veilset.engine.drive import OnProgress
 from veilset.engine.threads import resolve_workers
 from veilset.errors import DatasetError, DecodeError, MissingExtraError, RunError
 from veilset.files import sha256_hex, write_atomically
+from veilset.locks import LOCK, lock_folder
 from veilset.plugins import make_obfuscator, make_recogniser
 from veilset.protocols import EngineSettings, Reader
-from veilset.runs import (
-    FINISHED,
-    LOCK,
-    RunSummary,
-    json_bytes,
-    lock_folder,
-    make_folder,
-    read_manifest,
-)
+from veilset.runs import FINISHED, RunSummary, json_bytes, make_folder, read_manifest
 from veilset.seeds import derive
 from veilset.types import ImageRecord
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from veilset.audit.looking import STAGE as LOOK_STAGE
 from veilset.errors import RunError
-from veilset.runs import FINISHED, LEDGER, LOCK, STARTED, discard_run, make_folder
+from veilset.locks import LOCK
+from veilset.runs import FINISHED, LEDGER, STARTED, discard_run, make_folder
 
 WORK = ".work"
 LOOK = "annotations"

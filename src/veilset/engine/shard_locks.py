@@ -9,8 +9,6 @@ process ends, however it ends; on a shared file system the lock holds across mac
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import logging
 import os
 import time
@@ -21,16 +19,13 @@ from typing import Self
 from uuid import uuid4
 
 from veilset.errors import RunError
+from veilset.locks import Answer, try_lock, unlock
 
 log = logging.getLogger(__name__)
 
 FILE = ".workers"
 PATIENCE_S = 60.0
 _EVERY_S = 0.1
-
-_HELD = (errno.EACCES, errno.EAGAIN)
-# Some file systems have no locks; the run's own lock then is all that there is.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 class ShardLocks:
@@ -87,27 +82,27 @@ class ShardLocks:
         try:
             yield
         finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, index)
+            unlock(self._fd, (1, index))
 
     def await_none(self, *, patience_s: float = PATIENCE_S) -> bool:
         """Wait until no process holds a shard; False if one still does at the end."""
         if not self._acquire(0, 0, patience_s):
             return False
-        fcntl.lockf(self._fd, fcntl.LOCK_UN, 0, 0)
+        unlock(self._fd, (0, 0))
         return True
 
     def _acquire(self, length: int, start: int, patience_s: float) -> bool:
         until = time.monotonic() + patience_s
         while True:
-            try:
-                fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
-            except OSError as error:
-                if error.errno in _NO_LOCKS:
-                    log.warning("%s lies where files cannot be locked.", self.folder)
-                    return True
-                if error.errno not in _HELD:
-                    raise
-            else:
+            answer = try_lock(self._fd, (length, start))
+            if answer is Answer.NO_LOCKS:
+                # The run's own lock then is all that there is.
+                log.warning(
+                    "%s lies where parts of files cannot be locked: whether workers of an earlier "
+                    "command still write there is not known.",
+                    self.folder,
+                )
+            if answer is not Answer.HELD:
                 return True
             if time.monotonic() > until:
                 return False

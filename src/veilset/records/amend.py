@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from veilset.errors import RunError
 from veilset.files import ordered_name, write_atomically
-from veilset.runs import FINISHED, LEDGER, STARTED, json_bytes, lock_folder, read_manifest
+from veilset.locks import lock_folder
+from veilset.runs import FINISHED, LEDGER, STARTED, json_bytes, read_manifest
 
 
 class Amendment:

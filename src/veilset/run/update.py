@@ -9,8 +9,9 @@ from pathlib import Path
 
 from veilset.errors import RunError
 from veilset.files import write_atomically
+from veilset.locks import lock_folder
 from veilset.records.removals import require_settled
-from veilset.runs import json_bytes, lock_folder, make_folder, read_manifest
+from veilset.runs import json_bytes, make_folder, read_manifest
 
 BEFORE = "before"
 MARK = "update.json"

@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 from pathlib import Path
 from typing import Self
 
 from veilset.errors import RunError
 from veilset.files import writing
-
-LOCK = "lock"
-
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EINVAL)
+from veilset.locks import LOCK, Answer, try_lock
 
 
 class Claim:
@@ -45,15 +40,24 @@ def claim(folder: Path) -> Claim | None:
         # Not handed on to programs that are started: they would hold it after this process.
         lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        answer = try_lock(lock_fd)
     except OSError as error:
         os.close(lock_fd)
-        if isinstance(error, BlockingIOError):
-            return None
-        if error.errno in _NO_LOCKS:
-            raise RunError(
-                f"{folder} lies where files cannot be locked, so that processes cannot share the "
-                "runs. Run one process on a local disk, or use a file system with locks."
-            ) from error
-        raise RunError(f"{path} cannot be locked ({error.strerror}).") from error
-    return Claim(lock_fd)
+        raise RunError(
+            f"{path} cannot be locked ({error.strerror}). "
+            "Mend that, then run the same command again: it goes on from here."
+        ) from error
+    if answer is Answer.OURS:
+        return Claim(lock_fd)
+    os.close(lock_fd)
+    if answer is Answer.HELD:
+        return None
+    raise without_locks(folder)
+
+
+def without_locks(folder: Path) -> RunError:
+    """Give the sentence about a folder in which files cannot be locked."""
+    return RunError(
+        f"{folder} lies where files cannot be locked, so that processes cannot share the "
+        "runs. Run one process on a local disk, or use a file system with locks."
+    )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,8 +11,10 @@ from typing import Any
 
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import sha256_file, sha256_hex, write_atomically, writing
+from veilset.locks import Answer, try_lock
 from veilset.runs import json_bytes, make_folder
 from veilset.study.checks import check_objects, check_settings
+from veilset.study.claims import without_locks
 from veilset.study.config import FORMAT, StudyConfig
 from veilset.study.layout import StudyPaths
 from veilset.study.lists import SPLITS, FoundImages, ImageList, find_images, read_list, write_list
@@ -182,7 +183,9 @@ def _locked(folder: Path) -> Iterator[None]:
         lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         with writing(path):
-            fcntl.flock(lock_fd, fcntl.LOCK_EX)
+            answer = try_lock(lock_fd, waits=True)
+        if answer is not Answer.OURS:
+            raise without_locks(folder)
         yield
     finally:
         os.close(lock_fd)

@@ -34,7 +34,8 @@ from veilset.learning.random_state import (
     restore_random_state,
     seed_all,
 )
-from veilset.runs import LOCK, json_bytes, lock_folder, make_folder, refuse_foreign_files
+from veilset.locks import LOCK, lock_folder
+from veilset.runs import json_bytes, make_folder, refuse_foreign_files
 from veilset.seeds import derive
 
 LOG = "log.jsonl"
