@@ -20,7 +20,8 @@ from veilset.dataset.locations import Location
 from veilset.dataset.sentences import unwritable
 from veilset.dataset.spools import Shelf, Spool
 from veilset.dataset.stores import Store, open_place, open_store
-from veilset.errors import DatasetError, DecodeError
+from veilset.dataset.targets import writes_to
+from veilset.errors import DatasetError, DecodeError, RunError
 from veilset.faults import stop_at_fault
 from veilset.protocols import Shard, ShardReader
 from veilset.types import ImageRecord
@@ -313,20 +314,40 @@ class ContainerWriter:
         """Open a container to write; it appears when the block ends without an exception.
 
         Raises:
-            RunError: If it cannot be written: the disk is full, or read-only.
+            RunError: If it cannot be written (the disk is full, or read-only), or its source
+                cannot be read.
         """
         if not isinstance(source, OpenContainer):
             raise TypeError(f"a container is made from another, not from {type(source).__name__}")
         place = self.store.room(shard.container)
-        try:
-            with self.store.spool(shard.container) as stream:
-                spool = Spool(stream)
-                yield ShardInMaking(source, spool, place)
+        with self._spooled(shard.container, place) as stream:
+            spool = Spool(stream)
+            yield ShardInMaking(source, spool, place)
+            with writes_to(place):
                 spool.flush()
-                with self.store.create(shard.container) as target:
+            with self.store.create(shard.container) as target:
+                try:
                     source.rewrite(spool, target)
-        except OSError as error:
-            raise unwritable(place, error) from error
+                except OSError as error:
+                    # What cannot be written says so itself.
+                    raise RunError(
+                        f"{shard.container} cannot be put together: its source, or what was put "
+                        f"aside for it in {place}, cannot be read ({error.strerror}). Mend that, "
+                        "then run the same command again: it goes on from here."
+                    ) from error
+
+    @contextmanager
+    def _spooled(self, name: str, place: str) -> Iterator[BinaryIO]:
+        """Open the spool of a container; errors of the block pass through."""
+        with ExitStack() as stack:
+            with writes_to(place):
+                stream = stack.enter_context(self.store.spool(name))
+            try:
+                yield stream
+            finally:
+                # It may hold what could not be written yet.
+                with writes_to(place):
+                    stack.close()
 
     def finish(self, gone: Iterable[str]) -> None:
         """Do nothing: all that is no image is in the containers."""

@@ -12,11 +12,12 @@ import tempfile
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any, BinaryIO, TypeVar, cast
 
 from veilset.dataset.fetched import Fetched, fetched_stream
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
+from veilset.dataset.targets import open_target, writes_to
 from veilset.dataset.tree import WhyNot
 from veilset.dataset.urls import Listed, answers, connect, facts_of, listed_entry, public_url
 from veilset.errors import ConfigError, DatasetError, RunError
@@ -216,18 +217,16 @@ class RemoteStore:
     def create(self, name: str) -> Iterator[BinaryIO]:
         """Open a temporary file, to be uploaded when the block ends."""
         self._check_target(name)
-        try:
-            with tempfile.TemporaryFile() as stream:
-                try:
-                    yield cast(BinaryIO, stream)
-                    stream.flush()
-                except OSError as error:
-                    raise unwritable(tempfile.gettempdir(), error) from error
+        room = tempfile.gettempdir()
+        with ExitStack() as stack:
+            with writes_to(room):
+                file = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            with open_target(file.fileno(), room) as stream:
+                yield stream
+            with writes_to(self.place(name)):
                 fs, path = self._connect()
                 with self._asking():
-                    fs.put_file(f"/proc/self/fd/{stream.fileno()}", f"{path}/{name}")
-        except OSError as error:
-            raise unwritable(self.place(name), error) from error
+                    fs.put_file(f"/proc/self/fd/{file.fileno()}", f"{path}/{name}")
 
     def delete(self, name: str) -> None:
         """Make sure that there is no file of this name."""

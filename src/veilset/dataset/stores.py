@@ -20,6 +20,7 @@ from typing import BinaryIO, Protocol, cast, runtime_checkable
 from veilset.dataset.locations import Location, location_of
 from veilset.dataset.patience import check_disk, read_again, read_from_disk
 from veilset.dataset.sentences import check_name, check_size, unreadable, unwritable
+from veilset.dataset.targets import open_target, writes_to
 from veilset.dataset.tree import FileTree, WhyNot, list_everything
 from veilset.errors import DatasetError
 from veilset.faults import stop_at_fault
@@ -152,6 +153,8 @@ class Store(Protocol):
 
     def create(self, name: str) -> AbstractContextManager[BinaryIO]:
         """Open a file to write; it appears when the block ends without an exception.
+
+        An ``OSError`` of the block is none of this file, and passes through.
 
         Raises:
             RunError, DatasetError: As ``write``.
@@ -299,19 +302,18 @@ class LocalStore:
     @contextmanager
     def create(self, name: str) -> Iterator[BinaryIO]:
         """Open a file under a temporary name, to be renamed."""
-        try:
+        path, place = self.root / name, self.place(name)
+        with writes_to(place):
             self._folder_for(name)
-            path = self.root / name
-            part = part_path(path)
-            try:
-                with part.open("wb") as stream:
-                    yield stream
+        part = part_path(path)
+        try:
+            with open_target(part, place) as stream:
+                yield stream
+            with writes_to(place):
                 part.replace(path)
-            except BaseException:
-                discard_part(part)
-                raise
-        except OSError as error:
-            raise unwritable(self.place(name), error) from error
+        except BaseException:
+            discard_part(part)
+            raise
 
     def delete(self, name: str) -> None:
         """Make sure that there is no file of this name."""

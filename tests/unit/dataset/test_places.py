@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import tarfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,26 @@ def test_a_container_that_the_machine_cannot_open_is_no_unreadable_image(
     monkeypatch.setattr(stores, "open", fail, raising=False)
     with pytest.raises(RunError, match=rf"x.tar could not .*{os.strerror(number)}\. .*it goes on"):
         reader.read(ImageRecord("x.tar/a.png"))
+
+
+def test_a_source_that_cannot_be_read_is_not_told_of_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: int) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    put_tar(tmp_path / "in" / "x.tar", "a.png")
+    reader = WebDatasetReader(tmp_path / "in")
+    writer = ContainerWriter(tmp_path / "out")
+    (shard,) = reader.shards()
+    says = r"^x.tar cannot be put together: its source, or .* cannot be read \(Input/output error\)"
+    with reader.open_shard(shard) as source, ExitStack() as stack:
+        target = stack.enter_context(writer.open_shard(shard, source))
+        target.write(shard.records[0], PNG)
+        monkeypatch.setattr(os, "pread", fail)
+        with pytest.raises(RunError, match=says):
+            stack.close()
+        # Nor what the block itself could not read.
+        with pytest.raises(TimeoutError), writer.open_shard(shard, source):
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+    assert not list((tmp_path / "out").iterdir())

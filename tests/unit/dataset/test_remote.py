@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -157,6 +158,22 @@ def test_no_room_for_temporary_files_is_said(place: str) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [name for name, _ in store.everything()] == ["x.tar"]
+
+
+def test_only_what_fails_in_writing_is_told_of_the_target(place: str, tmp_path: Path) -> None:
+    for store in (open_store(place), open_store(tmp_path)):
+        with pytest.raises(OSError, match="the source is gone"):
+            write_and_fail(store)
+        assert list(store.everything()) == []
+        with store.create("x.tar") as target:
+            target.write(b"1")
+        assert store.read("x.tar", 9) == b"1"
+
+
+def write_and_fail(store: Store) -> None:
+    with store.create("x.tar") as target:
+        target.write(bytes(30_000))
+        raise OSError(errno.EIO, "the source is gone")
 
 
 def test_one_image(place: str) -> None:
