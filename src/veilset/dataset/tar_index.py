@@ -12,7 +12,7 @@ import io
 import os
 import tarfile
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -62,10 +62,22 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class TarIndex:
-    """All members of a tar file, in its own order, and where the last one ends."""
+    """What is in a tar file.
+
+    Attributes:
+        members: All members, in its own order.
+        end: Where the last one ends.
+        by_id: Those that are images, by ``image_id``. It is kept with the index: made for every
+            image that is read, it would take time that grows with the square of their number.
+    """
 
     members: tuple[Member, ...]
     end: int
+    by_id: Mapping[str, Member] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_id = {m.record.image_id: m for m in self.members if m.record}
+        object.__setattr__(self, "by_id", by_id)
 
     def images(self) -> list[Member]:
         """Give the members that are images, in the order of data sets."""

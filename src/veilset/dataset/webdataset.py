@@ -45,7 +45,6 @@ class OpenTar:
         self.descriptor = stream.fileno()
         self.index = index
         self.max_file_bytes = max_file_bytes
-        self._members = {m.record.image_id: m for m in index.members if m.record}
 
     def records(self) -> Sequence[ImageRecord]:
         """Give its images, in the order of data sets."""
@@ -62,7 +61,7 @@ class OpenTar:
             DecodeError: If it cannot be used, is not there, or is larger than the limit.
             RunError: If not the file is at fault, but the machine or the whole disk.
         """
-        member = self._members.get(record.image_id)
+        member = self.index.by_id.get(record.image_id)
         if member is None or member.record is None:
             raise DecodeError("missing", "The image is not in the tar file any more.")
         if member.record.problem:

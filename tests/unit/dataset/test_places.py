@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import tarfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from veilset.dataset import patience, stores
 from veilset.dataset.containers import ContainerWriter
 from veilset.dataset.folder import FolderReader, FolderWriter
 from veilset.dataset.places import open_folder, open_reader, open_writer
+from veilset.dataset.tar_index import Member
 from veilset.dataset.webdataset import WebDatasetReader
 from veilset.errors import ConfigError, DatasetError, DecodeError, RunError
 from veilset.types import ImageRecord
@@ -169,3 +171,23 @@ def test_a_source_that_cannot_be_read_is_not_told_of_the_target(
         with pytest.raises(TimeoutError), writer.open_shard(shard, source):
             raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_image_is_found_without_going_through_all_members(tmp_path: Path) -> None:
+    put_tar(tmp_path / "x.tar", "a.png", "b.png")
+    reader = open_reader(tmp_path)
+    assert isinstance(reader, WebDatasetReader)
+    with reader.open_container("x.tar") as tar:
+        object.__setattr__(tar.index, "members", Unread())
+    # Whatever goes through them for each image takes time that grows with their square.
+    for name in ("x.tar/b.png", "x.tar/a.png"):
+        assert reader.read(ImageRecord(name)) == PNG
+    with pytest.raises(DecodeError, match="not in the tar file any more"):
+        reader.read(ImageRecord("x.tar/c.png"))
+
+
+class Unread(tuple[Member, ...]):
+    """Members that are not to be gone through."""
+
+    def __iter__(self) -> Iterator[Member]:
+        raise AssertionError("All members were gone through.")
