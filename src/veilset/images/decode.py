@@ -12,7 +12,7 @@ import importlib
 import io
 import struct
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
@@ -186,13 +186,25 @@ def _refuse_equal_pictures(jpeg: JpegFile) -> None:
                     )
 
 
+class _OpenCv(NamedTuple):
+    """OpenCV, how it is to read a JPEG, and the order in which its colours are then."""
+
+    module: Any
+    flags: int
+    is_rgb: bool
+
+
 @cache
-def _opencv() -> Any:
+def _opencv() -> _OpenCv | None:
     """OpenCV, or None: its JPEG decoder gives Pillow's pixels, faster, without the GIL."""
     try:
-        return importlib.import_module("cv2")
+        module = importlib.import_module("cv2")
     except ImportError:
         return None
+    # Up to 4.10 it knows BGR alone.
+    is_rgb = hasattr(module, "IMREAD_COLOR_RGB")
+    colour = module.IMREAD_COLOR_RGB if is_rgb else module.IMREAD_COLOR
+    return _OpenCv(module, colour | module.IMREAD_IGNORE_ORIENTATION, is_rgb)
 
 
 def _jpeg_pixels(data: bytes) -> Image:
@@ -200,17 +212,16 @@ def _jpeg_pixels(data: bytes) -> Image:
     opencv = _opencv()
     if opencv is None:
         return jpeg_pixels_pillow(data)
-    flags = opencv.IMREAD_COLOR_RGB | opencv.IMREAD_IGNORE_ORIENTATION
     try:
-        stored = opencv.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
-    except opencv.error as error:
+        stored = opencv.module.imdecode(np.frombuffer(data, dtype=np.uint8), opencv.flags)
+    except opencv.module.error as error:
         short = MemoryError()
-        if error.code == opencv.Error.StsNoMem and is_fault(short):
+        if error.code == opencv.module.Error.StsNoMem and is_fault(short):
             raise short from error
         stored = None
     if stored is None:
         raise DecodeError("unreadable", "The JPEG file cannot be decoded. Replace the file.")
-    pixels: Image = stored
+    pixels: Image = stored if opencv.is_rgb else np.ascontiguousarray(stored[:, :, ::-1])
     return pixels
 
 

@@ -80,6 +80,21 @@ def test_jpeg_pixels_are_the_same_without_opencv(monkeypatch):
     np.testing.assert_array_equal(decode_image(data)[0], expected)
 
 
+@pytest.mark.parametrize("sampling", ["4:4:4", "4:2:0", "gray"])
+def test_jpeg_pixels_are_the_same_with_an_opencv_that_has_no_rgb(monkeypatch, sampling):
+    data = sampled(drawn(61, 47), sampling, quality=83)
+    expected = decode_image(data)[0]
+    # As up to 4.10.
+    monkeypatch.delattr(cv2, "IMREAD_COLOR_RGB")
+    # A function of its own: the one that is kept has seen it.
+    monkeypatch.setattr(decode, "_opencv", decode._opencv.__wrapped__)
+    found = decode_image(data)[0]
+    np.testing.assert_array_equal(found, expected)
+    assert found.flags.c_contiguous
+    assert found.flags.writeable
+    np.testing.assert_array_equal(decode.decode_stored(data)[0], expected)
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_cut_anywhere_is_truncated(progressive):
     data = encoded(drawn(64, 64), progressive=progressive)

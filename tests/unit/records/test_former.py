@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_another_stage_and_changed_tables_are_refused(folder: Path) -> None:
     (folder / "shard-00000.parquet").write_bytes(b"x")
     with pytest.raises(DatasetError, match="are not those that its run wrote"):
         open_former(folder, "obfuscate", CONFIG)
+
+
+@pytest.mark.parametrize("brought", ["opencv-python", "opencv-python-headless"])
+def test_opencv_counts_by_either_name(monkeypatch: pytest.MonkeyPatch, brought: str) -> None:
+    def version(name: str) -> str:
+        if name != brought:
+            raise PackageNotFoundError(name)
+        return "4.10"
+
+    monkeypatch.setattr("veilset.packages.version", version)
+    assert package_versions() == {brought: "4.10"}
