@@ -51,7 +51,11 @@ class Contract:
     effort: str | None
 
     def to_hide(self, regions: Sequence[Region]) -> tuple[Region, ...]:
-        """Give the regions that had to be hidden."""
+        """Give the regions that had to be hidden.
+
+        Written here again, and not asked of ``annotations.hiding``: what is wrong there would
+        be wrong in the release, and verification would agree. A test holds the two together.
+        """
         return tuple(
             region
             for region in regions
