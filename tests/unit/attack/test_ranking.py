@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from veilset.attack.measuring import HITS, compare_embeddings
 from veilset.attack.outcomes import Outcome, Row, read_outcome, write_outcome
-from veilset.attack.ranking import Standing, rank_settings
+from veilset.attack.ranking import OF_FACES, Standing, rank_settings
 from veilset.attack.resampling import draw_people
 from veilset.attack.telling import recommend, summary_markdown
 from veilset.attack.views import Glimpse, SeenFace, delete_private, read_view, write_seen
@@ -68,6 +69,40 @@ def test_settings_are_put_in_order_and_the_frontier_is_marked() -> None:
     assert beyond["weak"] is not None
     assert beyond["weak"].value == pytest.approx(0.93)
     assert beyond["weak"].low > 0.8
+
+
+def named(setting: str, shares: NDArray[np.float64]) -> list[Outcome]:
+    """Make what attacks came to, of the shares of each person's hits, ``(A, I)``."""
+    found = []
+    for attack, hits in zip(OF_FACES, shares, strict=False):
+        row = Row(setting, attack, "p", "rank-1", float(hits.mean()), 0.0, 1.0, hits.size)
+        found.append(Outcome(setting, attack, (row,), {}, {HITS: {"p": hits.tolist()}}))
+    return found
+
+
+@pytest.mark.parametrize(("n_mine", "n_filled"), [(7, 1), (1, 7), (7, 7)])
+def test_the_difference_to_filled_faces_holds_though_the_worst_are_chosen(
+    n_mine: int, n_filled: int
+) -> None:
+    """Attacks are equally strong: nothing is beyond, but the best of seven looks better."""
+    n_people, n_trials = 120, 200
+    rng, draws = np.random.default_rng(4), draw_people(n_people, seed=1, n_draws=200)
+    held = held_by_maxima = 0
+    for _ in range(n_trials):
+        ease = rng.beta(1, 6, size=n_people)
+        mine, filled = (rng.binomial(4, ease, (n, n_people)) / 4 for n in (n_mine, n_filled))
+        standings = rank_settings([*named("filled", filled), *named("a", mine)], draws)
+        (found,) = (each.beyond_filled for each in standings if each.setting == "a")
+        assert found is not None
+        assert found.value == pytest.approx(mine.mean(axis=1).max() - filled.mean(axis=1).max())
+        held += found.low <= 0 <= found.high
+        maxima = [(draws.multiplicities @ each.T).max(axis=1) for each in (mine, filled)]
+        low, high = np.quantile(maxima[0] - maxima[1], (0.025, 0.975))
+        held_by_maxima += low <= 0 <= high
+    assert held / n_trials >= 0.93
+    if n_mine != n_filled:
+        # Why attacks are not chosen anew in each draw.
+        assert held_by_maxima / n_trials < 0.8
 
 
 def test_of_those_that_tell_no_more_the_one_that_leaves_most_is_recommended() -> None:
