@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from veilset.files import (
     write_atomically,
 )
 from veilset.study.kept import KeptFolder
-from veilset.synthesize.contact_sheet import write_sheet
 
 
 def test_digests_agree(tmp_path: Path) -> None:
@@ -106,11 +104,10 @@ def test_a_private_folder_is_private_also_if_it_was_there(tmp_path: Path) -> Non
 
 
 def test_folders_that_hold_faces_are_narrowed(tmp_path: Path) -> None:
-    for name in (PRIVATE, "sheets", "kept"):
+    for name in (PRIVATE, "kept"):
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(0o755)
     write_seen(tmp_path, {}, 0, [])
-    write_sheet(tmp_path / "sheets" / "x.png", [np.zeros((1, 4, 3, 3), np.uint8)])
     with KeptFolder(tmp_path / "kept", 0):
-        found = {name: rights(tmp_path / name) for name in (PRIVATE, "sheets", "kept")}
+        found = {name: rights(tmp_path / name) for name in (PRIVATE, "kept")}
     assert set(found.values()) == {0o700}
