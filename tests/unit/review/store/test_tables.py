@@ -53,14 +53,17 @@ def test_upgrading_again_changes_nothing(database: Database) -> None:
 
 def test_two_can_upgrade_at_once(empty_database_url: str) -> None:
     failed: list[BaseException] = []
+    n_people = 8
+    together = threading.Barrier(n_people)
 
     def open_one() -> None:
+        together.wait()
         try:
             Database.open(empty_database_url, create=True).close()
         except BaseException as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=open_one) for _ in range(4)]
+    threads = [threading.Thread(target=open_one) for _ in range(n_people)]
     for thread in threads:
         thread.start()
     for thread in threads:
