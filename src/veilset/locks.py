@@ -76,6 +76,25 @@ def unlock(descriptor: int, part: tuple[int, int]) -> None:
             raise
 
 
+def keep_if_ours(descriptor: int, path: Path) -> Answer:
+    """Try to lock a whole file, as ``try_lock``; close it unless the lock is ours.
+
+    Raises:
+        RunError: If that fails for another reason than that it is held or that there are no locks.
+    """
+    try:
+        answer = try_lock(descriptor)
+    except OSError as error:
+        os.close(descriptor)
+        raise RunError(
+            f"{path} cannot be locked ({error.strerror}). "
+            "Mend that, then run the same command again: it goes on from here."
+        ) from error
+    if answer is not Answer.OURS:
+        os.close(descriptor)
+    return answer
+
+
 def lock_folder(folder: Path) -> int:
     """Hold the folder of a run for this process, until the descriptor that it gives is closed.
 
@@ -91,17 +110,9 @@ def lock_folder(folder: Path) -> int:
             f"The folder {folder} cannot be written to ({error.strerror}). "
             "Choose a place where you may write."
         ) from error
-    try:
-        answer = try_lock(lock_fd)
-    except OSError as error:
-        os.close(lock_fd)
-        raise RunError(
-            f"{folder / LOCK} cannot be locked ({error.strerror}). "
-            "Mend that, then run the same command again: it goes on from here."
-        ) from error
+    answer = keep_if_ours(lock_fd, folder / LOCK)
     if answer is Answer.OURS:
         return lock_fd
-    os.close(lock_fd)
     if answer is Answer.HELD:
         raise RunError(
             f"Another process is working on the run in {folder}. Wait for it, or stop it."

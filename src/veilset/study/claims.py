@@ -9,7 +9,7 @@ from typing import Self
 
 from veilset.errors import RunError
 from veilset.files import writing
-from veilset.locks import LOCK, Answer, try_lock
+from veilset.locks import LOCK, Answer, keep_if_ours
 
 
 class Claim:
@@ -39,17 +39,9 @@ def claim(folder: Path) -> Claim | None:
         folder.mkdir(parents=True, exist_ok=True)
         # Not handed on to programs that are started: they would hold it after this process.
         lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        answer = try_lock(lock_fd)
-    except OSError as error:
-        os.close(lock_fd)
-        raise RunError(
-            f"{path} cannot be locked ({error.strerror}). "
-            "Mend that, then run the same command again: it goes on from here."
-        ) from error
+    answer = keep_if_ours(lock_fd, path)
     if answer is Answer.OURS:
         return Claim(lock_fd)
-    os.close(lock_fd)
     if answer is Answer.HELD:
         return None
     raise without_locks(folder)

@@ -9,10 +9,10 @@ from io import BytesIO
 
 import pytest
 
+from tests.unit.metadata.refusals import refusal
 from tests.unit.metadata.samples import drawn, opened, saved
-from veilset.errors import DecodeError
 from veilset.metadata.avif_items import ItemWriter, read_avif
-from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
+from veilset.metadata.clean import clean_metadata, embedded_previews
 from veilset.metadata.isobmff import Item
 
 DELIMITER, SEQUENCE, FRAME_HEADER, TILES, METADATA, FRAME, REPEATED = 2, 1, 3, 4, 5, 6, 7
@@ -49,14 +49,6 @@ def with_stream(change: Callable[[list[tuple[int, bytes]]], list[tuple[int, byte
     writer.add(found, item)
     writer.items[0].data = b"".join(unit(*each) for each in change(units(item.data)))
     return writer.join([b"avif", b"mif1", b"miaf"], found.primary)
-
-
-def refusal(data: bytes) -> str:
-    with pytest.raises(DecodeError) as caught:
-        clean_metadata(data)
-    with pytest.raises(DecodeError):
-        metadata_findings(data)
-    return caught.value.reason
 
 
 def turned() -> list[tuple[int, bytes]]:

@@ -10,8 +10,8 @@ from io import BytesIO
 import pytest
 from PIL import Image, ImageChops
 
+from tests.unit.metadata.refusals import refusal
 from tests.unit.metadata.samples import drawn, opened, profile, riff, saved
-from veilset.errors import DecodeError
 from veilset.metadata.clean import clean_metadata, embedded_previews, metadata_findings
 from veilset.metadata.riff_chunks import iterate_riff
 
@@ -29,14 +29,6 @@ def changed(data: bytes, name: bytes, payload: bytes) -> bytes:
 
 def picture_of(data: bytes, name: bytes) -> bytes:
     return dict(chunks_of(data))[name]
-
-
-def refusal(data: bytes) -> str:
-    with pytest.raises(DecodeError) as caught:
-        clean_metadata(data)
-    with pytest.raises(DecodeError):
-        metadata_findings(data)
-    return caught.value.reason
 
 
 @pytest.mark.parametrize("name", NAMES)
