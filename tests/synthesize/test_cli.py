@@ -70,6 +70,21 @@ def test_a_generator_that_was_stopped_goes_on_and_is_exported(
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
+def test_the_time_left_is_that_of_the_training_at_hand(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Trainings of an ablation follow each other under one name, each from its first step.
+    now_s = 0.0
+    monkeypatch.setattr("veilset.cli.synthesize_talk.time.monotonic", lambda: now_s)
+    line = TrainingLine(quiet=False)
+    for step in (1, 2, 3, 1, 2):
+        now_s += 600.0
+        line.trained(TrainingProgress("the generator", step, 3, 1, {}))
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "step 2 of 3" in last
+    assert last.endswith(", 0:10 h left")
+
+
 def test_what_cannot_be_chosen_is_named(tmp_path: Path) -> None:
     place = ("photos", "-a", "boxes", "-o", tmp_path / "out", "--classifier", "none")
     for words, message in (

@@ -26,11 +26,13 @@ class TrainingLine(ProgressLine):
     def __init__(self, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
         self._first: tuple[str, int, float] = ("", 0, 0.0)
+        self._seen = 0
 
     def trained(self, progress: TrainingProgress) -> None:
         """Show a step, if it is time to."""
-        if self._first[0] != progress.name or progress.step < self._first[1]:
+        if self._first[0] != progress.name or progress.step <= self._seen:
             self._first = (progress.name, progress.step, time.monotonic())
+        self._seen = progress.step
         if not self._is_time(is_last=progress.step == progress.n_steps):
             return
         losses = ", ".join(f"{name} {value:.3f}" for name, value in progress.losses.items())
