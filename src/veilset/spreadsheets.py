@@ -7,6 +7,7 @@ For tables that are read, not for files that programs exchange: those stay exact
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
@@ -15,18 +16,17 @@ from veilset.files import discard_part, part_path
 # What begins a formula, also behind the blanks that a spreadsheet drops, and in the wide letters
 # that some of them take for the narrow ones.
 _BEGINS_A_FORMULA = tuple("=+-@\t\r\n＝＋－＠")  # noqa: RUF001  these wide letters are meant
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def safe_cell(value: object) -> object:
     """Give a value for a cell; a text that would be a formula gets an apostrophe before it.
 
     Example:
-        >>> safe_cell("=1+1"), safe_cell("a=1"), safe_cell(-1.5), safe_cell(None)
-        ("'=1+1", 'a=1', -1.5, None)
+        >>> safe_cell("=1+1"), safe_cell("a=1"), safe_cell("-1.50"), safe_cell(-1.5)
+        ("'=1+1", 'a=1', '-1.50', -1.5)
     """
-    if isinstance(value, str) and value.startswith(_BEGINS_A_FORMULA):
-        return f"'{value}"
-    return value
+    return f"'{value}" if isinstance(value, str) and _is_a_formula(value) else value
 
 
 def text_of_cell(cell: str) -> str:
@@ -36,7 +36,11 @@ def text_of_cell(cell: str) -> str:
         >>> text_of_cell("'=1+1"), text_of_cell("'s-Hertogenbosch")
         ('=1+1', "'s-Hertogenbosch")
     """
-    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(_BEGINS_A_FORMULA) else cell
+    return cell[1:] if cell[:1] == "'" and _is_a_formula(cell[1:]) else cell
+
+
+def _is_a_formula(text: str) -> bool:
+    return text.startswith(_BEGINS_A_FORMULA) and not _NUMBER.fullmatch(text)
 
 
 def csv_text(header: Iterable[object], rows: Iterable[Iterable[object]]) -> str:

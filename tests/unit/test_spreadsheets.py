@@ -15,7 +15,8 @@ from veilset.study.render import csv_of
 from veilset.study.tables import Column, Table
 
 FORMULAS = [
-    '=HYPERLINK("http:evil","x")', "@SUM(1)", "+1", "-1", "\t=1", "\r=1", "\n=1", "＝1",  # noqa: RUF001  a wide one
+    '=HYPERLINK("http:evil","x")', "@SUM(1)", "+1+1", "-A1", "-1\n=1", "\t=1", "\r=1", "\n=1",
+    "＝1",  # noqa: RUF001  a wide one
 ]  # fmt: skip
 
 
@@ -43,6 +44,12 @@ def test_other_cells_stay() -> None:
     for value in ("a=1", "'s-Hertogenbosch", "", -1, 1.5, None):
         assert safe_cell(value) == value
     assert text_of_cell("'s-Hertogenbosch") == "'s-Hertogenbosch"
+
+
+@pytest.mark.parametrize("text", ["-0.076199", "-1", "+3", "-.5", "-2.", "-1e-05", "+1E6"])
+def test_numbers_that_were_rounded_stay_numbers(text: str) -> None:
+    assert csv_text(["value"], [[text]]) == f"value\n{text}\n"
+    assert text_of_cell(f"'{text}") == f"'{text}"
 
 
 def test_tables_of_an_audit(tmp_path: Path) -> None:
