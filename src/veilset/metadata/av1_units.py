@@ -18,12 +18,14 @@ _PICTURE_UNITS: Final = frozenset({_SEQUENCE, _DELIMITER, _FRAME_HEADER, _TILES,
 # The header of a still picture takes about ten bytes, the longest of other kinds some 40.
 _MAX_SEQUENCE_BYTES: Final = 64
 _IS_SHORT_FORM: Final = 0x08
+# Metadata of HDR, kind to bytes: its kind, its numbers and the bit that ends it (section 5.8).
+_LIGHT_LEVELS: Final = {b"\1": 1 + 4 + 1, b"\2": 1 + 24 + 1}
 # The first four bits of a long frame header: shown before, kind of two bits, shown.
 _SHOWN_KEY_FRAME: Final = 0b0001
 
 
 def clean_obus(stream: bytes) -> bytes:
-    """Take padding, repeated headers and metadata other than HDR light levels out of AV1.
+    """Take padding, repeated headers and metadata other than HDR light levels, once, out of AV1.
 
     Raises:
         DecodeError: "unreadable" if a unit is malformed, "truncated" if one goes beyond
@@ -32,6 +34,7 @@ def clean_obus(stream: bytes) -> bytes:
     cursor = Cursor(stream)
     kept: list[bytes] = []
     units: list[tuple[int, bytes]] = []
+    light_levels = dict(_LIGHT_LEVELS)
     while cursor.place < len(stream):
         start = cursor.place
         head = cursor.number(1)
@@ -41,11 +44,13 @@ def clean_obus(stream: bytes) -> bytes:
         cursor.take(1 if head & 4 else 0)
         size = _leb128(cursor) if head & 2 else len(stream) - cursor.place
         body = cursor.take(size)
-        is_light_level = kind == _METADATA and body[:1] in (b"\1", b"\2") and size <= 28
-        if kind in _PICTURE_UNITS or is_light_level:
-            kept.append(stream[start : cursor.place])
         if kind in _PICTURE_UNITS:
             units.append((kind, body))
+        elif kind == _METADATA and light_levels.get(body[:1]) == size:
+            del light_levels[body[:1]]
+        else:
+            continue
+        kept.append(stream[start : cursor.place])
     _check_one_frame(units)
     return b"".join(kept)
 

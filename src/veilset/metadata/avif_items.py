@@ -30,6 +30,8 @@ _LENGTHS: Mapping[bytes, tuple[int, ...]] = {
     b"clap": (32,), b"clli": (4,), b"mdcv": (24,), b"a1op": (1,), b"lsel": (2,),
     b"a1lx": (7, 13),
 }  # fmt: skip
+# Blocks of video fill tiles up to whole ones of 16; more might be a part of another picture.
+_MOST_BEYOND_GRID = 15
 _HANDLER = b"\0\0\0\0\0\0\0\0pict" + b"\0" * 13
 
 
@@ -103,33 +105,59 @@ def picture_items(found: Items) -> set[int]:
             if kind == b"auxl" and found.primary in targets and _is_alpha(found, source):
                 kept.add(source)
             # A tone-mapped picture is derived from two others: the tiles of a grid only.
-            elif kind == b"dimg" and source in kept and found.items[source].type == b"grid":
+            elif kind == b"dimg" and source in kept and _type_of(found, source) == b"grid":
                 kept.update(targets)
-    _check_counts(found, kept)
     for item_id in kept:
-        item = found.items.get(item_id)
-        if item is None or item.type not in (b"av01", b"grid"):
+        if _type_of(found, item_id) not in (b"av01", b"grid"):
             raise unsupported("The picture of the AVIF is of a kind that is not known.")
         if item_id > 0xFFF0:
             raise unsupported("The AVIF numbers its items too high.")
+    _check_alphas_and_grids(found, kept)
     return kept
 
 
-def _check_counts(found: Items, kept: set[int]) -> None:
-    """Refuse a second alpha plane, and grids of more or fewer tiles than they have places."""
+def _type_of(found: Items, item_id: int) -> bytes:
+    item = found.items.get(item_id)
+    return item.type if item else b""
+
+
+def _check_alphas_and_grids(found: Items, kept: set[int]) -> None:
+    """Refuse a second alpha plane, and grids with tiles, or parts of them, that are not shown."""
     alphas = [source for kind, source, _ in found.references if kind == b"auxl" and source in kept]
     if len(alphas) > 1:
         raise unsupported("The AVIF has several alpha planes.")
-    for item_id in kept:
-        item = found.items.get(item_id)
-        if item is None or item.type != b"grid":
-            continue
-        tiles = [
-            to for kind, source, to in found.references if (kind, source) == (b"dimg", item_id)
-        ]
-        n_places = (item.data[2] + 1) * (item.data[3] + 1) if len(item.data) > 3 else 0
-        if len(tiles) != 1 or len(tiles[0]) != n_places:
+    tiles: dict[int, list[tuple[int, ...]]] = {
+        item_id: [] for item_id in kept if _type_of(found, item_id) == b"grid"
+    }
+    for kind, source, targets in found.references:
+        if kind == b"dimg" and source in tiles:
+            tiles[source].append(targets)
+    for grid, lists in tiles.items():
+        n_rows, n_columns, width, height = _grid_form(found.items[grid].data)
+        if len(lists) != 1 or len(lists[0]) != n_rows * n_columns:
             raise unsupported("The AVIF has a grid of another number of tiles than it states.")
+        for tile_width, tile_height in {_size_of(found, tile) for tile in lists[0]}:
+            beyond = (n_columns * tile_width - width, n_rows * tile_height - height)
+            if min(beyond) < 0 or max(beyond) > _MOST_BEYOND_GRID:
+                raise unsupported("The AVIF has a grid whose tiles do not fit its size.")
+
+
+def _grid_form(data: bytes) -> tuple[int, int, int, int]:
+    """Give rows, columns, width and height of a grid."""
+    if len(data) not in (8, 12) or (len(data) == 12) != (data[1] & 1):
+        raise broken("The grid of the AVIF has a wrong length.")
+    width, height = struct.unpack_from(">LL" if len(data) == 12 else ">HH", data, 4)
+    return data[2] + 1, data[3] + 1, width, height
+
+
+def _size_of(found: Items, item_id: int) -> tuple[int, int]:
+    """Give the size that an item states, as decoders scale it to; (0, 0) if it states none."""
+    properties = [found.properties[index] for index, _ in found.items[item_id].properties]
+    for name, payload in properties:
+        if name == b"ispe" and len(payload) == 12:
+            width, height = struct.unpack_from(">LL", payload, 4)
+            return width, height
+    return 0, 0
 
 
 def _is_alpha(found: Items, item_id: int) -> bool:
@@ -160,7 +188,7 @@ class ItemWriter:
 
     def __init__(self) -> None:
         self.items: list[Item] = []
-        self.properties: list[bytes] = []
+        self.properties: dict[bytes, int] = {}
         self.references: list[tuple[bytes, int, tuple[int, ...]]] = []
 
     def add_picture(self, found: Items, kept: set[int]) -> list[str]:
@@ -187,9 +215,8 @@ class ItemWriter:
                 removed.append("metadata in the AV1 stream")
                 if b"a1lx" in names:
                     raise unsupported("The AVIF has layers with metadata between them.")
-        elif len(data) not in (8, 12):
-            raise broken("The grid of the AVIF has a wrong length.")
         new.data = data
+        kept: set[bytes] = set()
         for index, is_essential in item.properties:
             name, payload = found.properties[index]
             allowed = _allowed_property(name, payload)
@@ -199,6 +226,11 @@ class ItemWriter:
             if allowed != payload:
                 removed.append("item properties")
             if allowed:
+                # Colours that are stated by numbers may stand beside a profile.
+                kind = b"nclx" if (name, payload[:4]) == (b"colr", b"nclx") else name
+                if kind in kept:
+                    raise unsupported("The AVIF states a property of an item twice.")
+                kept.add(kind)
                 new.properties.append((self._index(box_bytes(name, allowed)), is_essential))
         self.items.append(new)
         return removed
@@ -209,9 +241,7 @@ class ItemWriter:
         self.references.append((b"cdsc", item_id, (primary,)))
 
     def _index(self, box: bytes) -> int:
-        if box not in self.properties:
-            self.properties.append(box)
-        return self.properties.index(box)
+        return self.properties.setdefault(box, len(self.properties))
 
     def join(self, brands: list[bytes], primary: int) -> bytes:
         """Write the file: ``ftyp``, ``meta`` and ``mdat``."""

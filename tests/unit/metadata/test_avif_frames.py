@@ -10,10 +10,10 @@ from io import BytesIO
 import pytest
 
 from tests.unit.metadata.refusals import refusal
-from tests.unit.metadata.samples import drawn, opened, saved
+from tests.unit.metadata.samples import drawn, opened, profile, saved
 from veilset.metadata.avif_items import ItemWriter, read_avif
 from veilset.metadata.clean import clean_metadata, embedded_previews
-from veilset.metadata.isobmff import Item
+from veilset.metadata.isobmff import Item, box_bytes
 
 DELIMITER, SEQUENCE, FRAME_HEADER, TILES, METADATA, FRAME, REPEATED = 2, 1, 3, 4, 5, 6, 7
 
@@ -145,7 +145,7 @@ def assembled(n_alphas: int, n_tiles: int, n_listed: int = 4) -> bytes:
     writer = ItemWriter()
     grid = Item(1, b"grid", bytes((0, 0, 1, 1)) + struct.pack(">HH", 96, 80))
     writer.items.append(grid)
-    writer.properties.append(struct.pack(">L4sLLL", 20, b"ispe", 0, 96, 80))
+    writer.properties[struct.pack(">L4sLLL", 20, b"ispe", 0, 96, 80)] = 0
     grid.properties = [(0, True)]
     for number in range(2, 2 + n_tiles):
         writer.add(tile, Item(number, b"av01", tile.items[1].data, tile.items[1].properties))
@@ -169,3 +169,51 @@ def test_a_second_alpha_and_a_tile_too_many_are_refused():
     assert refusal(assembled(2, 4)) == "unsupported"
     assert refusal(assembled(0, 5, 5)) == "unsupported"
     assert refusal(assembled(0, 3, 3)) == "unsupported"
+
+
+def test_a_light_level_stays_once_and_in_its_own_length():
+    lights = [(METADATA, b"\1\3\xe8\1\x90\x80"), (METADATA, b"\2" + bytes(24) + b"\x80")]
+    plain = with_stream(lambda each: [*each[:2], *lights, each[2]])
+    assert clean_metadata(plain) == plain
+    longer = [(METADATA, b"\1" + bytes(26)), (METADATA, b"\2" + bytes(20))]
+    dirty = with_stream(lambda each: [*each[:2], *longer, *lights, *lights, each[2], *longer])
+    assert clean_metadata(dirty) == plain
+
+
+def test_a_property_that_an_item_has_twice_is_refused():
+    _, found, _ = read_avif(saved("AVIF"))
+    item = found.items[found.primary]
+    for name, payload in ((b"mdcv", bytes(range(24))), (b"ispe", bytes(12)), (b"pasp", bytes(8))):
+        writer = ItemWriter()
+        writer.add(found, item)
+        for each in (payload, payload[::-1]):
+            index = writer.properties.setdefault(box_bytes(name, each), len(writer.properties))
+            writer.items[0].properties.append((index, False))
+        assert refusal(writer.join([b"avif", b"mif1", b"miaf"], found.primary)) == "unsupported"
+
+
+def test_colours_by_numbers_and_by_profile_may_stand_side_by_side():
+    _, found, _ = read_avif(saved("AVIF", icc_profile=profile()))
+    names = [found.properties[index] for index, _ in found.items[found.primary].properties]
+    assert sorted(payload[:4] for name, payload in names if name == b"colr") == [b"nclx", b"prof"]
+    assert clean_metadata(clean_metadata(saved("AVIF", icc_profile=profile())))
+
+
+def test_tiles_that_reach_far_beyond_their_grid_are_refused():
+    whole = assembled(0, 4)
+    for size, reason in (((96, 80), ""), ((81, 65), ""), ((80, 80), "unsupported"),
+                         ((96, 64), "unsupported"), ((97, 80), "unsupported")):  # fmt: skip
+        data = whole.replace(struct.pack(">HH", 96, 80), struct.pack(">HH", *size))
+        assert data != whole or not reason
+        if reason:
+            assert refusal(data) == reason
+        else:
+            assert clean_metadata(data)
+
+
+def test_a_grid_that_is_not_there_is_refused():
+    _, found, _ = read_avif(saved("AVIF"))
+    writer = ItemWriter()
+    writer.add(found, found.items[found.primary])
+    writer.references.append((b"dimg", 77, (1,)))
+    assert refusal(writer.join([b"avif", b"mif1", b"miaf"], 77)) == "unsupported"
