@@ -34,26 +34,26 @@ class _Layout:
 
 
 def clean_bmp(data: bytes, policy: str) -> Cleaned:
-    """Clean a BMP file; palette and pixels are copied, bits without a meaning become zero.
+    """Clean a BMP file; palette and pixels are copied, what is no part of a colour becomes zero.
 
     Raises:
         DecodeError: "unreadable", "truncated" or "unsupported" (JPEG or PNG inside).
     """
     layout = _read_layout(data)
     removed: list[str] = []
-    size = _pixel_bytes(data, layout)
-    stored = data[layout.pixels_at : layout.pixels_at + size]
-    pixels = _without_unused_bits(data, layout, stored)
-    if pixels != stored:
+    pixels = _pixels(data, layout)
+    end = layout.pixels_at + len(pixels)
+    if pixels != data[layout.pixels_at : end]:
         removed.append("unused bits of pixels")
-    middle = data[layout.masks_at : layout.palette_at + layout.palette_bytes]
+    middle = _without_unused_colours(data, layout)
+    if middle != data[layout.masks_at :][: len(middle)]:
+        removed.append("bytes of the palette")
     if data[layout.palette_at + layout.palette_bytes : layout.pixels_at].strip(b"\0"):
         removed.append("bytes between header and pixels")
     profile = _read_profile(data, layout.header)
     removed += profile.removed
     place = 14 + len(layout.header) + len(middle)
     header = _rebuild(layout, policy, len(pixels), len(profile.data))
-    end = layout.pixels_at + size
     if data[end:] not in (b"", profile.data):
         removed.append("bytes after the end of the BMP")
     total = place + len(pixels) + len(profile.data)
@@ -68,7 +68,7 @@ def pixel_range(data: bytes) -> tuple[int, int]:
         DecodeError: As ``clean_bmp``.
     """
     layout = _read_layout(data)
-    return layout.pixels_at, layout.pixels_at + _pixel_bytes(data, layout)
+    return layout.pixels_at, layout.pixels_at + len(_pixels(data, layout))
 
 
 def _read_layout(data: bytes) -> _Layout:
@@ -94,6 +94,8 @@ def _read_layout(data: bytes) -> _Layout:
         raise broken("The BMP has masks for the colours of a palette.")
     if compression > _MASKS or (compression and header_size in (12, 64)):
         raise unsupported("The BMP uses a compression that cannot be judged.")
+    if compression in (_RLE8, _RLE4) and bits != (8 if compression == _RLE8 else 4):
+        raise broken("The BMP has run lengths for pixels of another depth.")
     masks_at = 14 + header_size
     palette_at = masks_at + (12 if compression == _MASKS and header_size == 40 else 0)
     n_colours = (n_colours or 1 << bits) if bits <= 8 else 0
@@ -111,38 +113,53 @@ def _read_layout(data: bytes) -> _Layout:
     )  # fmt: skip
 
 
-def _pixel_bytes(data: bytes, layout: _Layout) -> int:
-    """Give the number of bytes from the first pixel to the last."""
+def _pixels(data: bytes, layout: _Layout) -> bytes:
+    """Give the pixels, as long as they are stored, with zeros for what belongs to none."""
     if layout.compression in (_RLE8, _RLE4):
-        return _run_length_bytes(data, layout)
+        return _run_lengths(data, layout)
     size = (layout.width * layout.bits + 31) // 32 * 4 * layout.n_rows
     if layout.pixels_at + size > len(data):
         raise cut_short("The BMP ends before its last pixel.")
-    return size
+    stored = data[layout.pixels_at : layout.pixels_at + size]
+    return _without_unused_bits(data, layout, stored)
 
 
-def _run_length_bytes(data: bytes, layout: _Layout) -> int:
-    """Walk through run-length coded pixels to the code that ends the bitmap."""
-    place = layout.pixels_at
-    while place + 2 <= len(data):
-        count, code = data[place], data[place + 1]
+def _run_lengths(data: bytes, layout: _Layout) -> bytes:
+    """Give run-length coded pixels up to the code that ends them; none beyond the picture."""
+    codes = bytearray(data[layout.pixels_at :])
+    # Some writers fill each row up to whole words.
+    width = (layout.width * layout.bits + 31) // 32 * 32 // layout.bits
+    place = x = y = 0
+    while place + 2 <= len(codes):
+        count, code = codes[place : place + 2]
         place += 2
-        if count or code == 0:
-            continue
-        if code == 1:
-            return place - layout.pixels_at
-        if code == 2:
+        if count:
+            x += count
+            if count == 1 and layout.bits == 4:
+                codes[place - 1] &= 0xF0
+        elif code == 0:
+            x, y = 0, y + 1
+        elif code == 1:
+            return bytes(codes[:place])
+        elif place + 2 > len(codes):
+            break
+        elif code == 2:
+            x, y = x + codes[place], y + codes[place + 1]
             place += 2
         else:
-            size = code if layout.compression == _RLE8 else (code + 1) // 2
-            place += size + size % 2
+            # Pixels as they are, filled up to 16 bits.
+            x += code
+            n_filled = -code * layout.bits % 16
+            place += (code * layout.bits + n_filled) // 8
+            last = int.from_bytes(codes[place - 2 : place], "big") >> n_filled << n_filled
+            codes[place - 2 : place] = last.to_bytes(2, "big")
+        if x > width or y > layout.n_rows or (x and y == layout.n_rows):
+            raise broken("The BMP holds more pixels than its header states.")
     raise cut_short("The BMP ends before the code that ends its pixels.")
 
 
 def _without_unused_bits(data: bytes, layout: _Layout, pixels: bytes) -> bytes:
     """Zero what belongs to no colour: a byte of each pixel can hold a picture that few show."""
-    if layout.compression in (_RLE8, _RLE4):
-        return pixels
     n_bits = layout.width * layout.bits
     if layout.bits >= 16:
         row = _colour_bits(data, layout).to_bytes(layout.bits // 8, "little") * layout.width
@@ -151,6 +168,16 @@ def _without_unused_bits(data: bytes, layout: _Layout, pixels: bytes) -> bytes:
     used = np.frombuffer(row.ljust((n_bits + 31) // 32 * 4, b"\0"), np.uint8)
     rows = np.frombuffer(pixels, np.uint8).reshape(layout.n_rows, -1)
     return (rows & used).tobytes()
+
+
+def _without_unused_colours(data: bytes, layout: _Layout) -> bytes:
+    """Give the masks and the palette, with zeros for what is no colour that a pixel can have."""
+    middle = bytearray(data[layout.masks_at : layout.palette_at + layout.palette_bytes])
+    if layout.palette_bytes and len(layout.header) > 12:
+        middle[3::4] = bytes(len(middle) // 4)
+        n_used = min(len(middle), 4 << layout.bits)
+        middle[n_used:] = bytes(len(middle) - n_used)
+    return bytes(middle)
 
 
 def _colour_bits(data: bytes, layout: _Layout) -> int:

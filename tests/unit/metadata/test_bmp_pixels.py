@@ -106,3 +106,75 @@ def test_what_pillow_writes_is_copied(mode):
     data = saved("BMP", mode)
     assert clean_metadata(clean_metadata(data)) == clean_metadata(data)
     assert pixels_of(clean_metadata(data)) == pixels_of(data)
+
+
+def run_lengths(codes: bytes, size_wh: tuple[int, int], bits: int = 8, more: bytes = b"") -> bytes:
+    """Write a BMP of run-length codes, with a gray palette."""
+    palette = b"".join(bytes((n, n, n, 0)) for n in range(1 << bits))
+    start = 54 + len(palette)
+    head = struct.pack(
+        "<2sLHHLLllHHLLllLL",
+        *(b"BM", start + len(codes + more), 0, 0, start, 40, *size_wh, 1, bits),
+        *(3 - bits // 4, len(codes + more), 0, 0, 0, 0),
+    )
+    return head + palette + codes + more
+
+
+END, LINE = b"\0\1", b"\0\0"
+
+
+@pytest.mark.parametrize("codes", [
+    (b"\x08\1" + LINE) * 4 + b"\x08\2" + END,  # a fifth row
+    b"\x08\1" + b"\x01\2" + END,  # beyond the row
+    b"\0\x0a" + bytes(range(10)) + END,
+    b"\0\2\x08\0" + b"\1\7" + END,  # to the right, and drawn there
+    b"\0\2\0\4" + b"\1\7" + END,
+    b"\0\2\0\5" + END,
+    LINE * 6 + END,
+    b"\0\2\xff",
+    b"\0\5\1",
+])  # fmt: skip
+def test_run_lengths_beyond_the_picture_are_refused(codes):
+    with pytest.raises(DecodeError):
+        clean_metadata(run_lengths(codes, (8, 4)))
+
+
+def test_run_lengths_of_another_depth_are_refused():
+    data = bytearray(run_lengths(b"\x08\1" + END, (8, 1)))
+    data[30] = 2
+    with pytest.raises(DecodeError):
+        clean_metadata(bytes(data))
+
+
+def test_run_lengths_that_fill_a_row_of_whole_words_are_kept():
+    # As ImageMagick writes them: 5 pixels of 8 bits are filled up to 8.
+    for ending in (LINE + END, END):
+        codes = (b"\5\1\3\0" + LINE) * 3 + b"\5\1\3\0" + ending
+        data = run_lengths(codes, (5, 4))
+        assert clean_metadata(data) == data
+
+
+def test_what_fills_run_lengths_becomes_zero():
+    data = run_lengths(b"\0\3\1\2\3\xee" + b"\5\4" + END, (8, 1), more=b"behind")
+    out = clean_metadata(data)
+    assert pixels_of(out) == b"\0\3\1\2\3\0" + b"\5\4" + END
+    assert metadata_findings(data)[:1] == FOUND
+    assert opened(out).tobytes() == opened(data).tobytes()
+    half = run_lengths(b"\0\5\x12\x34\x5e\xee" + b"\2\x45\1\x4e" + END, (8, 1), bits=4)
+    assert pixels_of(clean_metadata(half)) == b"\0\5\x12\x34\x50\0" + b"\2\x45\1\x40" + END
+    assert clean_metadata(clean_metadata(half)) == clean_metadata(half)
+
+
+def test_bytes_of_a_palette_that_are_no_colours_become_zero():
+    plain = saved("BMP", "L")
+    colours = bytearray(plain)
+    colours[54 + 3 : 54 + 1024 : 4] = NOISE(256)
+    assert clean_metadata(bytes(colours)) == clean_metadata(plain)
+    assert metadata_findings(bytes(colours)) == ("bytes of the palette",)
+    # 20 colours for pixels of one bit: eighteen that no pixel can name.
+    small = saved("BMP", "1")
+    more = bytearray(small[:62] + NOISE(18 * 4) + small[62:])
+    more[10:14], more[46:50] = struct.pack("<L", 62 + 72), struct.pack("<L", 20)
+    out = clean_metadata(bytes(more))
+    assert out[62 : 62 + 72] == bytes(72)
+    assert opened(out).convert("L").tobytes() == opened(small).convert("L").tobytes()
