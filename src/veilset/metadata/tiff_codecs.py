@@ -16,9 +16,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from veilset.metadata.policy import broken, cut_short
+from veilset.metadata.policy import broken, cut_short, unsupported
 
 _CHUNK: Final = 1 << 18
+# The highest level of compression asks for a quarter of it.
+_MAX_LZMA_MEMORY: Final = 1 << 28
 _CLEAR, _END, _FIRST_ENTRY = 256, 257, 258
 # LZW codes from one clear code to the next grow from 9 to 12 bits, one code earlier than
 # the table demands; after the last of these the table is full.
@@ -45,9 +47,12 @@ def _end_of_deflate(strip: bytes, size: int) -> int:
 
 
 def _end_of_lzma(strip: bytes, size: int) -> int:
-    # Not every Python has it; Pillow's readers bring their own.
-    lzma = importlib.import_module("lzma")
-    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+    try:
+        lzma = importlib.import_module("lzma")
+    except ImportError as error:
+        # Not every Python has it; Pillow's readers bring their own.
+        raise unsupported("The TIFF is compressed by LZMA, which this Python lacks.") from error
+    decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_LZMA_MEMORY)
     pending, n_unpacked = strip, 0
     try:
         while not decoder.eof and n_unpacked <= size and (pending or not decoder.needs_input):
@@ -85,10 +90,14 @@ def _end_of_zstd(strip: bytes, size: int) -> int:
     if place > len(strip):
         raise cut_short(_TOO_SHORT)
     arrow = importlib.import_module("pyarrow")
+    n_unpacked = 0
     try:
-        arrow.Codec("zstd").decompress(strip[:place], decompressed_size=size)
-    except (OSError, ValueError) as error:
-        raise broken(f"{_DAMAGED[:-1]}, or does not hold exactly its rows.") from error
+        with arrow.CompressedInputStream(arrow.BufferReader(strip[:place]), "zstd") as stream:
+            while n_unpacked <= size and (piece := stream.read(_CHUNK)):
+                n_unpacked += len(piece)
+    except OSError as error:
+        raise broken(_DAMAGED) from error
+    _compare(n_unpacked, size, has_ended=True)
     return place
 
 

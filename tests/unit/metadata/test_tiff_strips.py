@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import lzma
 import random
 import struct
+import sys
 from collections.abc import Mapping
 from io import BytesIO
 
@@ -325,3 +327,32 @@ def test_what_is_said_of_samples_that_are_not_there_goes():
     assert 0x0152 not in fields_of(clean_metadata(channels(2, 3, shorts(0x0152, *[7] * 9))))
     assert reason_of(channels(2, 2)) == "unreadable"
     assert reason_of(channels(32803, 1)) == "unsupported"
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+def test_sizes_beyond_any_memory_are_refused(compression):
+    data = saved("TIFF", compression=compression, strip_size=1 << 30)
+    largest = (1 << 32) - 1
+    for width, height in ((largest, 400), (largest, largest)):
+        fields = dict(fields_of(data))
+        size = (longs(0x0100, width), longs(0x0101, height), longs(ROWS, largest))
+        entries = {tag: (tag, each.type, each.count, each.raw) for tag, each in fields.items()}
+        entries |= {entry[0]: entry for entry in size}
+        start = len(data) + len(data) % 2
+        head = data[:4] + struct.pack("<L", start) + data[8:].ljust(start - 8, b"\0")
+        large = head + directory("<", sorted(entries.values()), start)
+        assert reason_of(large) == "truncated"
+        assert embedded_previews(large) == []
+
+
+def test_lzma_of_a_giant_window_is_refused():
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": (1 << 30) + (1 << 29)}]
+    strip = lzma.compress(FACE, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=filters)
+    assert reason_of(gray([strip], shorts(COMPRESSION, 34925))) == "unreadable"
+    largest = lzma.compress(FACE, preset=9 | lzma.PRESET_EXTREME)
+    assert clean_metadata(gray([largest], shorts(COMPRESSION, 34925)))
+
+
+def test_a_python_without_lzma_refuses_what_is_compressed_so(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lzma", None)
+    assert reason_of(gray([FACE], shorts(COMPRESSION, 34925))) == "unsupported"
