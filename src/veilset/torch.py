@@ -80,7 +80,7 @@ class AppliedLayer:
     def picture(self, name: str, data: bytes) -> PillowImage.Image:
         """Give the obfuscated pixels in the orientation in which they are stored."""
         known = self.find(name, data)
-        image, info = decode_image(data, max_pixels=self.max_pixels)
+        image, info = decode_image(data, max_pixels=self.max_pixels, check_end=False)
         if known.regions:
             seed = image_seed(self.layer.facts.seed, known.sha256)
             image = self.obfuscator.obfuscate(image, known.regions, seed=seed)
@@ -88,7 +88,9 @@ class AppliedLayer:
 
     def released_picture(self, name: str, data: bytes) -> PillowImage.Image:
         """Give the pixels of the released file, in the orientation in which they are stored."""
-        image, info = decode_image(self.released(name, data), max_pixels=self.max_pixels)
+        image, info = decode_image(
+            self.released(name, data), max_pixels=self.max_pixels, check_end=False
+        )
         return PillowImage.fromarray(unorient(image, info.orientation))
 
 

@@ -199,7 +199,7 @@ class LookTask:
             if row.sha256 and not self._asks_for_pixels(row):
                 return Seen(row, is_open=True), None
             with steps("decode"):
-                image, _ = decode_image(data, max_pixels=self.config.max_pixels)
+                image, _ = decode_image(data, max_pixels=self.config.max_pixels, check_end=False)
         except DecodeError as error:
             return Seen(row).failed(error.reason, str(error)), None
         except _OF_THE_RUN:

@@ -162,7 +162,7 @@ class _Look:
         if not any(region.kind == FACE for region in row.regions):
             return row
         with steps("decode"):
-            image, info = decode_image(data, max_pixels=self.config.max_pixels)
+            image, info = decode_image(data, max_pixels=self.config.max_pixels, check_end=False)
         if row.width and (row.width, row.height) != info.size_wh:
             raise DecodeError("changed", "The image has not the size that was searched.")
         regions = tuple(

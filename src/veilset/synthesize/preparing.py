@@ -274,7 +274,7 @@ class _Preparer:
         with steps.waiting("read"):
             data = self.source.read(record)
         with steps("decode"):
-            image, _ = decode_image(data, max_pixels=config.max_pixels)
+            image, _ = decode_image(data, max_pixels=config.max_pixels, check_end=False)
         with steps("boxes"):
             regions = self._regions(record, data, image)
         face = _largest(regions, config.min_score)

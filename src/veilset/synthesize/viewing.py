@@ -236,7 +236,7 @@ class ViewTask:
                 message = "No face in it is large enough and sure enough."
                 return PhotoRows((ViewRow(*who, reason=NO_FACE, message=message),))
             with steps("decode"):
-                image, _ = decode_image(data, max_pixels=self.config.max_pixels)
+                image, _ = decode_image(data, max_pixels=self.config.max_pixels, check_end=False)
             with steps("cut"):
                 everything = [] if row is None else row.regions
                 cuts = [cut_view(image, face, self.config, everything) for face in faces]

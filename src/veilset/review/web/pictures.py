@@ -69,7 +69,7 @@ def picture_of(
     # Annotations that were imported from elsewhere may come without digests.
     if image.sha256 and sha256_hex(data) != image.sha256:
         raise _changed()
-    pixels, info = decode_image(data, max_pixels=max_pixels)
+    pixels, info = decode_image(data, max_pixels=max_pixels, check_end=False)
     if info.size_wh != image.size_wh:
         raise _changed()
     picture = PillowImage.fromarray(pixels)
