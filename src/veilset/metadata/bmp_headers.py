@@ -126,13 +126,16 @@ def _pixels(data: bytes, layout: _Layout) -> bytes:
 
 def _run_lengths(data: bytes, layout: _Layout) -> bytes:
     """Give run-length coded pixels up to the code that ends them; none beyond the picture."""
+    if layout.pixels_at % 2:
+        raise unsupported("The BMP has run lengths at an odd byte: readers disagree on them.")
     codes = bytearray(data[layout.pixels_at :])
-    # Some writers fill each row up to whole words.
-    width = (layout.width * layout.bits + 31) // 32 * 32 // layout.bits
+    # With runs of one colour some writers fill each row up to whole words.
+    filled_width = (layout.width * layout.bits + 31) // 32 * 32 // layout.bits
     place = x = y = 0
     while place + 2 <= len(codes):
         count, code = codes[place : place + 2]
         place += 2
+        width = filled_width if count else layout.width
         if count:
             x += count
             if count == 1 and layout.bits == 4:

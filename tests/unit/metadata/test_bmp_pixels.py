@@ -139,6 +139,23 @@ def test_run_lengths_beyond_the_picture_are_refused(codes):
         clean_metadata(run_lengths(codes, (8, 4)))
 
 
+@pytest.mark.parametrize("codes", [b"\0\6" + bytes(6), b"\0\2\6\0"])
+def test_only_runs_of_one_colour_may_fill_a_row(codes):
+    # Pillow draws what is too long of other codes into the next row.
+    assert clean_metadata(run_lengths(codes + END, (6, 4)))
+    with pytest.raises(DecodeError):
+        clean_metadata(run_lengths(codes + END, (5, 4)))
+
+
+def test_run_lengths_at_an_odd_place_are_refused():
+    # Pillow skips bytes up to even places of the file, others up to even ones of the pixels.
+    data = run_lengths(b"\0\4" + bytes(4) + END, (8, 4))
+    moved = bytearray(data[:1078] + b"\0" + data[1078:])
+    moved[10:14] = struct.pack("<L", 1079)
+    with pytest.raises(DecodeError):
+        clean_metadata(bytes(moved))
+
+
 def test_run_lengths_of_another_depth_are_refused():
     data = bytearray(run_lengths(b"\x08\1" + END, (8, 1)))
     data[30] = 2
