@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import errno
 import mmap
+import socket
+from collections.abc import Iterator
 
 from veilset.errors import RunError
 
 # By name: not every system has all of them. EIO is not among them: it is told of one bad sector
 # too, and a run that it stops would never get past that file (see ``dataset.patience``). ENXIO
 # and ENODEV are what opening a socket or a device gives, EACCES what a single file may.
+_SERVICE = "Make sure that the disk, the network folder or the service is there"
 _REMEDIES = {
     "ENOSPC EDQUOT EFBIG EROFS": "Make room, for temporary files too (TMPDIR)",
     "EMFILE ENFILE": "Allow more open files (ulimit -n), or give fewer --workers",
     "ENOMEM ENOBUFS": "Make memory free, or give fewer --workers",
     "ESTALE ETIMEDOUT ENETDOWN ENETUNREACH ENETRESET EHOSTDOWN EHOSTUNREACH ENOTCONN ECONNABORTED "
-    "ECONNREFUSED ECONNRESET ESHUTDOWN ENOLINK ENOMEDIUM ENOKEY EKEYEXPIRED EKEYREVOKED": (
-        "Make sure that the disk or the network folder is there"
-    ),
+    "ECONNREFUSED ECONNRESET ESHUTDOWN ENOLINK ENOMEDIUM ENOKEY EKEYEXPIRED EKEYREVOKED": _SERVICE,
 }
 _REMEDY_OF = {
     getattr(errno, name): remedy
@@ -30,6 +31,11 @@ _REMEDY_OF = {
     for name in names.split()
     if hasattr(errno, name)
 }
+
+# With any number, or none: libraries raise them with a text alone.
+_OF_A_CONNECTION = (ConnectionError, TimeoutError, socket.gaierror)
+
+_LONGEST_CHAIN = 16
 
 _ROOM_FOR_AN_IMAGE = 4 << 30
 """More bytes than an image within the limits takes, in all its forms at once."""
@@ -43,7 +49,8 @@ def is_fault(error: BaseException) -> bool:
     """
     if isinstance(error, MemoryError):
         return _is_short_of_memory()
-    return isinstance(error, OSError) and error.errno in _REMEDY_OF
+    is_of_system = isinstance(error, OSError) and error.errno in _REMEDY_OF
+    return is_of_system or isinstance(error, _OF_A_CONNECTION)
 
 
 def stop_at_fault(error: BaseException, what: str) -> None:
@@ -58,13 +65,29 @@ def stop_at_fault(error: BaseException, what: str) -> None:
     """
     if not is_fault(error):
         return
-    number = error.errno if isinstance(error, OSError) else None
-    remedy = _REMEDY_OF[errno.ENOMEM if number is None else number]
-    why = error.strerror if isinstance(error, OSError) else "there is not enough memory"
+    if isinstance(error, OSError):
+        # Its other text may be an address, with a password.
+        remedy, why = _REMEDY_OF.get(error.errno or 0, _SERVICE), error.strerror
+    else:
+        remedy, why = _REMEDY_OF[errno.ENOMEM], "there is not enough memory"
     raise RunError(
-        f"{what} could not be worked on: {why}. {remedy}, "
+        f"{what} could not be worked on: {why or type(error).__name__}. {remedy}, "
         "then run the same command again: it goes on from here."
     ) from error
+
+
+def chain_of(error: BaseException) -> Iterator[BaseException]:
+    """Go through an error and those that led to it.
+
+    A library raises its own error over that of the system.
+    """
+    each: BaseException | None = error
+    # An error can be its own cause.
+    for _ in range(_LONGEST_CHAIN):
+        if each is None:
+            return
+        yield each
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
 
 
 def _is_short_of_memory() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -14,13 +15,14 @@ from tests.unit.verify.drawn import (
     CYAN,
     MAGENTA,
     QUIET,
+    Planted,
     Release,
     draw,
     jpeg_bytes,
     make_release,
     planted_detectors,
 )
-from veilset.errors import LicenceError
+from veilset.errors import DecodeError, LicenceError, RunError
 from veilset.records.verdicts import Level, Verdict
 from veilset.verify.redetect import is_sampled
 
@@ -94,6 +96,35 @@ def test_second_detectors_are_the_other_installed_ones(release: Release) -> None
     # A detector that fails on wide pictures must not vouch for them, nor spoil the others.
     failed = (ERROR, {"check-failed"})
     assert found == {"a/one.jpg": failed, "c/turned.jpg": failed, **CLEAN}
+
+
+@pytest.mark.parametrize("error", [RunError("Out of reach."), TimeoutError("timed out")])
+def test_a_detector_that_is_out_of_reach_stops_the_run_and_it_goes_on_later(
+    release: Release, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def out_of_reach(_self: Planted, _images: object) -> NoReturn:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Planted, "detect", out_of_reach)
+        with pytest.raises(RunError):
+            release.verify()
+        with pytest.raises(RunError, match="not finished"):
+            release.verdicts()
+    assert release.found() == CLEAN
+
+
+def test_what_a_detector_says_of_one_picture_is_told(
+    release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Planted, _images: object) -> NoReturn:
+        raise DecodeError("over-limit", "The service takes no such picture. Use another.")
+
+    monkeypatch.setattr(Planted, "detect", refuse)
+    release.verify()
+    row = release.verdicts()["a/one.jpg"]
+    assert (row.verdict, {each.code for each in row.findings}) == (ERROR, {"check-failed"})
+    assert row.findings[0].message == "The service takes no such picture. Use another."
 
 
 def test_a_sample_of_the_touched_images_gives_a_rate_of_its_own(release: Release) -> None:

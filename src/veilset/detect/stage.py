@@ -264,13 +264,15 @@ def _search(detector: Detector, opened: Sequence[_Opened]) -> list[Annotations]:
         # would those of a detector that does not answer for each of them.
         raise
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
-        if len(opened) > 1:
-            return [row for pair in opened for row in _search(detector, [pair])]
-        image_id = opened[0][0].image_id
-        if isinstance(error, DecodeError):
-            return [_failed(image_id, error.reason, str(error))]
-        return [_failed(image_id, "error", describe_failure(image_id, error))]
-    return [replace(row, regions=next(found)) if shown else row for row, shown in opened]
+        if len(opened) == 1:
+            image_id = opened[0][0].image_id
+            if isinstance(error, DecodeError):
+                return [_failed(image_id, error.reason, str(error))]
+            return [_failed(image_id, "error", describe_failure(image_id, error))]
+    else:
+        return [replace(row, regions=next(found)) if shown else row for row, shown in opened]
+    # Not above: what one image comes to would seem to follow from what all came to.
+    return [row for pair in opened for row in _search(detector, [pair])]
 
 
 def _failed(image_id: str, reason: str, message: str) -> Annotations:

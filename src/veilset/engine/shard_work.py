@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from veilset.engine.cores import cores_for
 from veilset.engine.steps import Steps
 from veilset.engine.threads import Item, ordered_map
-from veilset.faults import stop_at_fault
+from veilset.faults import chain_of, stop_at_fault
 from veilset.protocols import Shard, ShardReport, ShardWork, Tick
 from veilset.types import ImageRecord
 
@@ -194,10 +194,12 @@ def describe_failure(image_id: str, error: Exception) -> str:
     The text of a foreign exception stays out of both: it may hold what is in the file.
 
     Raises:
-        RunError: If it is not the image: the system has no room, memory or files to give. A run
-            that is resumed would pass over what was written down as failed.
+        RunError: If it is not the image: the system has no room, memory or files to give, or a
+            service is out of reach. A run that is resumed would pass over what was written down
+            as failed.
     """
-    stop_at_fault(error, image_id)
+    for each in chain_of(error):
+        stop_at_fault(each, image_id)
     place = "".join(traceback.format_tb(error.__traceback__))
     log.error("%s: unexpected %s\n%s", image_id, type(error).__name__, place)
     return (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from veilset.boxes import outer_pixels
-from veilset.errors import BrokenPluginError, LicenceError, VeilsetError
+from veilset.errors import BrokenPluginError, LicenceError, RunError, VeilsetError
 from veilset.files import sha256_hex
 from veilset.networks.searching import search_renderings
 from veilset.plugins import list_plugins, make_detector
@@ -131,16 +131,18 @@ def search(
     So each has its own answer.
 
     Raises:
+        RunError: If a service is out of reach or refuses the account: no image can be searched.
         BrokenPluginError: If the detector does not answer for each: it is of no use here.
     """
     try:
         return list(search_renderings(detector, images)) if images else []
-    except BrokenPluginError:
+    except (RunError, BrokenPluginError):
         raise
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
-        if len(images) > 1:
-            return [answer for image in images for answer in search(detector, [image])]
-        return [error]
+        if len(images) == 1:
+            return [error]
+    # Not above: what one image comes to would seem to follow from what all came to.
+    return [answer for image in images for answer in search(detector, [image])]
 
 
 def missed_faces(

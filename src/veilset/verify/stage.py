@@ -28,7 +28,7 @@ from veilset.engine.roots import roots_of
 from veilset.engine.shard_work import Body, OpenShard, describe_failure, shard_worker
 from veilset.engine.steps import Steps
 from veilset.engine.threads import resolve_workers
-from veilset.errors import RunError
+from veilset.errors import DecodeError, RunError
 from veilset.plugins import make_engine
 from veilset.protocols import EngineSettings, Places, Shard, ShardWork
 from veilset.records.places import record_folder
@@ -233,6 +233,9 @@ def _look_again(
         with steps("detect" if name == config.detector else f"detect {name}"):
             answers = search(detector, images)
         for (exam, renderings), answer in zip(chosen, answers, strict=True):
+            if isinstance(answer, DecodeError):
+                exam.add("check-failed", Level.ERROR, str(answer))
+                continue
             if isinstance(answer, Exception):
                 message = describe_failure(exam.entry.image_id, answer)
                 exam.add("check-failed", Level.ERROR, message)

@@ -108,3 +108,22 @@ def test_a_detector_that_does_not_answer_for_each_picture_stops_the_run(
     with pytest.raises(BrokenPluginError, match=r"'batching'.*Tell its author"):
         found_by(Miscounting(surplus), tmp_path, monkeypatch)
     assert not (tmp_path / "set" / "run.json").exists()
+
+
+class Unlucky(Batching):
+    """Fails with several pictures at once, then with one for a reason of its own."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        if len(images) > 1:
+            raise ConnectionError
+        if images[0].shape[1] == SIDE_PX + 7:
+            raise ValueError
+        return super().detect(images)
+
+
+def test_what_is_wrong_with_one_picture_is_not_what_was_wrong_with_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = found_by(Unlucky(), tmp_path, monkeypatch)
+    failed = [row.image_id for row in rows if row.status is not Status.LOOKED]
+    assert failed == ["05.png", "07.png"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -180,6 +181,51 @@ def test_what_the_machine_lacks_is_not_written_down_as_a_failed_image(number: in
     ):
         describe_failure("a.jpg", OSError(number, os.strerror(number)))
     assert "unexpected error" in describe_failure("a.jpg", OSError(errno.EACCES, "no"))
+
+
+class ForeignError(Exception):
+    """What a library makes of the system's error."""
+
+
+def raised_over(context: Exception) -> Exception:
+    """Give a foreign error that was raised while another was handled, as requests does."""
+    try:
+        try:
+            raise context
+        except Exception:
+            raise ForeignError("https://user:secret@host")  # noqa: B904  as they do
+    except ForeignError as error:
+        return error
+
+
+def raised_for_itself() -> Exception:
+    error = ForeignError()
+    try:
+        raise error from error
+    except ForeignError:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (TimeoutError("timed out"), "TimeoutError"),
+        (ConnectionError("https://user:secret@host"), "ConnectionError"),
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), "Broken pipe"),
+        (socket.gaierror(socket.EAI_NONAME, "Name not known"), "Name not known"),
+        (raised_over(ConnectionRefusedError(errno.ECONNREFUSED, "Refused")), "Refused"),
+        (raised_over(raised_over(TimeoutError())), "TimeoutError"),
+    ],
+)
+def test_a_service_that_is_out_of_reach_stops_the_run(error: Exception, why: str) -> None:
+    with pytest.raises(RunError, match=rf"a.jpg .*: {why}\. .*the service.*goes on") as stopped:
+        describe_failure("a.jpg", error)
+    assert "secret" not in str(stopped.value)
+
+
+def test_an_error_of_the_image_may_have_any_other_behind_it() -> None:
+    for error in (raised_over(ValueError()), raised_for_itself()):
+        assert "(ForeignError)" in describe_failure("a.jpg", error)
 
 
 def test_a_want_of_memory_is_told_from_a_file_that_asks_for_too_much(

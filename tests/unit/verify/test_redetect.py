@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.verify.drawn import Failing, Planted
 from veilset.boxes import union_mask
-from veilset.errors import BrokenPluginError, ConfigError
+from veilset.errors import BrokenPluginError, ConfigError, RunError
 from veilset.records.verdicts import Level
 from veilset.types import Image, Region
 from veilset.verify.config import VerifyConfig, effort_above
@@ -81,6 +81,35 @@ def test_a_detector_that_does_not_answer_stops_the_run() -> None:
     picture = np.zeros((50, 50, 3), np.uint8)
     with pytest.raises(BrokenPluginError, match="gave 0 answers to 2 pictures"):
         search(Silent("fast"), [[picture], [picture]])
+
+
+class Gone(Planted):
+    """Asks a service that is out of reach."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        raise RunError("The service cannot be reached.")
+
+
+def test_a_service_that_is_out_of_reach_stops_the_run() -> None:
+    picture = np.zeros((50, 50, 3), np.uint8)
+    with pytest.raises(RunError, match="cannot be reached"):
+        search(Gone("fast"), [[picture], [picture]])
+
+
+class Unlucky(Planted):
+    """Fails with several pictures at once, then with wide ones for a reason of their own."""
+
+    def detect(self, images: Sequence[Image]) -> list[tuple[Region, ...]]:
+        if len(images) > 1:
+            raise ConnectionError
+        return Failing("fast").detect(images)
+
+
+def test_what_is_wrong_with_one_picture_is_not_what_was_wrong_with_all() -> None:
+    small, wide = np.zeros((50, 50, 3), np.uint8), np.zeros((50, 300, 3), np.uint8)
+    _, answer = search(Unlucky("fast"), [[small], [wide]])
+    assert isinstance(answer, ValueError)
+    assert answer.__context__ is None
 
 
 def test_the_sample_depends_on_seed_and_name_only() -> None:
