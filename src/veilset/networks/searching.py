@@ -50,21 +50,24 @@ def join_regions(found: Sequence[tuple[Region, ...]]) -> tuple[Region, ...]:
         found: The regions of each rendering.
 
     Returns:
-        Of one rendering its regions as they are. Of several, those of the first, then of each
-        other what is not there already; strongest first.
+        Of one rendering its regions as they are. Of several, all of them but those that another
+        rendering shows as well, with at least that score; strongest first.
 
     Example:
         >>> here, there = Region((0, 0, 8, 8), score=0.6), Region((20, 20, 28, 28), score=0.9)
         >>> again = Region((1, 0, 8, 8), score=0.7)
         >>> [each.score for each in join_regions([(here,), (again, there)])]
-        [0.9, 0.6]
+        [0.9, 0.7]
     """
     if len(found) == 1:
         return found[0]
-    joined: list[Region] = []
-    for regions in found:
-        joined += [each for each in regions if not _is_among(each, joined)]
-    return tuple(sorted(joined, key=lambda each: -(1.0 if each.score is None else each.score)))
+    every = [(each, number) for number, regions in enumerate(found) for each in regions]
+    every.sort(key=lambda each: -(1.0 if each[0].score is None else each[0].score))
+    joined: list[tuple[Region, int]] = []
+    for region, number in every:
+        if not _is_among(region, [other for other, its in joined if its != number]):
+            joined.append((region, number))
+    return tuple(region for region, _ in joined)
 
 
 def _is_among(region: Region, others: Sequence[Region]) -> bool:

@@ -62,6 +62,17 @@ def test_kinds_are_kept_apart_and_regions_without_a_score_come_first() -> None:
     assert join_regions([(face,), (plate, drawn)]) == (drawn, plate, face)
 
 
+def test_a_face_that_one_rendering_shows_better_has_that_score() -> None:
+    weak, strong = Region((0, 0, 8, 8), score=0.3), Region((1, 0, 8, 8), score=0.9)
+    assert join_regions([(weak,), (strong,)]) == (strong,)
+
+
+def test_faces_of_one_rendering_that_overlap_stay_apart() -> None:
+    first, second = Region((0, 0, 8, 8), score=0.9), Region((1, 0, 9, 8), score=0.8)
+    again = Region((0, 0, 8, 8), score=0.7)
+    assert join_regions([(), (first, second), (again,)]) == (first, second)
+
+
 boxes = st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 30)] * 2).map(
     lambda each: (each[0], each[1], each[0] + each[2], each[1] + each[3])
 )
@@ -70,13 +81,17 @@ regions = st.lists(
 ).map(tuple)
 
 
+def strength(region: Region) -> float:
+    return 1.0 if region.score is None else region.score
+
+
 @given(st.lists(regions, min_size=2, max_size=4))
 def test_nothing_that_was_found_is_lost(found: list[tuple[Region, ...]]) -> None:
     joined = join_regions(found)
-    assert all(any(region is each for each in joined) for region in found[0])
     for region in (each for regions in found for each in regions):
-        assert iou([region.box_xyxy], [each.box_xyxy for each in joined]).max() >= SAME_IOU
-    scores = [1.0 if each.score is None else each.score for each in joined]
+        same = [e for e in joined if iou([region.box_xyxy], [e.box_xyxy]).max() >= SAME_IOU]
+        assert any(strength(each) >= strength(region) for each in same)
+    scores = [strength(each) for each in joined]
     assert scores == sorted(scores, reverse=True)
 
 
