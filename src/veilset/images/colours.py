@@ -29,8 +29,15 @@ NEAR: Final = 8
 OTHER: Final = 64
 """From this many levels anywhere in a picture on, its colours are others than the stored ones."""
 
+STEEP: Final = 8
+"""A profile that draws two neighbouring levels farther apart can show what is not seen as stored.
+Then more than ``NEAR`` anywhere makes a picture another. Those of cameras and screens have 2."""
+
 _ICC_MARK: Final = b"ICC_PROFILE\0"
 _GAMMA_OF_SCREENS: Final = 2.2
+
+# Tags of a profile that is a table of colours, of which a few say nothing of the others.
+_TABLES: Final = (b"A2B", b"D2B")
 
 _Convert = Callable[[Image], Image]
 
@@ -84,26 +91,70 @@ def managed(picture: Image, colours: StatedColours) -> Image | None:
         The picture in sRGB, of the same shape; None where it is nearly the same. A profile that
         cannot be used is passed by, as viewers do.
     """
-    convert = None
+    change = None
     if colours.profile:
-        convert = _by_profile(colours.profile)
+        change = _by_profile(colours.profile)
     elif colours.gamma:
-        convert = _by_gamma(colours.gamma)
-    if convert is None:
+        change = _by_gamma(colours.gamma)
+    if change is None:
         return None
-    shown = convert(picture)
+    shown = change.convert(picture)
+    return shown if picture.size and _most(shown, picture) >= change.least else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """How pixels are converted, and how far one has to move in a picture that is another."""
+
+    convert: _Convert
+    least: int
+
+
+def _judged(convert: _Convert, *, is_gray: bool = False, is_table: bool = False) -> _Change | None:
+    """Judge a conversion by what it makes of some colours; None if it is none."""
+    lines = _LINES[:1] if is_gray else _LINES
+    changed = convert(lines)
+    if is_table or _most(changed[:, 1:], changed[:, :-1]) > STEEP:
+        return _Change(convert, NEAR + 1)
+    is_near = _most(changed, lines) <= NEAR and (is_gray or _most(convert(_GRID), _GRID) <= NEAR)
+    return None if is_near else _Change(convert, OTHER)
+
+
+def _most(one: Image, other: Image) -> int:
     # Differences of uint8 would wrap around.
-    away = np.maximum(shown, picture) - np.minimum(shown, picture)
-    return shown if away.size and away.max() >= OTHER else None
+    return int((np.maximum(one, other) - np.minimum(one, other)).max())
+
+
+def _lines() -> Image:
+    """Give all grays, and all levels of each colour alone, ``(4, 256, 3)``."""
+    lines = np.zeros((4, 256, 3), np.uint8)
+    levels = np.arange(256, dtype=np.uint8)
+    lines[0] = levels[:, None]
+    for channel in range(3):
+        lines[1 + channel, :, channel] = levels
+    return lines
+
+
+def _grid() -> Image:
+    """Give colours from everywhere, ``(1, N, 3)``."""
+    steps = np.arange(0, 256, 15, dtype=np.uint8)
+    return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+
+
+_LINES: Final = _lines()
+_GRID: Final = _grid()
 
 
 @lru_cache(maxsize=8)
-def _by_profile(profile: bytes) -> _Convert | None:
+def _by_profile(profile: bytes) -> _Change | None:
+    is_table = any(name in profile for name in _TABLES)
+    # Else it is put together with the curves before it, from a few of their points.
+    flags = ImageCms.Flags.NOOPTIMIZE if is_table else ImageCms.Flags.NONE
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         is_gray = source.profile.xcolor_space.strip() == "GRAY"
-        mode = "L" if is_gray else "RGB"
-        change = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        mode, srgb = "L" if is_gray else "RGB", ImageCms.createProfile("sRGB")
+        change = ImageCms.buildTransform(source, srgb, mode, "RGB", flags=flags)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return None
 
@@ -111,18 +162,11 @@ def _by_profile(profile: bytes) -> _Convert | None:
         stored = PillowImage.fromarray(picture)
         return np.asarray(change.apply(stored.convert("L") if is_gray else stored))
 
-    steps = np.arange(0, 256, 15, dtype=np.uint8)
-    probe = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-    if is_gray:
-        probe = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    is_near = np.abs(convert(probe).astype(int) - probe).max() <= NEAR
-    return None if is_near else convert
+    return _judged(convert, is_gray=is_gray, is_table=is_table)
 
 
 @lru_cache(maxsize=8)
-def _by_gamma(gamma: float) -> _Convert | None:
+def _by_gamma(gamma: float) -> _Change | None:
     levels = np.arange(256) / 255
     curve = np.rint(255 * levels ** (1 / (gamma * _GAMMA_OF_SCREENS))).astype(np.uint8)
-    if np.abs(curve.astype(int) - np.arange(256)).max() <= NEAR:
-        return None
-    return lambda picture: curve[picture]
+    return _judged(lambda picture: curve[picture])

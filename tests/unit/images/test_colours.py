@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from tests.unit.metadata.samples import profile
@@ -18,6 +19,10 @@ from veilset.images.decode import decode_image
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 from veilset.images.renderings import decode_renderings
 from veilset.types import Image
+
+Levels = NDArray[np.int64]
+LEVELS: Levels = np.arange(256)
+WHITE = struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
 
 
 def with_curve(power: float) -> bytes:
@@ -32,18 +37,45 @@ def with_curve(power: float) -> bytes:
     return bytes(made)
 
 
-def gray_profile(power: float) -> bytes:
-    """Give a profile of grays, by ICC.1:2010: a white point and one curve."""
-    white = struct.pack(">iii", 0xF6D6, 0x10000, 0xD32D)
-    curve = b"para\0\0\0\0" + struct.pack(">HHi", 0, 0, round(power * 65536))
-    tags = [(b"wtpt", b"XYZ \0\0\0\0" + white), (b"kTRC", curve)]
+def a_profile(space: bytes, between: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """Give a profile of some tags, by ICC.1:2010."""
     place, table, body = 128 + 4 + 12 * len(tags), struct.pack(">I", len(tags)), b""
-    for name, content in tags:
+    for name, content in tags.items():
         table += struct.pack(">4sII", name, place + len(body), len(content))
         body += content.ljust(-(-len(content) // 4) * 4, b"\0")
-    head = struct.pack(">I4sI4s4s4s12s4s", place + len(body), b"", 0x04300000, b"mntr", b"GRAY",
-                       b"XYZ ", b"", b"acsp")  # fmt: skip
-    return head.ljust(68, b"\0") + white + b"\0" * 48 + table + body
+    head = struct.pack(">I4sI4s4s4s12s4s", place + len(body), b"", 0x04300000, b"mntr", space,
+                       between, b"", b"acsp")  # fmt: skip
+    return head.ljust(68, b"\0") + WHITE + b"\0" * 48 + table + body
+
+
+def gray_profile(power: float) -> bytes:
+    """Give a profile of grays: a white point and one curve."""
+    curve = b"para\0\0\0\0" + struct.pack(">HHi", 0, 0, round(power * 65536))
+    return a_profile(b"GRAY", b"XYZ ", {b"wtpt": b"XYZ \0\0\0\0" + WHITE, b"kTRC": curve})
+
+
+def profile_of_levels(levels: Levels) -> bytes:
+    """Give Pillow's sRGB profile, but that each level is first replaced by another."""
+    samples = np.clip(levels, 0, 255) / 255
+    light = np.where(samples <= 0.04045, samples / 12.92, ((samples + 0.055) / 1.055) ** 2.4)
+    points = np.rint(light * 65535).astype(">u2").tobytes()
+    curve = b"curv\0\0\0\0" + struct.pack(">I", 256) + points
+    made = profile()
+    (count,) = struct.unpack_from(">I", made, 128)
+    tags = {}
+    for at in range(132, 132 + 12 * count, 12):
+        name, offset, size = struct.unpack_from(">4sII", made, at)
+        tags[name] = curve if name[1:] == b"TRC" else made[offset : offset + size]
+    return a_profile(b"RGB ", b"XYZ ", tags)
+
+
+def profile_of_a_table(levels: Levels) -> bytes:
+    """Give a profile of a table of eight colours, in which grays are as light as their level."""
+    corners = bytes(each for at in range(8) for each in (85 * at.bit_count(), 128, 128))
+    one = struct.pack(">9i", *(65536 * each for each in (1, 0, 0, 0, 1, 0, 0, 0, 1)))
+    into = 3 * np.clip(levels, 0, 255).astype(np.uint8).tobytes()
+    table = b"mft1\0\0\0\0\3\3\2\0" + one + into + corners + 3 * bytes(range(256))
+    return a_profile(b"RGB ", b"Lab ", {b"A2B0": table, b"wtpt": b"XYZ \0\0\0\0" + WHITE})
 
 
 def gray_ramp() -> Image:
@@ -112,6 +144,36 @@ def test_ordinary_profiles_are_not_searched_twice() -> None:
 def test_a_profile_that_cannot_be_used_is_passed_by(broken: bytes) -> None:
     data = stored(gray_ramp(), "PNG", icc_profile=broken)
     assert len(decode_renderings(data)[0]) == 1
+
+
+def two_levels(dark: int, light: int) -> Image:
+    """Draw what nobody sees as stored, a square that is hardly another gray."""
+    picture = np.full((40, 40, 3), dark, np.uint8)
+    picture[10:30, 10:30] = light
+    return picture
+
+
+def test_a_profile_that_is_srgb_but_at_single_levels() -> None:
+    odd = np.where(LEVELS == 128, 255, LEVELS)
+    data = stored(two_levels(127, 128), "PNG", icc_profile=profile_of_levels(odd))
+    _, shown = decode_renderings(data)[0]
+    assert (int(shown[0, 0, 0]), int(shown[20, 20, 0])) == (127, 255)
+    same = stored(two_levels(127, 128), "PNG", icc_profile=profile_of_levels(LEVELS))
+    assert len(decode_renderings(same)[0]) == 1
+
+
+@pytest.mark.parametrize("make", [profile_of_levels, profile_of_a_table])
+def test_a_profile_that_draws_levels_apart_without_moving_one_far(make: Any) -> None:
+    apart = LEVELS + np.where(LEVELS < 128, -50, 50)
+    data = stored(two_levels(127, 128), "PNG", icc_profile=make(apart))
+    _, shown = decode_renderings(data)[0]
+    assert int(shown[20, 20, 0]) - int(shown[0, 0, 0]) > 90
+
+
+def test_a_gamma_that_draws_levels_apart_without_moving_one_far() -> None:
+    data = stored(two_levels(254, 255), "PNG")
+    _, shown = decode_renderings(with_gamma(data, 0.01))[0]
+    assert int(shown[20, 20, 0]) - int(shown[0, 0, 0]) > 40
 
 
 def test_gamma_of_a_png_is_applied() -> None:
