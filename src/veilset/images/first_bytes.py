@@ -24,11 +24,11 @@ _MARKS: Final = (
     b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL \r\n\x87\n", b"II\xbc\x01",
     b"BPG\xfb", b"FLIF", b"\x97JB2\r\n\x1a\n", b"AT&TFORM",
     # Photoshop, GIMP, DDS, OpenEXR, Radiance HDR, farbfeld, FITS, DCX, Sun raster, XPM.
-    b"8BPS", b"gimp xcf", b"DDS \x7c\0\0\0", b"\x76\x2f\x31\x01", b"#?RADIANCE", b"#?RGBE",
-    b"farbfeld", b"SIMPLE  =", b"\x3a\xde\x68\xb1", b"\x59\xa6\x6a\x95", b"/* XPM */",
+    b"8BPS\0", b"gimp xcf file\0", b"gimp xcf v0", b"DDS \x7c\0\0\0", b"\x76\x2f\x31\x01",
+    b"#?RADIANCE", b"#?RGBE", b"farbfeld\0", b"SIMPLE  =", b"\x3a\xde\x68\xb1", b"\x59\xa6\x6a\x95",
+    b"/* XPM */",
     # Raw photographs that are no TIFF: Olympus, Panasonic, Fujifilm, Canon, Sigma, Minolta.
-    b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"II\x1a\0\0\0HEAPCCDR", b"FOVb",
-    b"\0MRM",
+    b"MMOR\0", b"IIU\0", b"FUJIFILMCCD-RAW", b"II\x1a\0\0\0HEAPCCDR", b"FOVb", b"\0MRM",
 )  # fmt: skip
 # Of ISO base media files that hold pictures; the last are Canon's raw and JPEG 2000.
 _BRANDS: Final = frozenset(
@@ -151,6 +151,11 @@ def _is_scale(number: bytes) -> bool:
         return False
 
 
+def _is_olympus(head: bytes) -> bool:
+    """Whether a place of the first directory follows: the two marks are words as well."""
+    return head[:4] in (b"IIRO", b"IIRS") and head[7:8] == b"\0"
+
+
 def _is_qoi(head: bytes) -> bool:
     return head[:4] == b"qoif" and head[12:13] in (b"\3", b"\4") and head[13:14] in (b"\0", b"\1")
 
@@ -252,5 +257,6 @@ _ANY: Final = (_is_tga, _is_dicom, _is_svg)
 _TESTS: Final = {
     b"B": (_is_bmp, *_ANY), b"\0": (_is_icon, *_ANY), b"P": (_is_portable, *_ANY),
     b"q": (_is_qoi, *_ANY), b"i": (_is_icns, *_ANY), b"F": (_is_ilbm, *_ANY),
-    b"\xff": (_is_jpeg_xl, *_ANY), b"\x0a": (_is_pcx, *_ANY), b"\x01": (_is_sgi, *_ANY),
+    b"I": (_is_olympus, *_ANY), b"\xff": (_is_jpeg_xl, *_ANY), b"\x0a": (_is_pcx, *_ANY),
+    b"\x01": (_is_sgi, *_ANY),
 }  # fmt: skip

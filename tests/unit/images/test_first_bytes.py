@@ -55,7 +55,7 @@ STUBS = [
     boxed(b"isom", b"iso6", b"avif"), boxed(b"mp42", b"mif1"), b"\0\0\0\1ftyp" + bytes(8) + b"heic",
     b"\0\0\2\0\1\0\x20\x20\0\0\1\0\1\0\x30\x01\0\0\x16\0\0\0", b"\x76\x2f\x31\x01\2\0\0\0",
     b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", b"farbfeld\0\0\0\1\0\0\0\1", b"FUJIFILMCCD-RAW 0201",
-    b"IIRO\x08\0\0\0", b"IIU\0\x18\0\0\0", b"BA" + bytes(12) + b"BM" + bytes(12) + b"\x28\0\0\0",
+    b"IIRO\x08\0\0\0", b"IIRS\x08\0\0\0", b"MMOR\0\0\0\x08", b"gimp xcf file\0", b"gimp xcf v011\0", b"IIU\0\x18\0\0\0", b"BA" + bytes(12) + b"BM" + bytes(12) + b"\x28\0\0\0",
     bytes(128) + b"DICM\2\0", b"FORM\0\0\0\x40ILBMBMHD",
     b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"\xef\xbb\xbf <?xml version='1.0'?>\n<svg>",
     b"<!-- a > b --><!DOCTYPE svg [<!ENTITY a 'b'>]>\n<svg:svg>", "<?xml?><SVG >".encode("utf-16"),
@@ -69,7 +69,8 @@ NO_PICTURES = [
     b"<html><body><svg></svg></body></html>", b"<?xml version='1.0'?><annotation><folder>",
     b"<annotation/>", b"<!--", b"<!DOCTYPE", b"\0", b"0", b"7\n", bytes(600), b"\xff" * 600,
     b"\x01" * 600, b"\n" * 600, b"\x0a\5\1\x08", b"farb", b"DDS is a kind of texture",
-    b"qoif is one, too", b"icns", b"FORM 8 IS DUE", pickle.dumps([1, 2]), b"FF 0A",
+    b"qoif is one, too", b"MMORPG, fantasy", b"IIRO and IIRS", b"IIRS, a union", b"farbfeldmalerei",
+    b"gimp xcf files of a course", b"8BPS is their mark", b"8BPS", b"icns", b"FORM 8 IS DUE", pickle.dumps([1, 2]), b"FF 0A",
     np.arange(2815, 3000, dtype="<i4").tobytes(), np.array([65536, 131072] * 9, "<i4").tobytes(),
     np.array([131072, 5] * 9, "<i8").tobytes(), np.linspace(-1, 1, 200, dtype="<f4").tobytes(),
 ]  # fmt: skip
