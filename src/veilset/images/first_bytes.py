@@ -16,6 +16,7 @@ HEAD_BYTES: Final = 512
 
 # Three and four bytes: an accident among the values of a column of numbers.
 _JPEG: Final = b"\xff\xd8\xff"
+_ICONS: Final = (b"\0\0\1\0", b"\0\0\2\0")
 _TIFF: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _MARKS: Final = (
@@ -67,6 +68,8 @@ def looks_like_a_picture(head: bytes, n_bytes: int = 0) -> bool:
         return not n_bytes or _has_directory(head, n_bytes)
     if head[4:8] == b"ftyp":
         return _has_brand(head)
+    if head.startswith(_ICONS) and _is_icon(head, n_bytes):
+        return True
     return any(test(head) for test in _TESTS.get(head[:1], _ANY))
 
 
@@ -105,20 +108,28 @@ def _has_brand(head: bytes) -> bool:
 def _is_bmp(head: bytes) -> bool:
     """Whether the header that follows has a length that one has; BA is a row of BMP files."""
     at = 14 if head[:2] == b"BA" and head[14:16] == b"BM" else 0
-    sizes = (12, 16, 40, 52, 56, 64, 108, 124)
-    return head[at : at + 2] == b"BM" and int.from_bytes(head[at + 14 : at + 18], "little") in sizes
+    return head[at : at + 2] == b"BM" and _is_dib(head[at + 14 : at + 18])
 
 
-def _is_icon(head: bytes) -> bool:
+def _is_dib(length: bytes) -> bool:
+    """Whether it is a length that the second header of a BMP has."""
+    return int.from_bytes(length, "little") in (12, 16, 40, 52, 56, 64, 108, 124)
+
+
+def _is_icon(head: bytes, n_bytes: int) -> bool:
     """Whether it is an ICO or CUR with a first picture behind the list of its pictures."""
-    if head[:4] not in (b"\0\0\1\0", b"\0\0\2\0") or len(head) < 22:
+    if len(head) < 22:
         return False
     n_pictures, planes, depth = (int.from_bytes(head[at : at + 2], "little") for at in (4, 10, 12))
-    n_bytes, start = (int.from_bytes(head[at : at + 4], "little") for at in (14, 18))
+    size, start = (int.from_bytes(head[at : at + 4], "little") for at in (14, 18))
     # Planes and depth are the point of a cursor: below the largest side.
     is_entry = head[9] in (0, 255) and planes <= 256 and depth <= 256
-    is_inside = 0 < n_bytes < 1 << 24 and 6 + 16 * n_pictures <= start < 1 << 24
-    return 0 < n_pictures <= 64 and is_entry and is_inside
+    end = n_bytes or (len(head) if len(head) < HEAD_BYTES else 1 << 24)
+    is_inside = 0 < size < 1 << 24 and 6 + 16 * n_pictures <= start < end
+    # A PNG, or a BMP without its first header; it may begin behind the head.
+    begin = head[start : start + 4]
+    is_begin = len(begin) < 4 or begin == b"\x89PNG" or _is_dib(begin)
+    return 0 < n_pictures <= 64 and is_entry and is_inside and is_begin
 
 
 def _is_portable(head: bytes) -> bool:
@@ -255,7 +266,7 @@ def _is_sgi(head: bytes) -> bool:
 _ANY: Final = (_is_tga, _is_dicom, _is_svg)
 # By the first byte: values are many, and most of them are none of these.
 _TESTS: Final = {
-    b"B": (_is_bmp, *_ANY), b"\0": (_is_icon, *_ANY), b"P": (_is_portable, *_ANY),
+    b"B": (_is_bmp, *_ANY), b"P": (_is_portable, *_ANY),
     b"q": (_is_qoi, *_ANY), b"i": (_is_icns, *_ANY), b"F": (_is_ilbm, *_ANY),
     b"I": (_is_olympus, *_ANY), b"\xff": (_is_jpeg_xl, *_ANY), b"\x0a": (_is_pcx, *_ANY),
     b"\x01": (_is_sgi, *_ANY),

@@ -53,7 +53,7 @@ STUBS = [
     b"\xff\xd8\xff\xff\xe0\0\x10",
     *(boxed(each) for each in (b"avif", b"miaf", b"heim", b"heis", b"hevc", b"jpeg", b"crx ")),
     boxed(b"isom", b"iso6", b"avif"), boxed(b"mp42", b"mif1"), b"\0\0\0\1ftyp" + bytes(8) + b"heic",
-    b"\0\0\2\0\1\0\x20\x20\0\0\1\0\1\0\x30\x01\0\0\x16\0\0\0", b"\x76\x2f\x31\x01\2\0\0\0",
+    b"\0\0\2\0\1\0\x20\x20\0\0\1\0\1\0\x30\x01\0\0\x16\0\0\0\x28\0\0\0", b"\x76\x2f\x31\x01\2\0\0\0",
     b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n", b"farbfeld\0\0\0\1\0\0\0\1", b"FUJIFILMCCD-RAW 0201",
     b"IIRO\x08\0\0\0", b"IIRS\x08\0\0\0", b"MMOR\0\0\0\x08", b"gimp xcf file\0", b"gimp xcf v011\0", b"IIU\0\x18\0\0\0", b"BA" + bytes(12) + b"BM" + bytes(12) + b"\x28\0\0\0",
     bytes(128) + b"DICM\2\0", b"FORM\0\0\0\x40ILBMBMHD",
@@ -117,3 +117,17 @@ def test_random_values_are_hardly_ever_taken_for_pictures() -> None:
     assert len(found) < 10
     bytes_of_classes = [bytes(chance.choices(range(4), k=600)) for _ in range(20_000)]
     assert sum(map(looks_like_a_picture, bytes_of_classes)) <= 2
+
+
+def test_labels_of_two_bytes_are_hardly_ever_taken_for_pictures() -> None:
+    chance = np.random.default_rng(4)
+    values = [chance.integers(0, 40, 48).astype("<i2").tobytes() for _ in range(20_000)]
+    assert sum(looks_like_a_picture(each, len(each)) for each in values) <= 1
+
+
+@pytest.mark.parametrize("bitmap", [{}, {"bitmap_format": "bmp"}])
+@pytest.mark.parametrize("n_sizes", [1, 40])
+def test_icons_of_few_and_many_sizes(bitmap: dict[str, str], n_sizes: int) -> None:
+    sizes = [(side, side) for side in range(8, 8 + n_sizes)]
+    data = drawn("ICO", "RGBA", side=64, sizes=sizes, **bitmap)
+    assert looks_like_a_picture(data[:HEAD_BYTES], len(data))
