@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import socket
 from collections.abc import Iterator
 
@@ -37,8 +38,10 @@ _OF_A_CONNECTION = (ConnectionError, TimeoutError, socket.gaierror)
 
 _LONGEST_CHAIN = 16
 
-_ROOM_FOR_AN_IMAGE = 4 << 30
-"""More bytes than an image within the limits takes, in all its forms at once."""
+_MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+_ROOM_FOR_AN_IMAGE = min(4 << 30, _MEMORY // 2)
+"""More bytes than an image within the limits takes, in all its forms at once; or of a small machine
+as many as it may give: one that has no more than 4 GiB would always refuse them."""
 
 
 def is_fault(error: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import runpy
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -226,6 +227,12 @@ def test_a_service_that_is_out_of_reach_stops_the_run(error: Exception, why: str
 def test_an_error_of_the_image_may_have_any_other_behind_it() -> None:
     for error in (raised_over(ValueError()), raised_for_itself()):
         assert "(ForeignError)" in describe_failure("a.jpg", error)
+
+
+def test_a_small_machine_is_not_always_short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"SC_PHYS_PAGES": 1 << 19, "SC_PAGE_SIZE": 1 << 12}
+    monkeypatch.setattr(os, "sysconf", sizes.__getitem__)
+    assert runpy.run_path(faults.__file__)["_ROOM_FOR_AN_IMAGE"] == 1 << 30
 
 
 def test_a_want_of_memory_is_told_from_a_file_that_asks_for_too_much(
