@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import re
 import socket
 from collections.abc import Iterator
 
@@ -36,6 +37,9 @@ _REMEDY_OF = {
 # With any number, or none: libraries raise them with a text alone.
 _OF_A_CONNECTION = (ConnectionError, TimeoutError, socket.gaierror)
 
+# Of OpenVINO, ONNX Runtime and PyTorch, which have no class for it.
+_NO_MEMORY = re.compile("bad_alloc|[Ff]ailed to allocate|can't alloc")
+
 _LONGEST_CHAIN = 16
 
 _MEMORY = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -47,10 +51,11 @@ as many as it may give: one that has no more than 4 GiB would always refuse them
 def is_fault(error: BaseException) -> bool:
     """Whether an error is of the machine: it would have come with any file.
 
-    A ``MemoryError`` is, if there is no room now even for an image within the limits. Else it
-    asked for more than any such image does: a broken file says that it is that large.
+    A want of memory is, if there is no room now even for an image within the limits. Else it
+    asked for more than any such image does: a broken file says that it is that large. Of the
+    memory of a GPU nobody can tell which it is.
     """
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
         return _is_short_of_memory()
     is_of_system = isinstance(error, OSError) and error.errno in _REMEDY_OF
     return is_of_system or isinstance(error, _OF_A_CONNECTION)

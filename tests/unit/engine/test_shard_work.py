@@ -235,11 +235,23 @@ def test_a_small_machine_is_not_always_short_of_memory(monkeypatch: pytest.Monke
     assert runpy.run_path(faults.__file__)["_ROOM_FOR_AN_IMAGE"] == 1 << 30
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        # ONNX Runtime, OpenVINO and PyTorch, of which each has a way of its own.
+        ForeignError("RUNTIME_EXCEPTION : Non-zero status code: std::bad_alloc"),
+        RuntimeError("Check 'ptr' failed: Failed to allocate 127401984 bytes of memory"),
+        RuntimeError("[CPU] GroupConvolution node with name '478/WithoutBiases' can't alloc"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
 def test_a_want_of_memory_is_told_from_a_file_that_asks_for_too_much(
-    monkeypatch: pytest.MonkeyPatch,
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "(MemoryError)" in describe_failure("a.jpg", MemoryError())
+    assert f"({type(error).__name__})" in describe_failure("a.jpg", error)
     # More than any machine has.
     monkeypatch.setattr(faults, "_ROOM_FOR_AN_IMAGE", 1 << 60)
     with pytest.raises(RunError, match=r"a.jpg .*not enough memory\. .*fewer --workers"):
-        describe_failure("a.jpg", MemoryError())
+        describe_failure("a.jpg", error)
+    assert "(ValueError)" in describe_failure("a.jpg", ValueError("of the image"))
