@@ -274,8 +274,10 @@ def _ask(
     except Exception as error:  # noqa: BLE001  one bad image never stops the run
         if len(images) == 1:
             return [error]
-        return [answer for image in images for answer in _ask(function, [image])]
-    return list(answers)
+    else:
+        return list(answers)
+    # Not above: what one image comes to would seem to follow from what all came to.
+    return [answer for image in images for answer in _ask(function, [image])]
 
 
 def _not_told(seen: Seen, what: str, error: Exception) -> Seen:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.unit.audit.drawn_place import ALL, SMALL, Place, place
@@ -35,7 +37,7 @@ from veilset.errors import (
 )
 from veilset.files import sha256_file
 from veilset.images.decode import decode_image
-from veilset.types import Annotations, Origin, Status
+from veilset.types import Annotations, Image, Origin, Status
 
 __all__ = ["place"]
 
@@ -143,6 +145,17 @@ def test_one_image_at_which_an_estimator_fails_costs_no_other(
     assert TOLD not in told["message"] + caplog.text
     assert place.found()["a/2.png"].regions == (face(),)
     assert place.found()["b/1.png"].regions[0].attributes
+
+
+def test_what_is_wrong_with_one_image_is_not_what_was_wrong_with_all() -> None:
+    def fail(images: Sequence[Image]) -> list[object]:
+        raise ConnectionError if len(images) > 1 else ValueError
+
+    answers = looking._ask(fail, [np.zeros((1, 1, 3), np.uint8)] * 2)
+    assert [(type(each), getattr(each, "__context__", None)) for each in answers] == [
+        (ValueError, None),
+        (ValueError, None),
+    ]
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf"), None, [1]])
