@@ -66,6 +66,6 @@ def _through_alpha(pictures: Sequence[Image], stored: Native) -> list[Image]:
 
 def _on(colours: Image, alpha: Image, ground: int) -> Image:
     """Compose 8-bit colours and alpha over a gray, in integers: half a level is rounded up."""
-    opacity = alpha.astype(np.uint32)
+    opacity = alpha.astype(np.uint16)
     mixed = colours * opacity + ground * (255 - opacity)
     return ((mixed + 127) // 255).astype(np.uint8)
