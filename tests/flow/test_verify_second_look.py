@@ -98,16 +98,19 @@ def test_second_detectors_are_the_other_installed_ones(release: Release) -> None
     assert found == {"a/one.jpg": failed, "c/turned.jpg": failed, **CLEAN}
 
 
-@pytest.mark.parametrize("error", [RunError("Out of reach."), TimeoutError("timed out")])
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(RunError("Out of reach."), r"Out of reach\."), (TimeoutError(), r"\(detector 'planted'\)")],
+)
 def test_a_detector_that_is_out_of_reach_stops_the_run_and_it_goes_on_later(
-    release: Release, monkeypatch: pytest.MonkeyPatch, error: Exception
+    release: Release, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
 ) -> None:
     def out_of_reach(_self: Planted, _images: object) -> NoReturn:
         raise error
 
     with monkeypatch.context() as patch:
         patch.setattr(Planted, "detect", out_of_reach)
-        with pytest.raises(RunError):
+        with pytest.raises(RunError, match=said):
             release.verify()
         with pytest.raises(RunError, match="not finished"):
             release.verdicts()

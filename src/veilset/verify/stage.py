@@ -237,8 +237,8 @@ def _look_again(
                 exam.add("check-failed", Level.ERROR, str(answer))
                 continue
             if isinstance(answer, Exception):
-                message = describe_failure(exam.entry.image_id, answer)
-                exam.add("check-failed", Level.ERROR, message)
+                what = f"{exam.entry.image_id} (detector {name!r})"
+                exam.add("check-failed", Level.ERROR, describe_failure(what, answer))
                 continue
             found = [region for region in answer if contract.concerns(region.kind)]
             size_wh = (renderings[0].shape[1], renderings[0].shape[0])
