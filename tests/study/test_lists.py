@@ -43,6 +43,30 @@ def test_images_come_as_in_image_folder(yaml_file: Path) -> None:
         assert images.labels.tolist() == [int("dog" in name) for name in names]
 
 
+def test_a_folder_deeper_than_the_stack_of_python(
+    yaml_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = (yaml_file.parent / "photos/train/cat/0.png").read_bytes()
+    before = find_images(read_study(yaml_file)).lists["train"].image_ids
+    for root in ("photos", "released"):
+        monkeypatch.chdir(yaml_file.parent / root / "train/cat")
+        for _ in range(1010):
+            Path("d").mkdir()
+            os.chdir("d")
+        Path("0.png").write_bytes(photo)
+    try:
+        found = find_images(read_study(yaml_file)).lists["train"].image_ids
+    finally:
+        # What cleans up after the tests calls itself for each folder, too.
+        for root in ("photos", "released"):
+            os.chdir(yaml_file.parent / root / "train/cat" / ("d/" * 1010))
+            Path("0.png").unlink()
+            for _ in range(1010):
+                os.chdir("..")
+                Path("d").rmdir()
+    assert set(found) - set(before) == {"train/cat/" + "d/" * 1010 + "0.png"}
+
+
 def test_a_list_is_written_and_read(yaml_file: Path, tmp_path: Path) -> None:
     images = find_images(read_study(yaml_file)).lists["val"]
     write_list(tmp_path / "lists" / "val.parquet", images)

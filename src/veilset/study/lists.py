@@ -196,16 +196,20 @@ def _files_of(spec: SettingSpec, split: str, classes: Sequence[str]) -> dict[str
 
 
 def _walk(folder: Path, name: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), f"{name}/{entry.name}")
-            elif has_suffix(entry.name, IMAGE_SUFFIXES):
-                if not entry.name.isascii():
-                    _check_text(entry.name, name)
-                yield f"{name}/{entry.name}", entry.stat().st_size
+    # A list instead of recursion: a tree may be deeper than Python's stack.
+    left = [(str(folder), name)]
+    while left:
+        folder_path, prefix = left.pop()
+        with os.scandir(folder_path) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    left.append((entry.path, f"{prefix}/{entry.name}"))
+                elif has_suffix(entry.name, IMAGE_SUFFIXES):
+                    if not entry.name.isascii():
+                        _check_text(entry.name, prefix)
+                    yield f"{prefix}/{entry.name}", entry.stat().st_size
 
 
 def _check_text(name: str, folder: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -171,3 +172,23 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match="differ in their suffix"):
         write_yolo(tmp_path / "out", both)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_deeper_than_the_stack_of_python(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path, {"data.yaml": DATA, "labels/a.txt": "1 0.5 0.5 1 1\n"})
+    monkeypatch.chdir(tmp_path / "labels")
+    for _ in range(1010):
+        Path("d").mkdir()
+        os.chdir("d")
+    Path("b.txt").write_text("")
+    try:
+        found = list(read_yolo(tmp_path))
+    finally:
+        # What cleans up after the tests calls itself for each folder, too.
+        Path("b.txt").unlink()
+        for _ in range(1010):
+            os.chdir("..")
+            Path("d").rmdir()
+    assert [each.image_id for each in found] == ["images/a", "images/" + "d/" * 1010 + "b"]

@@ -27,10 +27,21 @@ def walk(folder: Path, suffix: str) -> Iterator[tuple[str, Path]]:
     Raises:
         AnnotationError: If a folder cannot be listed.
     """
-    yield from _walk(folder, "", suffix)
+    # A stack instead of recursion: a tree may be deeper than Python's stack.
+    stack = [_entries(folder, "")]
+    while stack:
+        name, is_folder = next(stack[-1], ("", False))
+        if not name:
+            stack.pop()
+        elif is_folder:
+            stack.append(_entries(folder, f"{name}/"))
+        elif name.lower().endswith(suffix):
+            yield name, folder / name
 
 
-def _walk(folder: Path, inside: str, suffix: str) -> Iterator[tuple[str, Path]]:
+def _entries(root: Path, prefix: str) -> Iterator[tuple[str, bool]]:
+    """Give the path of each entry of a folder, sorted, and whether it is a folder."""
+    folder = root / prefix
     try:
         with os.scandir(folder) as entries:
             found = sorted(
@@ -42,11 +53,7 @@ def _walk(folder: Path, inside: str, suffix: str) -> Iterator[tuple[str, Path]]:
         raise AnnotationError(
             f"The folder {folder} cannot be listed ({error.strerror}). Check the path."
         ) from error
-    for name, is_folder in found:
-        if is_folder:
-            yield from _walk(folder / name, f"{inside}{name}/", suffix)
-        elif name.lower().endswith(suffix):
-            yield inside + name, folder / name
+    return ((prefix + name, is_folder) for name, is_folder in found)
 
 
 def read_small(path: Path) -> bytes:
