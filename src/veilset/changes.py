@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""By which values two records differ."""
+"""By which values two records differ, and how that is said."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+_N_TOLD: Final = 3
 
 
 def changed_values(
@@ -46,6 +48,31 @@ def telling_change(
         if place.endswith(".name")
     ]
     return next(iter(names or changed), None)
+
+
+def told(place: str, old: object, new: object) -> str:
+    """Say what changed; of two lists, what was added and what is gone.
+
+    Example:
+        >>> told("cells", 6, 8), told("kinds", ["face", "plate"], ["face", "body"])
+        ('cells changed from 6 to 8', "kinds changed: 'body' added; 'plate' gone")
+    """
+    if isinstance(old, list) and isinstance(new, list):
+        lacking = [
+            f"{_some(lines)} {verb}"
+            for verb, lines in (
+                ("added", [each for each in new if each not in old]),
+                ("gone", [each for each in old if each not in new]),
+            )
+            if lines
+        ]
+        return f"{place} changed: {'; '.join(lacking) or 'the same in another order or number'}"
+    return f"{place} changed from {old!r} to {new!r}"
+
+
+def _some(values: Sequence[object]) -> str:
+    more = f" and {len(values) - _N_TOLD:,} more" if len(values) > _N_TOLD else ""
+    return ", ".join(map(repr, values[:_N_TOLD])) + more
 
 
 def _flat(value: object, prefix: str = "") -> dict[str, object]:

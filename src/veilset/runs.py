@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Self
 
-from veilset.changes import telling_change
+from veilset.changes import telling_change, told
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import finite, ordered_name, read_object, write_atomically
 from veilset.locks import LOCK, lock_folder
@@ -367,8 +367,9 @@ def refuse_foreign_files(folder: Path, known: Collection[str]) -> None:
 
 def _check_same(folder: Path, stage: str, before: dict[str, Any], now: dict[str, Any]) -> None:
     if change := telling_change(before, now):
-        key, old, new = change
+        place, old, new = change
+        what = told(place.split(".", 1)[-1], old, new)
         raise ResumeMismatchError(
-            f"Cannot resume the {stage} run in {folder}: {key.split('.', 1)[-1]} changed from "
-            f"{old!r} to {new!r}. Restore it, or start a new run in another folder."
+            f"Cannot resume the {stage} run in {folder}: {what}. "
+            "Restore it, or start a new run in another folder."
         )

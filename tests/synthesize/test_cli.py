@@ -6,14 +6,17 @@ from __future__ import annotations
 import json
 import os
 import signal
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from veilset.cli.app import app
+from veilset.cli.synthesize import _say_selection
 from veilset.cli.synthesize_talk import EXIT_STOPPED, TrainingLine
 from veilset.errors import ConfigError, RunError
+from veilset.synthesize.closeness import mutual_information
 from veilset.synthesize.reconstruction_training import WIDTHS
 from veilset.synthesize.training import TrainingProgress
 
@@ -122,3 +125,13 @@ def test_a_seed_or_a_number_of_threads_that_no_machine_takes_is_named(
             assert isinstance(found.exception, ConfigError)
             assert f"There cannot be {threads} threads. Give 1 to 1024" in str(found.exception)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_unit_of_an_estimate_stands_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    old = [0, 1] * 10 + [0]
+    found = asdict(mutual_information(old, old))
+    told = {"way": "all", "n_edits": 21, "n_faces": 21, "editable": ["Young"]}
+    _say_selection(told | {"mutual_information": {"Young": found}})
+    said = capsys.readouterr().err
+    assert "Young tells the most of the old: 0.9984 bit [" in said
+    assert said.rstrip().endswith("], n = 21")

@@ -83,6 +83,18 @@ def test_changed_settings_are_refused_with_both_values(tmp_path: Path) -> None:
         do_all(tmp_path, shards("a"), method={"cells": 6})
 
 
+def test_of_long_lists_only_what_differs_is_told(tmp_path: Path) -> None:
+    methods = [f"blur:strength={number}" for number in range(20)]
+    do_all(tmp_path, shards("a"), settings=methods)
+    with pytest.raises(ResumeMismatchError) as told:
+        do_all(tmp_path, shards("a"), settings=[*methods[1:], "veil"])
+    assert "settings changed: 'veil' added; 'blur:strength=0' gone. Restore" in str(told.value)
+    with pytest.raises(ResumeMismatchError, match=r"'blur:strength=2' and 17 more gone\. Restore"):
+        do_all(tmp_path, shards("a"), settings=[])
+    with pytest.raises(ResumeMismatchError, match="changed: the same in another order or number"):
+        do_all(tmp_path, shards("a"), settings=methods[::-1])
+
+
 def test_another_method_is_told_by_its_name(tmp_path: Path) -> None:
     faces = {"name": "synthesize", "draws_faces": True, "parameters": {"model": "x"}}
     plain = {"name": "veil", "parameters": {"cells": 6}}

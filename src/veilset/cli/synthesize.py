@@ -350,7 +350,7 @@ def _say_selection(told: Mapping[str, Any]) -> None:
     )
     if told["mutual_information"]:
         most = max(told["mutual_information"].items(), key=lambda each: each[1]["value"])
-        say(f"the new {most[0]} tells the most of the old: {_told(most[1])} bit")
+        say(f"the new {most[0]} tells the most of the old: {_told(most[1])}")
     if "distance_before" in told:
         say(
             f"largest distance from the reference: {told['distance_before']:.3f} before, "
@@ -375,7 +375,7 @@ def _inputs(detail: str, cells: int, planes: str) -> InputConfig:
 
 def _told(measured: Mapping[str, Any]) -> str:
     """Give a measurement as people read it."""
-    value, n = f"{measured['value']:.4f}", f"n = {measured['n']:,}"
+    value, n = f"{measured['value']:.4f} {measured['unit']}".rstrip(), f"n = {measured['n']:,}"
     low, high = finite(measured["low"]), finite(measured["high"])
     if low is None or high is None:
         return f"{value}, no interval, {n}"

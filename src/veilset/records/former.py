@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from veilset.changes import changed_values, told
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.packages import package_versions
 from veilset.records.table import check_tables
-from veilset.runs import read_manifest
+from veilset.runs import json_bytes, read_manifest
 
 # They decide which rows share a file, and not what is in a row.
 _NO_MATTER = ("shard_size",)
@@ -32,19 +34,12 @@ def find_difference(manifest: Mapping[str, Any], config: Mapping[str, Any]) -> s
         >>> find_difference(manifest, {"shard_size": 7, "method": {"name": "blur"}})
         "method.name changed from 'veil' to 'blur'"
     """
-    before = dict(_flat(manifest["config"]))
-    now = dict(_flat(config))
-    packages = package_versions()
-    for versions, into in ((manifest["packages"], before), (packages, now)):
+    was, now = (json.loads(json_bytes(each)) for each in (manifest["config"], config))
+    for versions, into in ((manifest["packages"], was), (package_versions(), now)):
         for name in versions.keys() - set(_OTHER_PACKAGES):
             into[f"the version of {name}"] = versions[name]
-    for name in sorted(before.keys() | now.keys()):
-        if name not in _NO_MATTER and before.get(name) != now.get(name):
-            return (
-                f"{name} changed from {before.get(name, 'not set')!r} "
-                f"to {now.get(name, 'not set')!r}"
-            )
-    return ""
+    changed = (each for each in changed_values(was, now) if each[0] not in _NO_MATTER)
+    return next((told(*change) for change in changed), "")
 
 
 def open_former(folder: Path, stage: str, config: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -73,12 +68,3 @@ def open_former(folder: Path, stage: str, config: Mapping[str, Any]) -> Mapping[
         )
     check_tables(folder, manifest)
     return manifest
-
-
-def _flat(value: object, prefix: str = "") -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping) and value:
-        for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        # As it comes back from a file: a tuple is a list there.
-        yield prefix, list(value) if isinstance(value, tuple) else value

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from veilset.changes import changed_values
+from veilset.changes import changed_values, told
 from veilset.errors import ResumeMismatchError
 from veilset.files import read_object, write_atomically
 from veilset.packages import package_versions
@@ -103,9 +103,9 @@ def check_started(folder: Path, started: Mapping[str, Any]) -> None:
 def check_unchanged(folder: Path, before: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     """Compare what a run is with what it was; arguments and errors as ``check_started``."""
     now = json.loads(json_bytes(asked))
-    for key, old, new in changed_values(before, now):
+    for change in changed_values(before, now):
         raise ResumeMismatchError(
-            f"Cannot resume {now['run_id']}: {key} changed from {old!r} to {new!r}. Restore it, "
+            f"Cannot resume {now['run_id']}: {told(*change)}. Restore it, "
             f"or delete {folder} to train anew."
         )
 

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from veilset.changes import changed_values
+from veilset.changes import changed_values, told
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import finite, read_object, write_atomically
 from veilset.learning import checkpoint
@@ -142,10 +142,10 @@ def open_folder(folder: Path, facts: Mapping[str, Any]) -> Iterator[None]:
         path, now = folder / STARTED, json.loads(json_bytes(facts))
         if path.exists():
             before = read_object(path, "Restore it, or train into another folder.")
-            for key, old, new in changed_values(before, now):
+            for change in changed_values(before, now):
                 raise ResumeMismatchError(
-                    f"Cannot go on with the training in {folder}: {key} changed from {old!r} to "
-                    f"{new!r}. Restore it, or train into another folder."
+                    f"Cannot go on with the training in {folder}: {told(*change)}. "
+                    "Restore it, or train into another folder."
                 )
         else:
             refuse_foreign_files(folder, {LOCK})
