@@ -35,20 +35,25 @@ class Answer(Enum):
 
 
 def try_lock(
-    descriptor: int, part: tuple[int, int] | None = None, *, waits: bool = False
+    descriptor: int,
+    part: tuple[int, int] | None = None,
+    *,
+    waits: bool = False,
+    is_shared: bool = False,
 ) -> Answer:
-    """Ask for the only lock on an open file.
+    """Ask for the only lock on an open file, or for one of several.
 
     Args:
         descriptor: Of the file; the lock on the whole file is held until it is closed.
         part: Length and start of the bytes to lock (POSIX), a length of 0 for all that follow;
             None for the whole file (BSD).
         waits: Whether to wait until nobody else holds it.
+        is_shared: Whether others may hold a shared lock beside it.
 
     Raises:
         OSError: If asking fails for another reason than those of ``Answer``.
     """
-    how = fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB)
+    how = (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | (0 if waits else fcntl.LOCK_NB)
     try:
         if part is None:
             fcntl.flock(descriptor, how)

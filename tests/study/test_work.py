@@ -22,6 +22,7 @@ from veilset.errors import ConfigError, ResumeMismatchError, RunError
 from veilset.files import sha256_file
 from veilset.study import records
 from veilset.study.claims import claim
+from veilset.study.kept import KeptFolder
 from veilset.study.layout import read_predictions
 from veilset.study.local_workers import work_locally
 from veilset.study.one_run import WEIGHTS, is_complete
@@ -248,6 +249,20 @@ def test_no_run_is_claimed_where_there_are_no_locks(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with pytest.raises(RunError, match=says):
         claim(tmp_path / "run")
+
+
+def test_no_pixels_are_kept_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with (
+        pytest.raises(RunError, match="lies where files cannot be locked"),
+        KeptFolder(tmp_path / ".kept", 0),
+    ):
+        pass
 
 
 def test_a_killed_process_frees_its_run(tmp_path: Path) -> None:

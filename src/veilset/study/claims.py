@@ -9,7 +9,7 @@ from typing import Self
 
 from veilset.errors import RunError
 from veilset.files import writing
-from veilset.locks import LOCK, Answer, keep_if_ours
+from veilset.locks import LOCK, Answer, keep_if_ours, try_lock
 
 
 class Claim:
@@ -44,11 +44,27 @@ def claim(folder: Path) -> Claim | None:
         return Claim(lock_fd)
     if answer is Answer.HELD:
         return None
-    raise without_locks(folder)
+    raise _without_locks(folder)
 
 
-def without_locks(folder: Path) -> RunError:
-    """Give the sentence about a folder in which files cannot be locked."""
+def wait_for_lock(path: Path, *, is_shared: bool = False) -> int:
+    """Lock a file as soon as others let it; held until the descriptor that it gives is closed.
+
+    Raises:
+        OSError: If the file cannot be opened.
+        RunError: If files cannot be locked there.
+    """
+    lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        if try_lock(lock_fd, waits=True, is_shared=is_shared) is not Answer.OURS:
+            raise _without_locks(path.parent)
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return lock_fd
+
+
+def _without_locks(folder: Path) -> RunError:
     return RunError(
         f"{folder} lies where files cannot be locked, so that processes cannot share the "
         "runs. Run one process on a local disk, or use a file system with locks."

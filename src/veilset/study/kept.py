@@ -7,11 +7,10 @@ in the study's own, and the last process that used it removes it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +22,8 @@ from PIL import Image as PillowImage
 from veilset.errors import DatasetError, RunError
 from veilset.files import discard_part, make_private, part_path, sha256_hex, writing
 from veilset.images.pictures import reader_errors
+from veilset.locks import Answer, try_lock
+from veilset.study.claims import wait_for_lock
 from veilset.study.pictures import FileSource, PictureSource, named_errors
 from veilset.types import Image
 
@@ -125,11 +126,9 @@ class KeptFolder:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(self.folder)
-        except BlockingIOError:
-            # Another process still uses it, and will remove it.
-            pass
+            # While another process uses it, that one will remove it.
+            if try_lock(self._lock) is Answer.OURS:
+                shutil.rmtree(self.folder)
         finally:
             os.close(self._lock)
             self._lock = -1
@@ -166,24 +165,20 @@ class KeptFolder:
 def _shared_lock(path: Path) -> int:
     """Open and lock a file; -1 if it was removed in between."""
     try:
-        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        lock = wait_for_lock(path, is_shared=True)
     except FileNotFoundError:
         return -1
-    fcntl.flock(lock, fcntl.LOCK_SH)
-    try:
+    with suppress(FileNotFoundError):
         if path.stat().st_ino == os.fstat(lock).st_ino:
             return lock
-    except FileNotFoundError:
-        pass
     os.close(lock)
     return -1
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = wait_for_lock(path)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
         os.close(lock)

@@ -11,10 +11,9 @@ from typing import Any
 
 from veilset.errors import ResumeMismatchError, RunError
 from veilset.files import sha256_file, sha256_hex, write_atomically, writing
-from veilset.locks import Answer, try_lock
 from veilset.runs import json_bytes, make_folder
 from veilset.study.checks import check_objects, check_settings
-from veilset.study.claims import without_locks
+from veilset.study.claims import wait_for_lock
 from veilset.study.config import FORMAT, StudyConfig
 from veilset.study.layout import StudyPaths
 from veilset.study.lists import SPLITS, FoundImages, ImageList, find_images, read_list, write_list
@@ -180,12 +179,8 @@ def _locked(folder: Path) -> Iterator[None]:
     """Write the files that all processes share one after the other."""
     path = folder / "lock"
     with writing(path):
-        lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock_fd = wait_for_lock(path)
     try:
-        with writing(path):
-            answer = try_lock(lock_fd, waits=True)
-        if answer is not Answer.OURS:
-            raise without_locks(folder)
         yield
     finally:
         os.close(lock_fd)
