@@ -59,6 +59,7 @@ STANDARD = (
 _RESERVED = (CLEAR, FILLED)
 _LONGEST_NAME = 80
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._=:,+-]{0,79}")
+_PAIRS = re.compile(",(?=[^,=]*=)")
 _NOT_IN_NAME = re.compile(r"[^A-Za-z0-9 ._=:,+-]")
 
 Parameters = Mapping[str, str | int | float | bool]
@@ -112,7 +113,8 @@ def method_setting(text: str) -> Setting:
     """Read a method and its parameters.
 
     Args:
-        text: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE``.
+        text: ``NAME`` or ``NAME:KEY=VALUE,KEY=VALUE``. A comma that no other ``KEY=`` follows is
+            part of the value, as of a path.
 
     Returns:
         Called as the text, without folders; ``-`` stands for what a name cannot hold.
@@ -131,7 +133,7 @@ def method_setting(text: str) -> Setting:
         raise ConfigError(f"--method {text!r} is not of the form NAME[:KEY=VALUE,...].")
     parameters: dict[str, str | int | float | bool] = {}
     name = text
-    for pair in filter(None, rest.split(",")):
+    for pair in _PAIRS.split(rest) if rest else ():
         key, equals, value = pair.partition("=")
         if not equals or not key.strip() or not value.strip():
             raise ConfigError(f"{pair!r} in {text!r} is not of the form KEY=VALUE.")

@@ -53,8 +53,9 @@ def run(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="A method, applied in memory, as blur:strength=0.2; may be repeated. Without "
-            "methods and releases: every method, at several strengths.",
+            help="A method, applied in memory, as blur:strength=0.2; may be repeated. A value may "
+            "hold a comma that no other KEY= follows. Without methods and releases: every method, "
+            "at several strengths.",
             metavar="NAME[:KEY=VALUE,...]",
         ),
     ] = None,

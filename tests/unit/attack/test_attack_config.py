@@ -83,12 +83,19 @@ def test_parameters_are_pairs(text: str) -> None:
         ("\u00fcn\u00ef.onnx", "-n-.onnx"),
         ("/deep/" + "x" * 90, "x" * 63),
         ("/", ""),
+        ("/of cats, dogs, and men/generator.onnx", "generator.onnx"),
+        ("a,b.onnx", "a,b.onnx"),
     ],
 )
 def test_a_model_may_be_called_anything(model: str, shown: str) -> None:
     setting = method_setting(f"synthesize:model={model}")
     assert setting.name == f"synthesize:model={shown}"
     assert setting.parameters == {"model": model}
+
+
+def test_other_parameters_may_follow_a_comma_in_a_value() -> None:
+    found = method_setting("synthesize:model=a,b/c.onnx,feather=0.1").parameters
+    assert found == {"model": "a,b/c.onnx", "feather": "0.1"}
 
 
 @pytest.mark.parametrize("text", ["", " ", ":cells=3"])
