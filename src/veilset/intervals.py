@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Intervals of proportions, means and counts, for every number that can be published."""
+"""Intervals of proportions, means and counts, for every number that can be published.
+
+And ``holm``, for p values: where there are several, some are small by chance.
+"""
 
 from __future__ import annotations
 
@@ -159,6 +162,28 @@ def clustered_rate(counts: Sequence[int], exposure: float) -> tuple[float, float
         phi = max(1.0, math.fsum((count - mean) ** 2 for count in counts) / (n - 1) / mean)
     low, high = poisson_interval(total / phi)
     return low * phi / exposure, high * phi / exposure
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p values for their number, after Holm (1979, Scand. J. Statist. 6, 65-70).
+
+    Args:
+        p_values: One for each test, in [0, 1].
+
+    Returns:
+        The corrected values, in the same order: reject where one is below 0.05, and the
+        probability of a single false rejection among all is below 0.05.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    corrected = [0.0] * len(p_values)
+    least = 0.0
+    for rank, (p, i) in enumerate(sorted((p, i) for i, p in enumerate(p_values))):
+        least = max(least, min(1.0, (len(p_values) - rank) * p))
+        corrected[i] = least
+    return corrected
 
 
 def _check_proportion(k: int, n: int) -> None:

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.audit.drawn_set import face, failed, looked, not_looked, write_set
-from veilset.audit.comparisons import GroupSums, compare, holm
+from veilset.audit.comparisons import GroupSums, compare
 from veilset.audit.counts import AREA_SHARE_EDGES, COVERED_EDGES
 from veilset.audit.hierarchy import read_hierarchy
 from veilset.audit.matching import found_by, protected_by
@@ -215,18 +215,6 @@ def test_the_interval_of_the_difference_holds_it_as_often_as_it_says() -> None:
         found = compare(draw_two_groups(generator, effect=0))
         inside += found.low <= 0 <= found.high
     assert inside / 600 >= 0.92
-
-
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_by_its_definition(p_values: list[float]) -> None:
-    corrected = holm(p_values)
-    m = len(p_values)
-    ordered = sorted(p_values)
-    for p, got in zip(p_values, corrected, strict=True):
-        rank = ordered.index(p)
-        steps = [min(1.0, (m - i) * ordered[i]) for i in range(rank + 1)]
-        # Equal values may stand at several ranks; the first of them decides.
-        assert got == pytest.approx(max(steps))
 
 
 def brute_found(truth: list[Any], ours: list[Any], least: float) -> list[bool]:

@@ -17,7 +17,6 @@ from veilset.study.statistics import (
     benjamini_hochberg,
     detectable_mean,
     detectable_normal,
-    holm,
     mean_sem,
     pearson,
     t_interval,
@@ -124,13 +123,6 @@ def test_the_published_p_belongs_to_the_published_r():
     # The paper, section 4: r = 0.28 over 1,000 categories, p = 6.31e-20 with r unrounded.
     p = stats.t.sf(0.2839 * np.sqrt(998 / (1 - 0.2839**2)), 998) * 2
     assert p == pytest.approx(6.31e-20, rel=0.05)
-
-
-def test_holm_by_hand():
-    # Sorted: .01 x 4, .02 x 3, .03 x 2, .5 x 1, never falling.
-    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([None]) == [None]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

@@ -19,6 +19,7 @@ from veilset.intervals import (
     clopper_pearson,
     clustered_rate,
     gamma_share,
+    holm,
     poisson_interval,
     wilson,
 )
@@ -111,3 +112,18 @@ def test_what_is_no_count_or_mean_is_refused() -> None:
     for counts, exposure in (([], 1.0), ([-1], 1.0), ([1], 0.0)):
         with pytest.raises(ConfigError, match="rate"):
             clustered_rate(counts, exposure)
+
+
+def test_holm_by_hand() -> None:
+    # Sorted: .01 x 4, .02 x 3, .03 x 2, .5 x 1, never falling.
+    assert holm([0.5, 0.01, 0.03, 0.02]) == pytest.approx([0.5, 0.04, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), max_size=8))
+def test_holm_is_that_of_the_definition(p_values: list[float]) -> None:
+    found, m = holm(p_values), len(p_values)
+    order = np.argsort(p_values, kind="stable")
+    for rank, i in enumerate(order):
+        steps = [(m - k) * p_values[order[k]] for k in range(rank + 1)]
+        assert found[i] == pytest.approx(min(1.0, max(steps)))

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from veilset.audit.shares import Clusters, clustered_share
@@ -91,25 +90,3 @@ def compare(sums: GroupSums) -> Difference:
     if variance <= 1e-18:
         return Difference(value, low, high, 1.0)
     return Difference(value, low, high, math.erfc(abs(value) / math.sqrt(2 * variance)))
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct the p values of several tests for their number (Holm, 1979).
-
-    Args:
-        p_values: One for each test, in [0, 1].
-
-    Returns:
-        The corrected values, in the same order: reject where one is below 0.05, and the
-        probability of a single false rejection among all is below 0.05.
-
-    Example:
-        >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03, 0.005])]
-        [0.03, 0.06, 0.06, 0.02]
-    """
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda each: p_values[each])):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = highest
-    return corrected

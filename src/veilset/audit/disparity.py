@@ -9,12 +9,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from veilset.audit.comparisons import Difference, GroupSums, compare, holm
+from veilset.audit.comparisons import Difference, GroupSums, compare
 from veilset.audit.config import AuditConfig
 from veilset.audit.database import Database
 from veilset.audit.shares import Clusters, as_json, clustered_share
 from veilset.audit.skin_tone import CLASSES
 from veilset.audit.who import AGE_EDGES, age_group
+from veilset.intervals import holm
 
 OUTCOMES = ("found", "protected")
 

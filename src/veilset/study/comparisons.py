@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from veilset.intervals import holm
 from veilset.study.found import Found
 from veilset.study.paired import Drop
 from veilset.study.scores import METRIC_NAMES, METRICS, Question
 from veilset.study.small_faces import Contrast, contrast
-from veilset.study.statistics import holm
 from veilset.study.tables import (
     AVERAGE,
     Cell,
@@ -260,10 +260,10 @@ def contrast_cells(found: Contrast | None) -> dict[str, Cell]:
 def correct_for_many(rows: Sequence[dict[str, Cell]], keys: Sequence[str]) -> None:
     """Put Holm's correction into the rows, among those that agree in these keys."""
     families: dict[tuple[Cell, ...], list[dict[str, Cell]]] = {}
-    for row in rows:
+    for row in (each for each in rows if each["p"] is not None):
         families.setdefault(tuple(row[key] for key in keys), []).append(row)
     for family in families.values():
-        p_values = [None if row["p"] is None else _number(row["p"]) for row in family]
+        p_values = [_number(row["p"]) for row in family]
         for row, corrected in zip(family, holm(p_values), strict=True):
             row["p_holm"] = corrected
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -244,25 +243,6 @@ def pearson(x: ArrayLike, y: ArrayLike) -> Correlation:
     # Means that are equal differ in their last digit by the order of summation: ranks must not.
     rank = float(stats.spearmanr(a.round(ROUNDING), b.round(ROUNDING)).statistic)
     return Correlation(r, float(found.pvalue), low, high, rank, n)
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct p values for their number, after Holm (1979, Scand. J. Statist. 6, 65-70).
-
-    Args:
-        p_values: In [0, 1]; None where there was no test, which stays None and is not counted.
-
-    Example:
-        >>> holm([0.01, None, 0.04, 0.03])
-        [0.03, None, 0.06, 0.06]
-    """
-    order = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    least = 0.0
-    for rank, (p, i) in enumerate(order):
-        least = max(least, min(1.0, (len(order) - rank) * p))
-        corrected[i] = least
-    return corrected
 
 
 def benjamini_hochberg(p_values: ArrayLike) -> FloatVector:

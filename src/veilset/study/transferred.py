@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from veilset.errors import RunError
-from veilset.study.statistics import MeanSem, holm, mean_sem, t_interval, t_test
+from veilset.study.comparisons import correct_for_many
+from veilset.study.statistics import MeanSem, mean_sem, t_interval, t_test
 from veilset.study.tables import (
     Cell,
     Column,
@@ -168,7 +169,6 @@ def _tests_table(scores: Sequence[TransferScore], sources: Sequence[str]) -> Tab
     reference = settings[0]
     rows: list[dict[str, Cell]] = []
     for task, metric in _MAIN.items():
-        family: list[dict[str, Cell]] = []
         for network in dict.fromkeys(each.network for each in scores if each.task == task):
             before = _values(scores, task, network, reference, metric)
             for setting in settings[1:]:
@@ -176,11 +176,8 @@ def _tests_table(scores: Sequence[TransferScore], sources: Sequence[str]) -> Tab
                 seeds = sorted(before.keys() & after.keys())
                 if seeds:
                     drops = [before[seed] - after[seed] for seed in seeds]
-                    family.append(_test_row(task, network, setting, drops))
-        p_values = [row["p"] if isinstance(row["p"], float) else None for row in family]
-        for row, corrected in zip(family, holm(p_values), strict=True):
-            row["p_holm"] = corrected
-        rows += family
+                    rows.append(_test_row(task, network, setting, drops))
+    correct_for_many(rows, ("task",))
     columns = (
         text_column("task", "Task"), text_column("network", "Network"),
         text_column("setting", "Setting"), Column("drop", "Δ", "%", 2),
@@ -204,6 +201,7 @@ def _test_row(task: str, network: str, setting: str, drops: Sequence[float]) -> 
         "drop": float(np.mean(drops)),
         "over_trainings": interval_cell(t_interval(drops)),
         "p": t_test(drops),
+        "p_holm": None,
         "n_seeds": len(drops),
     }
 

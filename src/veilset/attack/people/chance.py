@@ -61,21 +61,6 @@ def chance_p(picks: Mapping[str, Sequence[int]], right: Mapping[str, int], n_sho
     return min(1.0, float(chances[n_right:].sum()))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p values for their number, after Holm (1979, Scand. J. Statist. 6, 65-70).
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-    """
-    corrected = [0.0] * len(p_values)
-    least = 0.0
-    for rank, (p, i) in enumerate(sorted((p, i) for i, p in enumerate(p_values))):
-        least = max(least, min(1.0, (len(p_values) - rank) * p))
-        corrected[i] = least
-    return corrected
-
-
 def share_interval(
     hits: Sequence[bool],
     assessors: Sequence[str],

@@ -13,12 +13,12 @@ from veilset.attack.people.answers import Answer
 from veilset.attack.people.chance import (
     MIN_ASSESSORS,
     chance_p,
-    holm,
     median_interval,
     share_interval,
 )
 from veilset.attack.people.key import Key
 from veilset.attack.people.questions import CLEAR
+from veilset.intervals import holm
 from veilset.types import Direction, Measurement
 
 LEVEL = 0.05
