@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from veilset.dataset import json_pieces
+from veilset import json_window
 from veilset.dataset.coco import CocoReader
 from veilset.dataset.json_pieces import split_json
 from veilset.dataset.listed import ListReader
@@ -65,7 +65,7 @@ def without(document: dict[str, Any], gone: Collection[str]) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def small_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_pieces, "WINDOW", 32)
+    monkeypatch.setattr(json_window, "WINDOW", 32)
 
 
 @SHARED

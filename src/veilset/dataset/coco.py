@@ -29,11 +29,12 @@ from veilset.dataset.folder import (
     FolderReader,
     has_suffix,
 )
-from veilset.dataset.json_pieces import WINDOW, Piece, split_json
+from veilset.dataset.json_pieces import Piece, split_json
 from veilset.dataset.locations import Location
 from veilset.dataset.sidecars import parent_of
 from veilset.dataset.stores import Store, open_place, open_store
 from veilset.errors import DatasetError
+from veilset.json_window import WINDOW
 from veilset.protocols import Shard
 from veilset.types import ImageRecord
 

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A long JSON file in pieces that make it up byte by byte, the items of its lists among them.
 
-Memory holds one item and a window of the file. Bytes are read as Latin-1, one character each:
-what structures JSON is ASCII, which no character of UTF-8 has inside of it, so that the
-standard library's C scanner tells where items end, and its places are places in the file.
+Bytes are read as Latin-1, one character each: what structures JSON is ASCII, which no character of
+UTF-8 has inside of it, so that places in the text are places in the file.
 """
 
 from __future__ import annotations
@@ -14,17 +13,9 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
 from veilset.errors import DatasetError
+from veilset.json_window import JsonWindow
 
-WINDOW = 1 << 20
-"""Bytes that are read at a time."""
-
-MAX_ITEM = 1 << 28
-"""Bytes of the longest item."""
-
-_SPACE = " \t\r\n"
 _BOM = "\xef\xbb\xbf"
-# An error this near to the end of the window may be the window's fault: "-Infinity".
-_NEAR_END = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +60,26 @@ def split_json(stream: BinaryIO, name: str) -> Iterator[Piece]:
     return _Splitter(stream, name).pieces()
 
 
-class _Splitter:
+class _Splitter(JsonWindow):
     def __init__(self, stream: BinaryIO, name: str) -> None:
+        super().__init__(json.JSONDecoder(), "bytes")
         self._stream = stream
-        self._name = name
-        self._text = ""
+        self._called = name
         self._start = 0  # where in the text the next piece begins
-        self._at = 0
         self._offset = 0  # where in the file the text begins
         self._member = ""
         self._place = 0
-        self._decode = json.JSONDecoder().raw_decode
 
     def pieces(self) -> Iterator[Piece]:
-        self._widen(max(WINDOW, len(_BOM)))
+        self._widen(len(_BOM))
         if self._text.startswith(_BOM):
             self._at = len(_BOM)
         if self._next() != "{":
-            self._fail("it is no JSON object")
+            self._fail("It is no JSON object")
         self._at += 1
         for _ in self._between("}"):
             self._member, self._place = "", 0
-            if self._next() != '"':
-                self._fail("expected the name of a member")
-            member = str(self._value())
-            if self._next() != ":":
-                self._fail("expected a colon")
-            self._at += 1
+            member = self._name()
             yield Piece(self._cut())
             self._member = member
             mark = self._next()
@@ -109,7 +93,7 @@ class _Splitter:
                 self._value()
             yield Piece(self._cut())
         if self._next():
-            self._fail("something follows the end of the object")
+            self._fail("Something follows the end of the object")
         yield Piece(self._cut())
 
     def _items(self, member: str) -> Iterator[Piece]:
@@ -123,35 +107,10 @@ class _Splitter:
     def _members(self) -> Iterator[Piece]:
         """Stand in an object within the object; pass it, member by member."""
         for _ in self._between("}"):
-            if self._next() != '"':
-                self._fail("expected the name of a member")
-            self._value()
-            if self._next() != ":":
-                self._fail("expected a colon")
-            self._at += 1
-            if not self._next():
-                self._fail("it is cut off")
+            self._name()
+            self._next()
             self._value()
             yield Piece(self._cut())
-
-    def _between(self, closing: str) -> Iterator[int]:
-        """Stand before each part of a list or an object in turn; count them from 1."""
-        if self._next() == closing:
-            self._at += 1
-            return
-        place = 0
-        while True:
-            place += 1
-            if not self._next():
-                self._fail("it is cut off")
-            yield place
-            mark = self._next()
-            self._at += 1
-            if mark == closing:
-                return
-            if mark != ",":
-                self._fail("expected a comma" if mark else "it is cut off")
-            self._next()
 
     def _cut(self) -> bytes:
         """Give what lies between the last cut and here."""
@@ -159,61 +118,18 @@ class _Splitter:
         self._start = self._at
         return data
 
-    def _next(self) -> str:
-        """Give the next character that is no space, "" at the end of the file."""
-        while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _SPACE:
-                    return self._text[self._at]
-                self._at += 1
-            if not self._widen(WINDOW):
-                return ""
+    def _read(self, size: int) -> str:
+        return self._stream.read(size).decode("latin-1")
 
-    def _value(self) -> Any:
-        """Pass the value that begins here; give it."""
-        size = WINDOW
-        while True:
-            try:
-                value, end = self._decode(self._text, self._at)
-                n_read = end - self._at
-                # A number near the end of the window ("1." or "1e+") may go on in the next.
-                if end + _NEAR_END <= len(self._text) or not self._widen(size):
-                    self._at += n_read
-                    return value
-            except (RecursionError, ValueError) as error:
-                if not self._may_be_cut(error):
-                    self._fail(f"it is not valid JSON ({_said(error)})")
-                if not self._widen(size):
-                    self._fail("it is cut off, or not valid JSON")
-            size *= 2
-
-    def _may_be_cut(self, error: Exception) -> bool:
-        if not isinstance(error, json.JSONDecodeError):
-            return False
-        is_open = error.msg.startswith("Unterminated string")
-        return is_open or error.pos >= len(self._text) - _NEAR_END
-
-    def _widen(self, size: int) -> bool:
-        """Let go of what was cut off and read more; False at the end of the file."""
-        if len(self._text) - self._start > MAX_ITEM:
-            self._fail(f"an item is longer than {MAX_ITEM:,} bytes, or not valid JSON")
-        more = self._stream.read(size)
-        self._text = self._text[self._start :] + more.decode("latin-1")
-        self._offset += self._start
-        self._at -= self._start
-        self._start = 0
-        return bool(more)
+    def _let_go(self) -> int:
+        kept, self._start = self._start, 0
+        self._offset += kept
+        return kept
 
     def _fail(self, what: str) -> NoReturn:
         member = f", {self._member!r}" if self._member else ""
         item = f", item {self._place}" if self._place else ""
         raise DatasetError(
-            f"{self._name}{member}{item}, near byte {self._offset + self._at:,}: {what}. "
+            f"{self._called}{member}{item}, near byte {self._offset + self._at:,}: {what}. "
             "Restore it, or save it again as JSON in UTF-8."
         )
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return error.msg
-    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"

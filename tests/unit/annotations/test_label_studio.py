@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.annotations.exported_files import LABEL_STUDIO
-from veilset.annotations.formats import json_items
+from veilset import json_window
 from veilset.annotations.formats.json_items import iterate_items
 from veilset.annotations.formats.label_studio import read_label_studio, write_label_studio
 from veilset.annotations.formats.written import Exported
@@ -231,7 +231,7 @@ def test_items_come_as_the_standard_library_reads_them(
         except UnicodeEncodeError:
             return
         for window in (1, 2, 7, 1 << 20):
-            patch.setattr(json_items, "WINDOW", window)
+            patch.setattr(json_window, "WINDOW", window)
             assert list(iterate_items(path)) == list(enumerate(items, start=1))
 
 
@@ -240,7 +240,7 @@ def test_any_text_is_read_or_refused(text: str, window: int) -> None:
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         path = Path(folder, "items.json")
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
-        patch.setattr(json_items, "WINDOW", window)
+        patch.setattr(json_window, "WINDOW", window)
         try:
             wanted = json.loads(text)
         except ValueError:
@@ -268,7 +268,7 @@ def test_an_endless_item_is_not_read_to_the_end(
 ) -> None:
     path = tmp_path / "x.json"
     path.write_text('["' + "a" * 5000 + '"]')
-    monkeypatch.setattr(json_items, "WINDOW", 100)
-    monkeypatch.setattr(json_items, "MAX_ITEM", 1000)
+    monkeypatch.setattr(json_window, "WINDOW", 100)
+    monkeypatch.setattr(json_window, "MAX_ITEM", 1000)
     with pytest.raises(AnnotationError, match="longer than 1,000 characters"):
         list(iterate_items(path))

@@ -291,7 +291,7 @@ def test_what_is_not_of_its_form_is_refused(tmp_path: Path, value: object, says:
     ("data", "says"),
     [
         (json.dumps(document("a.png")).encode()[:-40], "x.json, 'categories', item 1, near byte"),
-        (b'{"images": []}\n{"images": []}', "something follows the end of the object"),
+        (b'{"images": []}\n{"images": []}', "Something follows the end of the object"),
         (b'{"images": [{"id": 1, "file_name": "\xff.png"}]}', "file_name is not in UTF-8"),
     ],
 )

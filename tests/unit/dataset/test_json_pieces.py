@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from veilset.dataset import json_pieces
+from veilset import json_window
 from veilset.dataset.json_pieces import Piece, split_json
 from veilset.errors import DatasetError
 
@@ -27,7 +27,7 @@ def split(data: bytes) -> list[Piece]:
 def test_the_pieces_are_the_file_and_hold_its_items(
     monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr(json_pieces, "WINDOW", window)
+    monkeypatch.setattr(json_window, "WINDOW", window)
     pieces = split(DOCUMENT)
     assert b"".join(piece.before + piece.item for piece in pieces) == DOCUMENT
     items = [piece for piece in pieces if piece.place]
@@ -42,7 +42,7 @@ def test_the_pieces_are_the_file_and_hold_its_items(
 def test_a_file_that_was_cut_anywhere_is_refused(
     monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
-    monkeypatch.setattr(json_pieces, "WINDOW", window)
+    monkeypatch.setattr(json_window, "WINDOW", window)
     whole = DOCUMENT.rstrip()
     for n in range(len(whole)):
         with pytest.raises(DatasetError, match=r"^the file.*, near byte [\d,]+: .*\. Restore it"):
@@ -53,17 +53,17 @@ def test_a_file_that_was_cut_anywhere_is_refused(
     ("data", "says"),
     [
         (b"[1]", "no JSON object"),
-        (b'{"a": [1 2]}', "'a', item 1, near byte 10: expected a comma"),
+        (b'{"a": [1 2]}', "'a', item 1, near byte 10: Expected a comma"),
         (b'{"a": [1,]}', "'a', item 2"),
-        (b'{"a" 1}', "expected a colon"),
-        (b"{a: 1}", "expected the name of a member"),
-        (b'{"a": {"b" 1}}', "expected a colon"),
-        (b'{"a": {b: 1}}', "expected the name of a member"),
-        (b'{"a": 1} {}', "something follows the end"),
+        (b'{"a" 1}', "Expected a colon"),
+        (b"{a: 1}", "Expected the name of a member"),
+        (b'{"a": {"b" 1}}', "Expected a colon"),
+        (b'{"a": {b: 1}}', "Expected the name of a member"),
+        (b'{"a": 1} {}', "Something follows the end"),
         (b'{"a": [nul]}', "not valid JSON"),
         (b'{"a": ["\n", "something behind"]}', "Invalid control character"),
         (b'{"a": [' + b"[" * 200_000, "nested too deeply"),
-        (b'{"a": [' + b"1" * 5000 + b"]}", "a number is too long"),
+        (b'{"a": [' + b"1" * 5000 + b"]}", "Exceeds the limit (4300 digits)"),
         ('{"a": []}'.encode("utf-16"), "no JSON object"),
     ],
 )
@@ -75,8 +75,8 @@ def test_what_is_no_json_is_refused(data: bytes, says: str) -> None:
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_pieces, "WINDOW", 100)
-    monkeypatch.setattr(json_pieces, "MAX_ITEM", 1000)
+    monkeypatch.setattr(json_window, "WINDOW", 100)
+    monkeypatch.setattr(json_window, "MAX_ITEM", 1000)
     assert len(split(b'{"a": [' + b", ".join([b'"%s"' % (b"x" * 90)] * 500) + b"]}")) > 500
     with pytest.raises(DatasetError, match="longer than 1,000 bytes"):
         split(b'{"a": ["' + b"x" * 5000 + b'"]}')
