@@ -97,6 +97,29 @@ def test_what_is_kept_tells_all_and_what_is_drawn_next_to_nothing() -> None:
     assert drawn.high < 0.005
 
 
+@pytest.mark.parametrize(
+    "joint", [[0.25, 0.25, 0.25, 0.25], [0.3, 0.2, 0.2, 0.3], [0.5, 0, 0, 0.5]]
+)
+def test_the_interval_of_what_is_told_holds_it_as_often_as_it_says(joint: list[float]) -> None:
+    random = np.random.default_rng(1)
+    entropy = -sum(p * math.log2(p) for p in joint if p)
+    inside = 0
+    for _ in range(200):
+        pairs = random.choice(4, size=100, p=joint)
+        found = mutual_information(pairs // 2, pairs % 2, n_resamples=200)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+        inside += found.low <= 2 - entropy <= found.high
+    assert inside / 200 >= 0.93
+
+
+def test_what_does_not_vary_may_do_so_in_other_faces() -> None:
+    for old, new in (([0] * 20, [0] * 20), ([0, 1] * 10, [1] * 20)):
+        found = mutual_information(old, new)
+        assert (found.value, found.low) == (0, 0)
+        # At most 16.8 % of all faces have what none of 20 has.
+        assert found.high == pytest.approx(0.654, abs=0.001)
+
+
 def test_values_of_other_faces_are_refused() -> None:
     for old, new in (([0], [0, 1]), ([], []), ([-1], [0]), ([[0]], [[0]])):
         with pytest.raises(ConfigError, match="same faces"):
