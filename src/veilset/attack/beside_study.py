@@ -39,11 +39,14 @@ class Estimate:
     @property
     def in_percent(self) -> str:
         """The value and the ends, for people."""
-        # Rounded to 0 a loss has no sign.
-        text = f"{round(100 * self.value, 1) + 0:.1f}"
         if self.low is None or self.high is None:
-            return f"{text} (no interval)"
-        return f"{text} ({100 * self.low:.1f} to {100 * self.high:.1f})"
+            return f"{_percent(self.value)} (no interval)"
+        return f"{_percent(self.value)} ({_percent(self.low)} to {_percent(self.high)})"
+
+
+def _percent(share: float) -> str:
+    # Rounded to 0 a loss has no sign.
+    return f"{round(100 * share, 1) + 0:.1f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,12 @@ class Pen:
     protocol: str = ""
 
     def row(self, measurement: Measurement, chance: float | None = None, note: str = "") -> Row:
-        """Make a row of a measurement."""
+        """Make a row of a measurement; its note tells the unit, too."""
+        unit = f"in {measurement.unit}" if measurement.unit else ""
         return Row(
             self.setting, self.attack, self.protocol, measurement.name, measurement.value,
             measurement.low, measurement.high, measurement.n, chance,
-            measurement.direction.value, note,
+            measurement.direction.value, "; ".join(filter(None, (note, unit))),
         )  # fmt: skip
 
     def identification(self, found: Identification) -> list[Row]:

@@ -257,7 +257,7 @@ def find_copies(look: Path, rows: list[FaceRow], n_shards: int, chip_px: int) ->
     """
     path = look / COPIES
     if not (look / PRIVATE).exists() and path.exists():
-        return frozenset(json.loads(path.read_bytes()))
+        return _read_copies(path)
     strangers = [row for row in rows if row["half"] == STRANGER]
     named = [row for row in rows if row["half"] != STRANGER]
     if not named:
@@ -273,6 +273,16 @@ def find_copies(look: Path, rows: list[FaceRow], n_shards: int, chip_px: int) ->
         found += [row["image_id"] for row, each in zip(strangers, copied, strict=True) if each]
     write_atomically(path, json_bytes(sorted(found)))
     return frozenset(found)
+
+
+def _read_copies(path: Path) -> frozenset[str]:
+    try:
+        return frozenset(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
+        raise RunError(
+            f"{path} is damaged. Delete {path.parent}, then run the attack again: it looks at all "
+            "faces anew."
+        ) from error
 
 
 def _scenes(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.report.drawn_attack import OVERLAY, VEIL, write_attack
-from veilset.attack.beside_study import BESIDE_CSV, BESIDE_MD, put_beside
+from veilset.attack.beside_study import BESIDE_CSV, BESIDE_MD, Estimate, put_beside
 from veilset.errors import RunError
 
 
@@ -62,6 +62,7 @@ def test_methods_meet_by_what_they_are_and_not_by_name(tmp_path: Path) -> None:
     assert veil.drop.in_percent == "1.2 (-1.0 to 3.0)"
     assert veil.drop_trainings.in_percent == "1.2 (-4.0 to 5.0)"
     assert overlay.drop_trainings.in_percent == "0.0 (no interval)"
+    assert Estimate(0.0, -0.0004, -0.0).in_percent == "0.0 (0.0 to 0.0)"
     told = (tmp_path / "out" / BESIDE_MD).read_text()
     assert "| veil:cells=6 | parrot-pixels | 35.5 (31.5 to 41.5) | 1.2 (-1.0 to 3.0) |" in told
     assert "n = 80 photographs" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from veilset.attack.measuring import HITS, compare_embeddings
-from veilset.attack.outcomes import Outcome, Row, read_outcome, write_outcome
+from veilset.attack.outcomes import Outcome, Pen, Row, read_outcome, write_outcome
 from veilset.attack.ranking import OF_FACES, Standing, rank_settings
 from veilset.attack.resampling import draw_people
+from veilset.attack.stage import COPIES, find_copies
 from veilset.attack.telling import recommend, summary_markdown
 from veilset.attack.views import Glimpse, SeenFace, delete_private, read_view, write_seen
 from veilset.errors import ConfigError, DatasetError, RunError
 from veilset.files import part_path
+from veilset.types import Measurement
 
 DRAWS = draw_people(200, seed=1, n_draws=200)
 
@@ -167,6 +170,20 @@ def test_a_name_of_a_setting_stays_text() -> None:
     told = summary_markdown(ranked(some), "It is '<script>|'.")
     assert told.count("<script>|") == 0
     assert told.count(r"\<script\>\|") == 2
+
+
+@pytest.mark.parametrize("text", ["", "7", "{"])
+def test_a_damaged_list_of_copies_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / COPIES).write_text(text)
+    with pytest.raises(RunError, match=rf"{COPIES} is damaged. Delete {tmp_path}, then run"):
+        find_copies(tmp_path, [], 1, 64)
+
+
+def test_a_number_in_a_unit_says_so() -> None:
+    decibels = Measurement("PSNR", 31.0, 30.0, 32.0, 9, unit="dB")
+    assert Pen("a", "similarity").row(decibels).note == "in dB"
+    assert Pen("a", "similarity").row(decibels, note="of no probe").note == "of no probe; in dB"
+    assert Pen("a", "similarity").row(replace(decibels, unit="")).note == ""
 
 
 def test_an_outcome_is_read_as_it_was_written(tmp_path: Path) -> None:
