@@ -36,6 +36,8 @@ def test_all_four_are_trained_and_compared_face_by_face(faces: Path, tmp_path: P
     with (tmp_path / "ablation.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 4 * 3 + 3 * 3
+    told = [found.value for each in variants for found in (*each.measured, *each.compared)]
+    assert [float(row["value"]) for row in rows] == pytest.approx(told, abs=1e-6)
     assert {row["n_people"] for row in rows} == {"1"}
     # One person is no interval: in no file, and in no format.
     assert {row["low"] for row in rows} == {row["high"] for row in rows} == {""}

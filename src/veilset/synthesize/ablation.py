@@ -120,6 +120,6 @@ def _write(folder: Path, variants: Sequence[Variant]) -> None:
     for each in variants:
         for measured in (*each.measured, *each.compared):
             ends = (measured.value, measured.low, measured.high)
-            numbers = ("" if finite(end) is None else f"{end:.6f}" for end in ends)
+            numbers = (finite(round(end, 6)) for end in ends)
             rows.append([each.loss, each.planes, measured.name, *numbers, measured.n])
     write_atomically(folder / f"{TABLE}.csv", csv_text(header, rows).encode())
