@@ -75,7 +75,9 @@ def read_attributes(path: Path) -> AttributeTable:
     names = tuple(lines.pop(0)[1] if has_names else CELEBA_ATTRIBUTES)
     if len(set(names)) < len(names):
         raise AnnotationError(f"The attribute list {path} names an attribute twice. Name it once.")
-    if len(lines) < max(stated, 1):
+    if not lines and not stated:
+        raise AnnotationError(f"The attribute list {path} is empty. Give one line for each image.")
+    if len(lines) < stated:
         raise AnnotationError(
             f"The attribute list {path} has {len(lines)} images, but its first line states "
             f"{stated}. Get the whole file."
@@ -133,7 +135,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _is_number(words: list[str]) -> bool:
-    return len(words) == 1 and words[0].isdecimal()
+    return len(words) == 1 and words[0].isdecimal() and len(words[0]) <= _MOST_DIGITS
 
 
 def _check_row(path: Path, number: int, words: list[str], n_names: int) -> None:

@@ -50,7 +50,8 @@ def test_rows_are_given_in_the_order_asked_for(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         (["3", ROW_A, ROW_B], "has 2 images, but its first line states 3"),
-        ([], "has 0 images"),
+        (["1" * 5000, ROW_A], "line 2: 40 values for 1 attributes"),
+        ([], "list.txt is empty. Give one line"),
         (["2"], "has 0 images"),
         ([ROW_A, "b.jpg 1 -1"], "line 2: 2 values for 40"),
         (["A B", "x 1 0"], "line 2: '0' is neither 1 nor -1"),
