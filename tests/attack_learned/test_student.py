@@ -120,7 +120,7 @@ def test_from_photographs_to_rows(tmp_path: Path) -> None:
     assert restored is not None
     assert (restored.facts["n_trained"], restored.facts["n_strangers"]) == (20, 12)
     summary = (album.out / "summary.md").read_text()
-    assert "Learned from 12 faces of strangers too" in summary
+    assert "Had 12 faces of strangers to learn from too" in summary
     assert "`restore-learned`, `parrot-student`." in summary
 
 

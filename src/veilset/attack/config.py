@@ -45,9 +45,6 @@ ATTACKS: Mapping[str, str] = {
 LEARNED = (RESTORE_LEARNED, PARROT_NETWORK, PARROT_STUDENT, ASSESSOR)
 """Attacks that train networks; they need PyTorch."""
 
-LEARNED_FROM_STRANGERS = (RESTORE_LEARNED, PARROT_STUDENT)
-"""Attacks to which it does not matter whose faces they learn from."""
-
 STANDARD = (
     "blur-paper", "blur-released", "blur:strength=0.05", "blur:strength=0.1",
     "blur:strength=0.2", "veil:cells=4", "veil:cells=6", "veil:cells=8", "veil:cells=12",

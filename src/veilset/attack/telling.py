@@ -17,7 +17,6 @@ from veilset.attack.config import (
     ATTACKS,
     CLEAR,
     FILLED,
-    LEARNED_FROM_STRANGERS,
     AttackConfig,
 )
 from veilset.attack.identities import GALLERY, PROBE
@@ -30,6 +29,7 @@ from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.drawings import standalone
 from veilset.pages.markdown import plain
 from veilset.plugins import make_obfuscator
+from veilset.records.attacks import LEARNED_FROM_STRANGERS
 from veilset.runs import FINISHED, FORMAT, RunSummary, json_bytes, read_manifest
 from veilset.spreadsheets import csv_text
 
@@ -222,8 +222,8 @@ def summary_markdown(standings: Sequence[Standing], advice: str, n_strangers: in
     if n_strangers and learned:
         lines += [
             "",
-            f"Learned from {n_strangers:,} faces of strangers too, who are in no gallery and on no "
-            f"probe: {', '.join(learned)}.",
+            f"Had {n_strangers:,} faces of strangers to learn from too, who are in no gallery and "
+            f"on no probe: {', '.join(learned)}.",
         ]
     lines += _blind(standings)
     lines += ["", "Attacks:", ""]

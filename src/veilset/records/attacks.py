@@ -14,6 +14,9 @@ from veilset.runs import read_manifest
 CLEAR, FILLED = "clear", "filled"
 """Settings that are no choice: nothing hidden, and every face one colour."""
 
+LEARNED_FROM_STRANGERS = ("restore-learned", "parrot-student")
+"""Attacks to which it does not matter whose faces they learn from."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttackResults:

@@ -14,7 +14,13 @@ from veilset.pages.attack_figures import draw_frontier, frontier_points
 from veilset.pages.audit_figures import Figure, figure_card
 from veilset.pages.markup import Content, Markup, el
 from veilset.pages.parts import note, section, table
-from veilset.records.attacks import CLEAR, FILLED, AttackResults, read_attack
+from veilset.records.attacks import (
+    CLEAR,
+    FILLED,
+    LEARNED_FROM_STRANGERS,
+    AttackResults,
+    read_attack,
+)
 
 _LIMIT = (
     "Measured on photographs of people whose names are known, not on this release: what holds "
@@ -127,10 +133,14 @@ def sentence(attacked: Attacked) -> str:
 def _attackers(results: AttackResults) -> str:
     """Name who attacked: without it no share of named photographs says anything."""
     config, counts = results.manifest["config"], results.manifest["counts"]
-    tried = ", ".join(results.manifest["extra"]["attacks"])
-    text = f"Attacks that were tried: {tried}. Recogniser: {config['recogniser']}."
-    if counts.get("strangers"):
-        text += f" They learned from {counts['strangers']:,} faces of strangers too."
+    tried = results.manifest["extra"]["attacks"]
+    text = f"Attacks that were tried: {', '.join(tried)}. Recogniser: {config['recogniser']}."
+    learned = [name for name in tried if name in LEARNED_FROM_STRANGERS]
+    if learned and counts.get("strangers"):
+        text += (
+            f" {' and '.join(learned)} had {counts['strangers']:,} faces of strangers to learn "
+            "from too."
+        )
     return text
 
 

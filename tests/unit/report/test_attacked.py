@@ -9,7 +9,9 @@ import pytest
 
 from tests.unit.report.drawn_attack import OVERLAY, VEIL, write_attack
 from tests.unit.report.drawn_release import METHOD, DrawnRelease, many_images
+from veilset.attack.config import LEARNED
 from veilset.errors import RunError
+from veilset.records.attacks import LEARNED_FROM_STRANGERS
 from veilset.report.attacked import (
     attack_commands,
     attack_data,
@@ -18,6 +20,7 @@ from veilset.report.attacked import (
     sentence,
 )
 from veilset.report.stage import write_report
+from veilset.runs import FINISHED
 
 
 @pytest.fixture
@@ -109,8 +112,19 @@ def test_section_data_and_command(tmp_path: Path) -> None:
         "--recogniser dlib --seed 1"
     ]
     assert "Attacks that were tried: recognise, parrot-pixels. Recogniser: dlib." in page
-    assert "1,500 faces of strangers" in page
+    # Neither of the two that can had been asked for.
+    assert "strangers" not in page
     assert (attack_section(None), attack_data(None), attack_commands(None)) == ("", None, [])
+
+
+def test_who_learned_from_strangers_is_named(tmp_path: Path) -> None:
+    path = write_attack(tmp_path / "attack") / FINISHED
+    told = json.loads(path.read_text())
+    told["extra"]["attacks"].append("parrot-student")
+    path.write_text(json.dumps(told))
+    page = attack_section(read_attacked(path.parent, VEIL))
+    assert "dlib. parrot-student had 1,500 faces of strangers to learn from too." in page
+    assert set(LEARNED_FROM_STRANGERS) <= set(LEARNED)
 
 
 def test_the_page_of_a_release_tells_it(release: DrawnRelease, tmp_path: Path) -> None:
