@@ -35,7 +35,7 @@ GENDER_LINKED = (
 )
 """What tells the gender of a face that ``Male`` does not change.
 
-Measured on the 3,529 faces of 165 people of ``celeba_faces``; an attribute is listed if fewer
+Measured on the 3,528 faces of 165 people of ``celeba_faces``; an attribute is listed if fewer
 than 1 in 200 faces of one gender has it (or, for No_Beard, lacks it) or if it is make-up or
 jewellery whose correlation with Male is beyond 0.25. Others that differ between the genders
 (Arched_Eyebrows, Attractive, Big_Nose, Young, ...) are common in both, and stay free.
