@@ -184,7 +184,8 @@ class Run:
                     f"Cannot resume the {self.stage} run in {self.folder}: images were added to "
                     f"or removed from the data set (shard {shard.index} ran from "
                     f"{entry['first_id']!r} to {entry['last_id']!r} and now holds others). "
-                    "Restore them, or start a new run in another folder."
+                    "Restore them, or start a new run in another folder; a finished release "
+                    "follows its photographs with veilset run --update."
                 )
             elif on_resumed:
                 on_resumed(len(shard.records))

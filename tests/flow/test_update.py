@@ -35,6 +35,7 @@ from veilset.obfuscate.stage import ObfuscateConfig
 from veilset.records.outcomes import Outcome, OutcomeTable
 from veilset.remove.stage import RemoveConfig, remove_images
 from veilset.run.stage import ReleaseSummary, RunConfig, run_dataset
+from veilset.run.update import begin_update
 from veilset.verify.manifest import verify_manifest
 
 CONFIG = RunConfig(
@@ -176,7 +177,7 @@ def test_records_that_somebody_changed_are_refused(release: Release) -> None:
         run(release, update=True)
 
 
-@pytest.mark.parametrize(
+OTHER_SETTINGS = pytest.mark.parametrize(
     ("config", "says"),
     [
         (replace(CONFIG, detect=replace(CONFIG.detect, effort="balanced")), "effort changed from"),
@@ -184,16 +185,39 @@ def test_records_that_somebody_changed_are_refused(release: Release) -> None:
         (replace(CONFIG, obfuscate=ObfuscateConfig("blackout")), "method.* changed from"),
     ],
 )
-def test_other_settings_are_refused_and_the_right_ones_finish_the_update(
+
+
+@OTHER_SETTINGS
+def test_other_settings_are_refused_and_the_release_stays_as_it_is(
     release: Release, config: RunConfig, says: str
 ) -> None:
     change(release.photos)
+    before = files_below(release.base)
+    with pytest.raises(ResumeMismatchError, match=says):
+        run(release, config, update=True)
+    assert files_below(release.base) == before
+    remove_images(release.out, RemoveConfig("asked", ("c/plain.jpg",)))
+
+
+@OTHER_SETTINGS
+def test_an_update_that_was_begun_refuses_other_settings_and_the_right_ones_finish_it(
+    release: Release, config: RunConfig, says: str
+) -> None:
+    change(release.photos)
+    begin_update(release.record, lambda: None)
     with pytest.raises(ResumeMismatchError, match=says):
         run(release, config, update=True)
     with pytest.raises(RunError, match=r"An update of the release .* was not finished"):
         run(release)
     run(release, update=True)
     assert results(release) == from_scratch(release)
+
+
+def test_photographs_that_are_not_there_leave_the_release_as_it_is(release: Release) -> None:
+    before = files_below(release.base)
+    with pytest.raises(DatasetError):
+        run_dataset(release.base / "fotos", release.out, CONFIG, update=True)
+    assert files_below(release.base) == before
 
 
 def test_shards_may_have_another_size(release: Release) -> None:
@@ -265,8 +289,10 @@ def test_a_reviewed_release_is_refused(release: Release) -> None:
         data = json.loads(path.read_bytes())
         data["inputs"]["annotations_sha256"] = "of another set"
         path.write_text(json.dumps(data))
+    before = files_below(release.base)
     with pytest.raises(AnnotationError, match="not made with the annotation set"):
         run(release, update=True)
+    assert files_below(release.base) == before
 
 
 def test_detection_alone_takes_rows_over(release: Release, tmp_path: Path) -> None:
@@ -328,7 +354,7 @@ def test_another_folder_is_no_output_of_the_release(release: Release, tmp_path: 
     other = tmp_path / "other"
     (other / "a").mkdir(parents=True)
     (other / "a/one.jpg").write_bytes(b"somebody else's")
-    before = files_below(other)
+    before = files_below(tmp_path)
     with pytest.raises(RunError, match="does not hold what the earlier run released"):
         run_dataset(release.photos, other, CONFIG, record=release.record, update=True)
-    assert files_below(other) == before
+    assert files_below(tmp_path) == before

@@ -144,6 +144,20 @@ def detect_dataset(
         return run.finish(models=[detector.card], extra={"ignored": dict(reader.passed_over())})
 
 
+def check_reuse(folder: Path, config: DetectConfig) -> None:
+    """Refuse to take over what was detected in another way.
+
+    Args:
+        folder: Annotation set of the earlier detection.
+        config: Settings of the one that is to take its results over.
+
+    Raises:
+        ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
+    """
+    detector = make_detector(config.detector, config.settings(n_threads=1))
+    open_former(folder, "detect", _manifest(config, detector))
+
+
 @dataclass(slots=True)
 class DetectTask:
     """The work of the stage on shards; without its detector, it builds one where it runs."""

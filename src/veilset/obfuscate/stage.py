@@ -173,6 +173,25 @@ def obfuscate_dataset(
         return run.finish(models=obfuscator.models if isinstance(obfuscator, ModelUser) else ())
 
 
+def check_reuse(record: Path, photos: str | Path, out: str | Path, config: ObfuscateConfig,
+                *, layout: str) -> None:  # fmt: skip
+    """Refuse to take over what was released in another way, or is not in ``out``.
+
+    Args:
+        record: Folder with the records ``annotations`` and ``obfuscate`` of the earlier run.
+        photos: The data set as it is now.
+        out: Output of the earlier run.
+        config: Settings of the run that is to take its results over.
+        layout: That of the data set.
+
+    Raises:
+        ConfigError, DatasetError, PluginError, RunError: See ``veilset.errors``.
+    """
+    manifest = resolved(config, make_obfuscator(config.method, config.parameters))
+    check_former(record, manifest, open_reader(location_of(photos), layout).describe())
+    Former.open(record, location_of(out)).require_release(location_of(out))
+
+
 def _with_failures(run: Run) -> Iterator[int]:
     """Go through the indices of the shards that have images which are not in the output."""
     for entry in run.reports():

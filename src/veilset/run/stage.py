@@ -9,8 +9,10 @@ from pathlib import Path
 from veilset.dataset.folder import check_apart
 from veilset.dataset.locations import Location, local_path, location_of
 from veilset.dataset.outputs import check_output
+from veilset.detect import stage as detection
 from veilset.detect.stage import DetectConfig, detect_dataset
 from veilset.engine.drive import OnProgress
+from veilset.obfuscate import stage as obfuscation
 from veilset.obfuscate.stage import ObfuscateConfig, obfuscate_dataset
 from veilset.plugins import make_obfuscator
 from veilset.protocols import EngineSettings
@@ -100,7 +102,9 @@ def run_dataset(
     make_obfuscator(config.obfuscate.method, config.obfuscate.parameters)
     former = None
     if update:
-        former = begin_update(record)
+        former = begin_update(
+            record, lambda: _check_reuse(photos, out, record, config, layout=layout)
+        )
     else:
         refuse_unfinished_update(record)
         check_output(out, record / "obfuscate")
@@ -121,3 +125,11 @@ def run_dataset(
     if update:
         end_update(record)
     return ReleaseSummary(out, record, page, detected, obfuscated, verified)
+
+
+def _check_reuse(
+    photos: Location, out: Location, record: Path, config: RunConfig, *, layout: str
+) -> None:
+    """Refuse an update with other settings than those of the release."""
+    detection.check_reuse(record / "annotations", config.detect)
+    obfuscation.check_reuse(record, photos, out, config.obfuscate, layout=layout)

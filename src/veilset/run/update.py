@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from veilset.errors import RunError
@@ -20,13 +21,14 @@ STAGES = ("annotations", "obfuscate", "verify")
 _PAGES = ("report.html", "report.json")
 
 
-def begin_update(record: Path) -> Path:
+def begin_update(record: Path, check: Callable[[], object]) -> Path:
     """Put the records of a finished release aside, or go on with an update that was begun.
 
     Killed at any instant, the same call goes on.
 
     Args:
         record: Folder of the records.
+        check: Called before anything is put aside: it raises what would stop the update.
 
     Returns:
         Folder that the records are in now: ``before/1`` of the first update, and so on.
@@ -37,6 +39,7 @@ def begin_update(record: Path) -> Path:
     mark = record / MARK
     if not mark.exists():
         _check_finished(record)
+        check()
         number = 1 + max((int(each.name) for each in _earlier(record)), default=0)
         make_folder(record / BEFORE / str(number))
         _write_mark(mark, number, is_aside=False)
