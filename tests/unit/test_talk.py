@@ -11,9 +11,10 @@ import pytest
 
 from tests.flow.command import command
 from tests.s3 import put_files
-from veilset.cli.talk import _text, say
+from veilset.cli.talk import _text, say, say_verified
 from veilset.dataset.webdataset import WebDatasetReader
 from veilset.engine.drive import Progress
+from veilset.runs import RunSummary
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,7 @@ from veilset.engine.drive import Progress
         (Progress("detect", 50, 200, 1, 10), "detect     25%  50 of 200 images, 4.0/s, 0:38 left"),
         (Progress("detect", 200, 200, 0, 0), "detect    100%  200 of 200 images, 20.0/s, 0:00"),
         (Progress("verify", 7, 6, 0, 0), "verify    117%  7 of 6 images, 0.7/s, 0:00 left"),
+        (Progress("verify", 1, 60, 0, 0), "verify      2%  1 of 60 images, 0.1/s, 9:50 left"),
         (Progress("detect", 1050, 0, 3, 50), "detect    1,050 images, 100.0/s, 3 failed"),
     ],
 )
@@ -42,6 +44,37 @@ def test_containers_at_a_url_are_not_fetched_to_be_counted(monkeypatch: pytest.M
 
     monkeypatch.setattr(WebDatasetReader, "open_container", refuse)
     assert reader.count() == 0
+
+
+def _verified(counts: dict[str, int]) -> RunSummary:
+    return RunSummary("verify", Path("out.veilset/verify"), counts, {}, 1.0)
+
+
+def test_what_verification_came_to_is_said_in_the_order_of_its_weight(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    counts = {"finding digest": 1, "finding missed-face": 9, "leak": 2, "missed_leak": 2,
+              "missed_review": 13, "n_regions": 350, "passed": 1051, "review": 7,
+              "reused": 3, "searched_sample": 20, "searched_touched": 15, "still_detected": 46,
+              "touched_searched": 15, "untouched_searched": 20}  # fmt: skip
+    say_verified(_verified(counts))
+    assert capsys.readouterr().err.splitlines() == [
+        "verify: 2 leak, 7 to review, 1,051 passed, 3 reused; 35 searched again; "
+        "missed-face in 9, digest in 1",
+        "2 leak or could not be checked: do not publish them. The report (veilset report) "
+        "lists them.",
+        "7 are for people to look at before you publish. The report (veilset report) lists them.",
+    ]
+
+
+def test_a_release_without_a_finding_is_not_promised_to_be_safe(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    say_verified(_verified({"passed": 4, "whole": 1, "absent": 1, "searched_all": 4}))
+    assert capsys.readouterr().err.splitlines() == [
+        "verify: 4 passed, 1 whole, 1 absent; 4 searched again",
+        "No leak was found in the output. Read the report's limits before you publish.",
+    ]
 
 
 def test_what_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -94,7 +94,7 @@ def open_job(
             settings=job_settings(settings, replicas),
             on_progress=_progress("open", progress),
         )
-    say(f"The job {made.name!r} has {made.n_images:,} images. Next: veilset review serve")
+    say(f"The job {made.name!r} has {made.n_images:,} images. Next: veilset review invite, and serve")
 
 
 @app.command()
@@ -144,7 +144,8 @@ def serve(
         link = owner_link(database, found.name)
         give(ready.sign_in_url(link.token))
         say(f"Serving the job {found.name!r} at {ready.base_url}. Stop with Ctrl+C.")
-        say("The link above signs the owner in: once, within a day. Workers: veilset review invite")
+        say("The link above shows the owner how far it is: once, within a day.")
+        say("Whoever looks at images, you too, needs another link: veilset review invite")
         if not ready.is_https and host not in ("127.0.0.1", "::1", "localhost"):
             say("Without https, pictures and sign-ins can be read on the way: see docs/review.md.")
 
@@ -295,6 +296,8 @@ def export(
         summary = write(database, job, out, on_progress=_progress("export", progress))
     give(summary_json(summary) if as_json else str(summary.folder))
     say(f"export: {counts_line(summary.counts)}")
+    if n := summary.counts.get("kept"):
+        say(f"{n:,} are as they were: nobody decided on them. A batch counts once it is handed in.")
 
 
 @app.command()

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, give, say, say_result, summary_json
+from veilset.cli.talk import (
+    EXIT_INCOMPLETE,
+    ProgressLine,
+    give,
+    say,
+    say_result,
+    say_verified,
+    summary_json,
+)
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.encode import DEFAULT_QUALITY
 from veilset.images.formats import DEFAULT_MAX_PIXELS
@@ -119,11 +127,8 @@ def _tell(summary: ReleaseSummary, *, as_json: bool) -> None:
         give(places | {stage.stage: summary_json(stage) for stage in stages})
     else:
         give(str(summary.report))
-    for stage in stages:
-        say_result(stage)
-    if summary.n_failed:
-        say(f"{summary.n_failed:,} images failed and are not in the output; the report says why.")
-    if summary.n_leaks:
-        say(f"{summary.n_leaks:,} images leak or could not be checked. Do not publish them.")
-    else:
-        say("No leak was found in the output. Read the report's limits before you publish.")
+    say_result(summary.detect)
+    say_result(summary.obfuscate)
+    if n := summary.n_failed:
+        say(f"{n:,} of the images failed and are not in the output; the report says why.")
+    say_verified(summary.verify)

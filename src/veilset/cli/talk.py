@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,16 @@ from veilset.runs import RunSummary
 EXIT_INCOMPLETE = 3
 """Finished, but an image failed or a leak was found."""
 
+_VERDICTS = {
+    "leak": "leak",
+    "error": "could not be checked",
+    "review": "to review",
+    "passed": "passed",
+    "whole": "whole",
+    "absent": "absent",
+    "reused": "reused",
+}
+_FINDING = "finding "
 _EVERY_S_TERMINAL = 0.1
 _EVERY_S_FILE = 10.0
 
@@ -83,6 +94,32 @@ def say_result(summary: RunSummary) -> None:
     if n := counts.get(SUBSTITUTED):
         why = counts_line(substitution_reasons(counts))
         say(f"{summary.stage}: {n:,} of {counts['n_regions']:,} regions veiled instead: {why}")
+    _say_time(summary)
+
+
+def say_verified(summary: RunSummary) -> None:
+    """Say what verification came to, the worst first; its counts are all in ``run.json``."""
+    counts = summary.counts
+    parts = [
+        ", ".join(f"{counts[key]:,} {word}" for key, word in _VERDICTS.items() if key in counts)
+    ]
+    if n := sum(value for key, value in counts.items() if key.startswith("searched_")):
+        parts.append(f"{n:,} searched again")
+    found = {key.removeprefix(_FINDING): n for key, n in counts.items() if key.startswith(_FINDING)}
+    if found:
+        parts.append(", ".join(f"{code} in {n:,}" for code, n in Counter(found).most_common()))
+    say(f"{summary.stage}: {'; '.join(parts)}")
+    _say_time(summary)
+    where = "The report (veilset report) lists them."
+    if n := counts.get("leak", 0) + counts.get("error", 0):
+        say(f"{n:,} leak or could not be checked: do not publish them. {where}")
+    else:
+        say("No leak was found in the output. Read the report's limits before you publish.")
+    if n := counts.get("review", 0):
+        say(f"{n:,} are for people to look at before you publish. {where}")
+
+
+def _say_time(summary: RunSummary) -> None:
     if slow := find_slow_step(summary.seconds):
         say(f"{summary.stage}: {summary.wall_s:,.1f} s, {slow}")
 
@@ -144,13 +181,14 @@ class ProgressLine:
 def _text(progress: Progress, seconds: float) -> str:
     n_new = progress.n_done - progress.n_resumed
     rate = n_new / seconds if seconds > 0 else 0.0
+    speed = f"{rate:.1f}/s" if rate >= 0.1 else f"{rate:.1g}/s"
     failed = f", {progress.n_failed:,} failed" if progress.n_failed else ""
     if not progress.n_total:
-        return f"{progress.stage:<9} {progress.n_done:,} images, {rate:.1f}/s{failed}"
+        return f"{progress.stage:<9} {progress.n_done:,} images, {speed}{failed}"
     left_s = max(0, progress.n_total - progress.n_done) / rate if rate else 0.0
     return (
         f"{progress.stage:<9} {progress.n_done / progress.n_total:4.0%}  {progress.n_done:,} of "
-        f"{progress.n_total:,} images, {rate:.1f}/s, {_clock(left_s)} left{failed}"
+        f"{progress.n_total:,} images, {speed}, {_clock(left_s)} left{failed}"
     )
 
 

@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from veilset.cli import options as opt
-from veilset.cli.talk import EXIT_INCOMPLETE, ProgressLine, conclude, counts_line, give, say
+from veilset.cli.talk import (
+    EXIT_INCOMPLETE,
+    ProgressLine,
+    counts_line,
+    give,
+    say,
+    say_verified,
+    summary_json,
+)
 from veilset.dataset.folder import SHARD_SIZE
 from veilset.images.formats import DEFAULT_MAX_PIXELS
 from veilset.verify.config import DEFAULT_LEAK_SCORE
@@ -100,7 +108,10 @@ def verify(
             engine=opt.engine_settings(engine, address, gpus, processes),
             on_progress=progress,
         )
-    conclude(summary, place=summary.folder, as_json=as_json, bad=["leak", "error"])
+    give(summary_json(summary) if as_json else str(summary.folder))
+    say_verified(summary)
+    if summary.counts.get("leak") or summary.counts.get("error"):
+        raise typer.Exit(EXIT_INCOMPLETE)
 
 
 def _compare(
@@ -121,6 +132,9 @@ def _compare(
             # A name that ends a line would forge the next; --json has it as it is.
             give(f"{finding.code}\t{visible(finding.image_id)}")
     found = counts_line(result.counts) or "nothing differs"
-    say(f"verify: {result.n_files:,} files listed, {found}; release {result.overall}")
+    say(
+        f"verify: {result.n_files:,} files listed, {found}; "
+        f"the verdict when they were listed: {result.overall}"
+    )
     if not result.is_intact:
         raise typer.Exit(EXIT_INCOMPLETE)
