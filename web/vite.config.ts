@@ -12,5 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     chunkSizeWarningLimit: 300,
+    // MIT asks for its notice in every copy, and the bundle has none.
+    license: { fileName: "licences.txt" },
   },
 });

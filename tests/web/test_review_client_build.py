@@ -163,3 +163,9 @@ def test_the_wheel_carries_the_client(build_client: ModuleType, tmp_path: Path) 
     built = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert inside == built
     assert not [name for name in names if "node_modules" in name]
+    packages = json.loads((WEB / "package.json").read_text("utf-8"))["dependencies"]
+    assert packages
+    licences = zipfile.ZipFile(wheel).read("veilset/review/client/licences.txt").decode()
+    for name, version in packages.items():
+        assert f"## {name} - {version}" in licences
+    assert licences.count("Permission is hereby granted") == len(packages)

@@ -94,7 +94,7 @@ def open_job(
             settings=job_settings(settings, replicas),
             on_progress=_progress("open", progress),
         )
-    say(f"The job {made.name!r} has {made.n_images:,} images. Next: veilset review invite, and serve")
+    say(f"The job {made.name!r} has {made.n_images:,} images. Next: veilset review invite")
 
 
 @app.command()
