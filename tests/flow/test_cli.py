@@ -17,6 +17,7 @@ from PIL import Image
 
 from demo_photos import make_photos
 from tests.flow.command import command
+from veilset.cli import main
 
 PROGRAM = Path(sys.executable).with_name("veilset")
 
@@ -162,6 +163,20 @@ def test_bad_input_gets_one_clear_sentence(
 def test_a_known_error_is_a_status_and_one_sentence(tmp_path: Path) -> None:
     said = veilset("detect", tmp_path / "nowhere", "-o", tmp_path / "ann", code=1).stderr
     assert said == f"veilset: There is no folder {tmp_path / 'nowhere'}. Check the path.\n"
+
+
+def test_ctrl_c_is_a_status_and_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("veilset.detect.stage.detect_dataset", stop)
+    monkeypatch.setattr(sys, "argv", ["veilset", "detect", str(tmp_path), "-o", "ann"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "veilset: stopped. Run the same command again to go on.\n"
 
 
 def test_version_and_plugins() -> None:

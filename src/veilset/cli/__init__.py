@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import sys
 
+STOPPED = "stopped. Run the same command again to go on."
+
 
 def main() -> None:
     """Run the command line.
@@ -27,7 +29,7 @@ def main() -> None:
     except OSError as error:
         message, code = say_unusable(error), 1
     except KeyboardInterrupt:
-        message, code = "stopped. Run the same command again to go on.", 130
+        message, code = STOPPED, 130
     # A name in it must not forge a line, nor tell the terminal what to do.
     print(visible(f"veilset: {message}"), file=sys.stderr)  # noqa: T201  the one place that talks
     sys.exit(code)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from veilset.cli import (
+    STOPPED,
     annotation_files,
     attack,
     audit,
@@ -26,9 +28,23 @@ from veilset.cli import (
     turk,
     verify,
 )
+from veilset.cli.talk import say
+
+
+class _Verbs(TyperGroup):
+    """Typer by itself ends without a word at Ctrl+C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            say(f"veilset: {STOPPED}")
+            raise typer.Exit(130) from error
+
 
 app = typer.Typer(
     name="veilset",
+    cls=_Verbs,
     help="Make a folder of photographs private, and prove it.",
     epilog="Exit codes: 0 done; 1 known error; 2 usage; 3 finished, but an image failed or "
     "a leak was found; 130 stopped with Ctrl+C, the same command goes on.",
