@@ -179,6 +179,13 @@ def test_ctrl_c_is_a_status_and_one_sentence(
     assert capsys.readouterr().err == "veilset: stopped. Run the same command again to go on.\n"
 
 
+def test_the_package_is_the_command_line_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "veilset", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == veilset("--version").stdout
+
+
 def test_version_and_plugins() -> None:
     assert veilset("--version").stdout.startswith("veilset 0.")
     lines = veilset("plugins", "--kind", "obfuscator").stdout.splitlines()

@@ -210,11 +210,15 @@ def _found_list(title: str, found: FirstOf[Finding], *, is_open: bool = False) -
     ]
     yield folded(
         f"{title} ({len(found.items):,} of {found.n:,})",
-        table(
-            f"{title}; boxes are x0 y0 x1 y1 in pixels. No picture is shown, on purpose.",
-            ("Image", "Kind", "Message", "Box", "Score", "Detector"),
-            rows,
-            numbers=(3, 4),
+        el(
+            "div",
+            table(
+                f"{title}; boxes are x0 y0 x1 y1 in pixels. No picture is shown, on purpose.",
+                ("Image", "Kind", "Message", "Box", "Score", "Detector"),
+                rows,
+                numbers=(3, 4),
+            ),
+            class_="found",
         ),
         listed(len(found.items), found.n, "verify/shard-*.parquet"),
         is_open=is_open,
