@@ -70,6 +70,8 @@ def test_a_new_job_shows_no_figure_that_was_not_measured(browser: Browser, site:
         expect(page.get_by_text("nothing measured yet").first).to_be_visible()
         assert page.locator("dd .value").count() == 0
         expect(page.get_by_role("region", name="Progress")).to_contain_text("0 of 3 images")
+        advice = page.get_by_role("region", name="Advice")
+        expect(advice).to_contain_text("Whoever looks at images, you too, needs a link")
         owner.check_access()
         page.get_by_role("button", name=re.compile("^Disputes")).click()
         expect(page.get_by_role("heading", name="No disputes")).to_be_visible()
@@ -89,6 +91,7 @@ def test_a_dispute_is_settled_and_the_decision_undone(browser: Browser, site: Cr
             expect(missed).to_contain_text("No random sample was drawn for experts yet")
             expect(missed).to_contain_text("They added 1 on 3 images")
             expect(page.get_by_text("1 image waits under Disputes")).to_be_visible()
+            expect(page.get_by_text("needs a link")).to_have_count(0)
             owner.picture("dashboard-light")
             missed.scroll_into_view_if_needed()
             owner.picture("still-missed")

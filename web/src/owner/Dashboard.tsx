@@ -19,6 +19,12 @@ export function Dashboard(props: {
       <section class="card" aria-label="Advice">
         <h2>Go on or stop?</h2>
         <p class="advice">{o.advice || NOTHING}</p>
+        {o.n_answers === 0 && (
+          <p class="hint">
+            Whoever looks at images, you too, needs a link of their own: Invite people, under
+            People.
+          </p>
+        )}
         {o.n_disputed > 0 && (
           <p class="hint">
             {plural(o.n_disputed, "image")} {o.n_disputed === 1 ? "waits" : "wait"} under Disputes
