@@ -20,6 +20,9 @@ _MAX_STRIPS = 1200
 _HALF_DIGIT = 3.0
 """At least half the width of a digit under an axis."""
 
+_BOLD = 7.2
+"""Width of a letter of the words at a threshold, on average."""
+
 _LAST_START = 0.6
 """Share of the width up to which there is room for words that begin there."""
 
@@ -131,13 +134,18 @@ def _threshold(points: Sequence[CurvePoint], threshold: float) -> list[Markup]:
     x = LEFT + _PLOT_W * n_above / n
     y = _y(threshold)
     # The words lie outside the band: to the right of it above the line, else to its left below.
+    label = f"{n_above:,} above {100 * threshold:g} %"
+    room = _BOLD * len(label) + 6
     right_of = next((i for i, each in enumerate(points) if each.high <= threshold), n)
     left_of = sum(each.low > threshold for each in points)
     if right_of < _LAST_START * n:
         at, anchor = (LEFT + _PLOT_W * (right_of + 0.5) / n + 6, y - 6), "start"
     else:
         at, anchor = (LEFT + _PLOT_W * left_of / n - 6 if left_of else x - 6, y + 13), "end"
-    label = f"{n_above:,} above {100 * threshold:g} %"
+    # A band that fills the plot has no outside: then they stand in it, beside the line.
+    if anchor == "end" and at[0] - room < LEFT:
+        is_left = x + room > WIDTH
+        at, anchor = ((x - 6, y + 13), "end") if is_left else ((x + 6, y - 6), "start")
     return [
         el("line", x1=LEFT, x2=x, y1=y, y2=y, class_="mark"),
         el("circle", cx=x, cy=y, r=2.5, class_="dot"),

@@ -179,6 +179,19 @@ def test_words_of_a_threshold_lie_outside_the_band(n: int, bend: float) -> None:
         assert 46 <= x <= x + width <= 360
 
 
+@pytest.mark.parametrize("n_above", [1, 6, 30, 50])
+def test_words_of_a_threshold_stay_in_the_plot_where_the_band_fills_it(n_above: int) -> None:
+    """One image in each category: every share may be anything."""
+    points = [CurvePoint("", 1.0 if i < n_above else 0.0, 0.2, 0.8, 1) for i in range(51)]
+    root = ElementTree.fromstring(draw_curve(points, (0.5, 0.25), "images"))
+    words = [each for each in root.iter("text") if each.get("class") == "mark-label"]
+    assert len(words) == 2
+    for each in words:
+        x, width = float(each.get("x", 0)), 7.2 * len(each.text or "")
+        x -= width if each.get("text-anchor") == "end" else 0
+        assert 46 <= x <= x + width <= 360
+
+
 def test_ranges_are_drawn_to_scale() -> None:
     rows = [RangeRow("a", "a told", [(0.5, 0.25, 1.0)]), RangeRow("b", "b", [(0.0, 0.0, 0.1)])]
     root = ElementTree.fromstring(draw_ranges(rows, ["found"], "Title", "of them"))
