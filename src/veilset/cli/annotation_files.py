@@ -15,7 +15,7 @@ from veilset.errors import ConfigError
 
 app = typer.Typer(
     name="annotations",
-    help="Bring annotation sets in from other tools, and take them out.",
+    help="Bring annotation sets in from other tools, take them out, and add what was missed.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -129,6 +129,35 @@ def export_file(
     say(f"export: {written.n_images:,} images, {written.n_regions:,} regions")
     if written.n_left_out:
         say(f"{written.n_left_out:,} images are left out: nobody looked at them, or nobody could.")
+
+
+@app.command()
+def add_findings(
+    annotations: Annotated[
+        Path, typer.Argument(metavar="ANN", help="Annotation set that the release was made with.")
+    ],
+    release: Annotated[str, typer.Argument(metavar="OUT", help="The release, verified.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the new annotation set.")],
+    record: opt.Record = None,
+    as_json: opt.Json = False,
+    quiet: opt.Quiet = False,
+) -> None:
+    """Add the faces that verification missed to the annotation set of a release."""
+    from veilset.annotations.store import AnnotationSet
+    from veilset.verify.findings import add_findings
+
+    n_total, n_done = int(AnnotationSet(annotations).manifest["n_images"]), 0
+    with ProgressLine(quiet=quiet) as progress:
+
+        def tick(n: int, _n_failed: int) -> None:
+            nonlocal n_done
+            n_done += n
+            progress(Progress("add-findings", n_done, n_total, 0, 0))
+
+        summary = add_findings(annotations, release, out, record=record, tick=tick)
+    give(summary_json(summary) if as_json else str(summary.folder))
+    n_regions, n_images = (summary.counts.get(f"{each}_added", 0) for each in ("n", "with"))
+    say(f"regions added: {n_regions:,}, in {n_images:,} of {n_total:,} images")
 
 
 def _renamed(pairs: list[str] | None) -> dict[str, str]:

@@ -46,6 +46,8 @@ class Verdict(StrEnum):
     """A file that holds or lists images: all in it that is no image is as it should be."""
 
 
+MISSED_FACE = "missed-face"
+
 CODES = {
     "unexpected-file": "The run did not write it.",
     "unexpected-link": "A link leads somewhere else.",
@@ -59,7 +61,7 @@ CODES = {
     "shows-through": "A region shows more of the original than its method may leave.",
     "embedded-preview": "The file holds a second picture.",
     "metadata": "The file holds metadata that the policy removes.",
-    "missed-face": "A detector finds a face that nothing hides.",
+    MISSED_FACE: "A detector finds a face that nothing hides.",
     "missing": "The run wrote it, and it is gone.",
     "original-missing": "The original is gone, so nothing can be compared.",
     "original-changed": "The original is not the file that was searched and obfuscated.",
@@ -83,6 +85,7 @@ class Finding:
         box_xyxy: Where, in pixels of the oriented image; None if it has no place.
         score: Score of the detector, or the survival measured, in [0, 1]; None if neither.
         detector: Name of the detector that found it, "" otherwise.
+        kind: What the detector takes it for, such as ``face``; "" without a detector.
     """
 
     code: str
@@ -91,6 +94,7 @@ class Finding:
     box_xyxy: BoxXyxy | None = None
     score: float | None = None
     detector: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ _FINDING = pa.struct(
         ("box_xyxy", pa.list_(pa.float64())),
         ("score", pa.float64()),
         ("detector", pa.string()),
+        # Added later: a table of before has no such field, and speaks of faces.
+        ("kind", pa.string()),
     ]
 )
 

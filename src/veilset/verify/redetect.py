@@ -15,7 +15,7 @@ from veilset.files import sha256_hex
 from veilset.networks.searching import search_renderings
 from veilset.plugins import list_plugins, make_detector
 from veilset.protocols import Detector
-from veilset.records.verdicts import Finding, Level
+from veilset.records.verdicts import MISSED_FACE, Finding, Level
 from veilset.types import BoxXyxy, Image, IntBoxes, ModelCard, Region
 from veilset.verify.config import VerifyConfig
 
@@ -167,15 +167,16 @@ def missed_faces(
         # "not <": a score that is no number must not pass.
         is_leak = region.score is None or not region.score < leak_score
         yield Finding(
-            code="missed-face",
+            code=MISSED_FACE,
             level=Level.LEAK if is_leak else Level.REVIEW,
             message=(
                 f"The detector {name!r} finds a {region.kind} that nothing hides. Look at it; "
-                "if it is one, add it to the annotation set and obfuscate again."
+                "if it is one, add it (veilset annotations add-findings) and obfuscate again."
             ),
             box_xyxy=region.box_xyxy,
             score=region.score,
             detector=name,
+            kind=region.kind,
         )
 
 

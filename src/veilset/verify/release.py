@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from veilset.engine.shard_work import REUSED
-from veilset.records.verdicts import ImageVerdict, Level
+from veilset.records.verdicts import MISSED_FACE, ImageVerdict, Level
 from veilset.types import ModelCard
 from veilset.verify.contract import Contract
 from veilset.verify.estimate import missed_face_rate
@@ -25,7 +25,7 @@ def count_verdict(row: ImageVerdict) -> dict[str, int]:
     """
     counts = Counter({row.verdict.value: 1})
     counts.update(f"finding {code}" for code in {finding.code for finding in row.findings})
-    missed = [finding.level for finding in row.findings if finding.code == "missed-face"]
+    missed = [finding.level for finding in row.findings if finding.code == MISSED_FACE]
     which = "touched" if row.n_regions else "untouched"
     counts.update(
         {

@@ -32,7 +32,7 @@ ROWS = (
         Verdict.LEAK,
         findings=(
             Finding("missed-face", Level.LEAK, "look", (1.0, 2.0, 3.5, 4.0), 0.9, "centerface"),
-            Finding("missed-face", Level.REVIEW, "look", (1.0, 2.0, 3.5, 4.0), 0.2, "other"),
+            Finding("missed-face", Level.REVIEW, "look", (1.0, 2.0, 3.5, 4.0), 0.2, "b", "plate"),
             Finding("digest", Level.LEAK, "changed"),
         ),
         looked_again="sample",
@@ -57,9 +57,16 @@ def test_rows_come_back_as_they_were(tmp_path: Path) -> None:
     metadata = pq.read_schema(path).metadata
     assert metadata[b"veilset"] == b"veilset-verdicts/1"
     assert json.dumps(table.manifest["n_shards"]) == "1"
-    # A table from before faces were drawn.
-    pq.write_table(pq.read_table(path).drop_columns(["n_drawn_detected"]), path)
-    assert [row.n_drawn_detected for row in VerdictTable(tmp_path)] == [0, 0, 0]
+    # A table from before faces were drawn, and before findings had a kind.
+    written = pq.read_table(path)
+    findings = written.column("findings").to_pylist()
+    for finding in (each for row in findings for each in row):
+        del finding["kind"]
+    former = written.drop_columns(["n_drawn_detected", "findings"])
+    pq.write_table(former.append_column("findings", [findings]), path)
+    rows = list(VerdictTable(tmp_path))
+    assert [row.n_drawn_detected for row in rows] == [0, 0, 0]
+    assert [each.kind for each in rows[1].findings] == ["", "", ""]
 
 
 @pytest.mark.parametrize("is_present", [True, False])
