@@ -12,6 +12,7 @@ from veilset.cli import options as opt
 from veilset.cli.talk import ProgressLine, counts_line, give, say, summary_json
 from veilset.engine.drive import Progress
 from veilset.errors import ConfigError
+from veilset.protocols import Tick
 
 app = typer.Typer(
     name="annotations",
@@ -78,15 +79,8 @@ def import_file(
     config = ImportConfig(
         format_name, kinds=_renamed(label), prefix=prefix, image_key=image_key, several=several
     )
-    n_total = reader.count() if reader else 0
-    n_done = 0
-    with ProgressLine(quiet=quiet) as progress:
-
-        def tick(n: int, _n_failed: int) -> None:
-            nonlocal n_done
-            n_done += n
-            progress(Progress("import", n_done, max(n_total, n_done), 0, 0))
-
+    with ProgressLine(quiet=quiet) as line:
+        tick = _adding_up(line, "import", reader.count() if reader else 0)
         summary = import_annotations(path, reader, out, config, tick=tick)
     give(summary_json(summary) if as_json else str(summary.folder))
     say(f"import: {counts_line(summary.counts)}")
@@ -146,18 +140,24 @@ def add_findings(
     from veilset.annotations.store import AnnotationSet
     from veilset.verify.findings import add_findings
 
-    n_total, n_done = int(AnnotationSet(annotations).manifest["n_images"]), 0
-    with ProgressLine(quiet=quiet) as progress:
-
-        def tick(n: int, _n_failed: int) -> None:
-            nonlocal n_done
-            n_done += n
-            progress(Progress("add-findings", n_done, n_total, 0, 0))
-
+    n_total = int(AnnotationSet(annotations).manifest["n_images"])
+    with ProgressLine(quiet=quiet) as line:
+        tick = _adding_up(line, "add-findings", n_total)
         summary = add_findings(annotations, release, out, record=record, tick=tick)
     give(summary_json(summary) if as_json else str(summary.folder))
     n_regions, n_images = (summary.counts.get(f"{each}_added", 0) for each in ("n", "with"))
     say(f"regions added: {n_regions:,}, in {n_images:,} of {n_total:,} images")
+
+
+def _adding_up(line: ProgressLine, verb: str, n_total: int) -> Tick:
+    n_done = 0
+
+    def tick(n: int, _n_failed: int) -> None:
+        nonlocal n_done
+        n_done += n
+        line(Progress(verb, n_done, max(n_total, n_done), 0, 0))
+
+    return tick
 
 
 def _renamed(pairs: list[str] | None) -> dict[str, str]:

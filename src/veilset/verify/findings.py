@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +75,8 @@ def add_findings(
         )
     models = {card["name"]: ModelCard(**card) for card in _cards(known, verdicts)}
     with Run.open(added, "findings", {"shard_size": shard_size}, inputs) as run:
-        work = _Added(known, verdicts, shard_size)
-        for shard in run.missing(work.shards()):
-            run.commit(work.write(shard, added))
+        for shard in run.missing(_shards(known, shard_size)):
+            run.commit(_write(shard, known, verdicts, added))
             if tick:
                 tick(len(shard.records), 0)
         return run.finish(models=list(models.values()), extra={"looked_at": known.manifest})
@@ -88,36 +87,25 @@ def _cards(known: AnnotationSet, verdicts: VerdictTable) -> Iterator[dict[str, A
     yield from verdicts.manifest.get("models", [])
 
 
-class _Added:
-    """The rows of the new set, shard by shard."""
+def _shards(known: AnnotationSet, shard_size: int) -> Iterator[Shard]:
+    names = known.image_ids()
+    for index in count():
+        records = tuple(ImageRecord(name) for name in islice(names, shard_size))
+        if not records:
+            return
+        yield Shard(index, records)
 
-    def __init__(self, known: AnnotationSet, verdicts: VerdictTable, shard_size: int) -> None:
-        self._known = known
-        self._verdicts = verdicts
-        self._shard_size = shard_size
-        # Of the shard at work; ``Run.missing`` asks for one at a time.
-        self._rows: list[Annotations] = []
 
-    def shards(self) -> Iterator[Shard]:
-        rows, index = iter(self._known), 0
-        while found := list(islice(rows, self._shard_size)):
-            self._rows = found
-            yield Shard(index, tuple(ImageRecord(row.image_id) for row in found))
-            index += 1
-
-    def write(self, shard: Shard, folder: Path) -> ShardReport:
-        pairs = [
-            _with_missed(row, self._verdicts.find(record))
-            for row, record in zip(self._rows, shard.records, strict=True)
-        ]
-        rows = [row for row, _ in pairs]
-        counts: Counter[str] = Counter()
-        for row, n_added in pairs:
-            counts.update({row.status.value: 1, "n_regions": len(row.regions), "n_added": n_added})
-            counts.update({"with_regions": bool(row.regions), "with_added": bool(n_added)})
-        digest = write_annotations(folder, shard.index, rows)
-        ends = (rows[0].image_id, rows[-1].image_id)
-        return ShardReport(shard.index, len(rows), dict(counts), {}, digest, *ends)
+def _write(shard: Shard, known: AnnotationSet, verdicts: VerdictTable, added: Path) -> ShardReport:
+    pairs = [_with_missed(known.find(each), verdicts.find(each)) for each in shard.records]
+    rows = [row for row, _ in pairs]
+    counts: Counter[str] = Counter()
+    for row, n_added in pairs:
+        counts.update({row.status.value: 1, "n_regions": len(row.regions), "n_added": n_added})
+        counts.update({"with_regions": bool(row.regions), "with_added": bool(n_added)})
+    digest = write_annotations(added, shard.index, rows)
+    ends = (rows[0].image_id, rows[-1].image_id)
+    return ShardReport(shard.index, len(rows), dict(counts), {}, digest, *ends)
 
 
 def _with_missed(row: Annotations, verdict: ImageVerdict | None) -> _Pair:
