@@ -61,9 +61,9 @@ def test_what_verification_came_to_is_said_in_the_order_of_its_weight(
     assert capsys.readouterr().err.splitlines() == [
         "verify: 2 leak, 7 to review, 1,051 passed, 3 reused; 35 searched again; "
         "missed-face in 9, digest in 1",
-        "2 leak or could not be checked: do not publish them. The report (veilset report) "
-        "lists them.",
-        "7 are for people to look at before you publish. The report (veilset report) lists them.",
+        "A leak, or could not be checked: 2. Do not publish. The report (veilset report) lists "
+        "them.",
+        "For people to look at before you publish: 7. The report (veilset report) lists them.",
     ]
 
 

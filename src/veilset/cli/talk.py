@@ -112,11 +112,11 @@ def say_verified(summary: RunSummary) -> None:
     _say_time(summary)
     where = "The report (veilset report) lists them."
     if n := counts.get("leak", 0) + counts.get("error", 0):
-        say(f"{n:,} leak or could not be checked: do not publish them. {where}")
+        say(f"A leak, or could not be checked: {n:,}. Do not publish. {where}")
     else:
         say("No leak was found in the output. Read the report's limits before you publish.")
     if n := counts.get("review", 0):
-        say(f"{n:,} are for people to look at before you publish. {where}")
+        say(f"For people to look at before you publish: {n:,}. {where}")
 
 
 def _say_time(summary: RunSummary) -> None:
